@@ -1,0 +1,1 @@
+"""AWS Lambda on your own Linux machines."""
