@@ -1,0 +1,15 @@
+"""How the control API and the data plane of a node speak to each other; neither imports the other."""
+
+from typing import Protocol
+
+from lamella.domain.function import FunctionKey, FunctionVersion
+
+
+class FunctionObserver(Protocol):
+    """Is told of changes that have been committed, so that caches and execution environments follow."""
+
+    def function_settled(self, version: FunctionVersion) -> None:
+        """A version became invocable, or an update of `$LATEST` took effect: new invocations use it from now on."""
+
+    def function_deleted(self, key: FunctionKey, version: str | None) -> None:
+        """A version, or with `None` the whole function, is gone."""
