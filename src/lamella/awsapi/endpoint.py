@@ -1,0 +1,89 @@
+"""One request through the wire: parse, validate, handle, serialise; errors become answers here and nowhere else."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from lamella.awsapi.context import Context, new_request_id
+from lamella.awsapi.parse import Parser
+from lamella.awsapi.registry import NOT_IMPLEMENTED, Handler
+from lamella.awsapi.route import Match, Router
+from lamella.awsapi.serialize import Serializer, WireResponse, serialize_error
+from lamella.awsapi.sigv4 import Credential, parse_credential
+from lamella.awsapi.spec import ServiceSpec
+from lamella.awsapi.validate import Validator
+from lamella.domain._api_errors import ServiceException
+from lamella.domain.errors import AccessDeniedException, ApiError, OperationNotImplementedError
+
+_log: Final = logging.getLogger(__name__)
+
+ContextFactory = Callable[[Credential | None, str, str], Context]
+"""Makes the context of a request from its credential, its request id and the base URL."""
+
+Headers = Sequence[tuple[str, str]]
+"""Names in lower case."""
+
+
+class Api:
+    """Answers requests of the control API.
+
+    Args:
+        spec: The service.
+        operations: Handlers by operation, usually `registry.OPERATIONS`.
+        context: Used by `handle`.
+    """
+
+    def __init__(self, spec: ServiceSpec, operations: Mapping[str, Handler], context: ContextFactory) -> None:
+        self._operations: Final = operations
+        self._context: Final = context
+        self._router: Final = Router(spec)
+        self._parser: Final = Parser(spec)
+        self._validator: Final = Validator(spec)
+        self._serializer: Final = Serializer(spec)
+
+    def match(self, method: str, path: str, query: str) -> Match | None:
+        """The operation of a request; None if it names none."""
+        return self._router.match(method, path, query)
+
+    def knows(self, path: str) -> bool:
+        """Whether `path` is one of the service's, with whatever method."""
+        return self._router.knows(path)
+
+    async def handle(self, match: Match, query: str, headers: Headers, body: bytes, *, base_url: str) -> WireResponse:
+        """`call` with a context made from the request's signature and a new request id."""
+        request_id = new_request_id()
+        try:
+            context = self._context(parse_credential(headers, query), request_id, base_url)
+        except ApiError as error:
+            return serialize_error(error, request_id)
+        return await self.call(match, query, headers, body, context=context)
+
+    async def call(self, match: Match, query: str, headers: Headers, body: bytes, *, context: Context) -> WireResponse:
+        """Perform the operation and answer, whatever happens; only cancellation passes through."""
+        operation = match.operation
+        handler = self._operations.get(operation)
+        if handler is None:
+            reason = NOT_IMPLEMENTED.get(operation, "it is not part of this server")
+            return serialize_error(OperationNotImplementedError(operation, reason), context.request_id)
+        try:
+            params = self._parser.parse(operation, match, query, headers, body)
+            self._validator.validate(operation, params)
+            result = await handler(context, params)
+            return self._serializer.serialize(operation, result, context.request_id)
+        except ApiError as error:
+            return serialize_error(error, context.request_id)
+        except Exception:  # noqa: BLE001 - the boundary that answers: anything else is our bug, told once in the log
+            _log.exception("%s failed", operation, extra={"request_id": context.request_id})
+            return serialize_error(ServiceException("An internal error occurred."), context.request_id)
+
+    def unknown(self, request_id: str | None = None) -> WireResponse:
+        """The answer to a request whose method and path name no operation.
+
+        AWS's front end finds the operation before anything else, by method and path together, so it makes no difference
+        between an unknown path and a wrong method. It answers in XML; ours has the same status and text in the JSON
+        that every client of Lambda reads.
+
+        Source: ysugimoto/cloudflare-worker-lambda-gateway issue 1 (a path with a double slash).
+        """
+        error = AccessDeniedException("Unable to determine service/operation name to be authorized")
+        return serialize_error(error, request_id or new_request_id())
