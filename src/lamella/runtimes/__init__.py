@@ -1,0 +1,7 @@
+"""Runtime packs: what /var/lang and /var/runtime hold, the bootstrap, the environment."""
+
+from lamella.runtimes.catalog import PackCatalog
+from lamella.runtimes.errors import PackBuildError, PackDamagedError
+from lamella.runtimes.pack import host_architecture, verify
+
+__all__ = ["PackBuildError", "PackCatalog", "PackDamagedError", "host_architecture", "verify"]

@@ -1,0 +1,290 @@
+"""The runtime packs of this node, and how they come to be."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final
+
+from lamella.domain.function import Architecture
+from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
+from lamella.runtimes.base import populate_base
+from lamella.runtimes.elf import LibraryFinder
+from lamella.runtimes.errors import PackBuildError, PackDamagedError
+from lamella.runtimes.interpreters import Interpreter, find_interpreter, probe
+from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, host_architecture, read_manifest
+from lamella.runtimes.python import populate_python
+from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
+
+Progress = Callable[[str], None]
+
+PROVIDED: Final[Mapping[str, str]] = {"provided.al2023": "al2023", "provided.al2": "al2"}
+"""Runtimes without a language, and the Amazon Linux each stands for."""
+
+_CURRENT: Final = "current"
+_PYTHON: Final = re.compile(r"python3\.(\d+)")
+_MODULES: Final = ("base", "catalog", "elf", "pack", "python", "tree")
+
+
+def _silent(message: str) -> None:
+    del message
+
+
+class PackCatalog(RuntimeCatalog):
+    """Runtime packs below a directory: `<root>/<name>/<digest>/`, and a link `current` to the one in use.
+
+    `find` and `packs` answer from memory. The others read and write files and start programs for up to some seconds:
+    call them in a thread. The directory belongs to one process at a time.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Read what is installed; nothing is built.
+
+        Args:
+            root: `<data>/runtimes`; made if it is not there.
+        """
+        self._root = root
+        self._lock = threading.Lock()
+        self._manifests: Mapping[str, tuple[Manifest, RuntimePack]] = {}
+        root.mkdir(parents=True, exist_ok=True)
+        self._load()
+
+    def find(self, name: str, architecture: Architecture) -> RuntimePack:
+        """The pack that runs functions of this runtime and architecture.
+
+        Raises:
+            RuntimeNotInstalledError: There is none; never another version silently.
+        """
+        entry = self._manifests.get(name)
+        if entry is None:
+            installed = ", ".join(self._manifests) or "none"
+            source = f" [--from /path/to/{name}]" if _PYTHON.fullmatch(name) else ""
+            remedy = f" Add it with: lamella runtime add {name}{source}" if _buildable(name) else ""
+            raise RuntimeNotInstalledError(
+                f"Runtime {name} is not installed on this node. Installed: {installed}.{remedy}"
+            )
+        pack = entry[1]
+        if pack.architecture is not architecture:
+            raise RuntimeNotInstalledError(
+                f"Runtime {name} is installed on this node for {pack.architecture} only, not for {architecture}."
+            )
+        return pack
+
+    def packs(self) -> Sequence[RuntimePack]:
+        """All packs that new environments use, by name."""
+        return [pack for _, pack in self._manifests.values()]
+
+    def manifest(self, name: str) -> Manifest:
+        """What is known of an installed pack beyond what the core needs.
+
+        Raises:
+            RuntimeNotInstalledError: There is none of this name.
+        """
+        self.find(name, host_architecture())
+        return self._manifests[name][0]
+
+    def add(self, name: str, source: Path | None = None, *, progress: Progress = _silent) -> RuntimePack:
+        """Build a pack, and let new environments use it from now on.
+
+        Args:
+            name: `python3.11`, `provided.al2023` ...
+            source: Interpreter to copy, or the root of its installation; found on this host if `None`.
+            progress: Told what is being done, in words for the operator.
+
+        Raises:
+            PackBuildError: It cannot be built on this host; the catalogue is as before.
+        """
+        with self._lock:
+            return self._add(name, source, progress)
+
+    def ensure_defaults(self, *, progress: Progress = _silent) -> list[RuntimePack]:
+        """Build the packs that every node has, and rebuild those whose interpreter, libraries or recipe has changed.
+
+        The defaults: both `provided.*`, the Python version that runs Lamella, and python3.11 where the host has it.
+        Takes milliseconds if nothing is to be done.
+
+        Returns:
+            The packs that were built.
+
+        Raises:
+            PackBuildError: A default pack cannot be built and there is no older one of it.
+        """
+        running = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        built: list[RuntimePack] = []
+        with self._lock:
+            self._clear_leftovers()
+            for name in dict.fromkeys([*PROVIDED, running, "python3.11", *self._manifests]):
+                entry = self._manifests.get(name)
+                recipe = _recipe()
+                if entry is not None and entry[0].origin.is_current(recipe):
+                    continue
+                source = self._source_of(entry[0]) if entry is not None else None
+                if entry is None and name == "python3.11" != running and find_interpreter(name) is None:
+                    continue
+                try:
+                    built.append(self._add(name, source, progress))
+                except PackBuildError as error:
+                    if entry is None:
+                        raise
+                    # The older pack goes on working: a removed interpreter must not keep the node from starting.
+                    progress(f"Runtime {name} stays at its older build: {error}")
+        return built
+
+    def prune(self, in_use: Collection[str]) -> list[str]:
+        """Remove superseded packs.
+
+        Args:
+            in_use: Digests of packs that execution environments still use.
+
+        Returns:
+            Digests of the packs that were removed.
+        """
+        removed: list[str] = []
+        with self._lock:
+            for name, (_, pack) in self._manifests.items():
+                for directory in (self._root / name).iterdir():
+                    if directory.is_symlink() or directory.name in in_use or directory.name == pack.digest:
+                        continue
+                    shutil.rmtree(directory)
+                    removed.append(directory.name)
+        return removed
+
+    def _add(self, name: str, source: Path | None, progress: Progress) -> RuntimePack:
+        interpreter = _interpreter(name, source)
+        progress(f"Building runtime {name}" + (f" from {interpreter.executable}" if interpreter else ""))
+        with self._staging() as staging:
+            manifest = _build(staging, name, interpreter)
+            home = self._root / name
+            home.mkdir(exist_ok=True)
+            final = home / manifest.digest
+            if final.exists():
+                # The same tree from sources with other times: only the manifest is new.
+                (staging / MANIFEST).replace(final / MANIFEST)
+            else:
+                staging.chmod(0o755)
+                staging.rename(final)
+            link = home / f".{_CURRENT}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(manifest.digest)
+            link.replace(home / _CURRENT)
+        self._load()
+        progress(f"Runtime {name} is ready: {manifest.size_bytes / 1e6:.0f} MB, {manifest.version}")
+        return self._manifests[name][1]
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        staging = Path(tempfile.mkdtemp(prefix=".building-", dir=self._root))
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _clear_leftovers(self) -> None:
+        for path in self._root.glob(".building-*"):
+            shutil.rmtree(path)
+
+    def _load(self) -> None:
+        found: dict[str, tuple[Manifest, RuntimePack]] = {}
+        for link in sorted(self._root.glob(f"*/{_CURRENT}"), key=lambda path: path.parent.name):
+            directory = link.parent / link.readlink()
+            try:
+                manifest = read_manifest(directory)
+            except PackDamagedError:
+                continue  # counts as not installed: ensure_defaults builds it anew, find says how to add it
+            found[manifest.name] = (manifest, manifest.pack(directory))
+        self._manifests = found
+
+    @staticmethod
+    def _source_of(manifest: Manifest) -> Path | None:
+        """The interpreter a pack came from, if it is still there; else the best one on the host takes its place."""
+        recorded = manifest.origin.interpreter
+        return Path(recorded) if recorded is not None and Path(recorded).exists() else None
+
+
+def _buildable(name: str) -> bool:
+    return name in PROVIDED or _PYTHON.fullmatch(name) is not None
+
+
+def _interpreter(name: str, source: Path | None) -> Interpreter | None:
+    """The interpreter to build a runtime from; `None` for runtimes without a language."""
+    if name in PROVIDED:
+        if source is not None:
+            raise PackBuildError(f"{name} has no interpreter; leave out --from")
+        return None
+    if not _buildable(name):
+        known = ", ".join([*PROVIDED, "python3.X"])
+        raise PackBuildError(f"Lamella cannot build a runtime {name}; it can build {known}")
+    if source is None:
+        found = find_interpreter(name)
+        if found is None:
+            raise PackBuildError(
+                f"No {name} on this host (looked in /usr/bin, /usr/local/bin, uv's and pyenv's installations). "
+                f"Install it (for example: uv python install {name.removeprefix('python')}) or name one: "
+                f"lamella runtime add {name} --from /path/to/{name}"
+            )
+        return found
+    path = source / "bin" / name if source.is_dir() else source
+    interpreter = probe(path)
+    if interpreter.runtime != name:
+        raise PackBuildError(f"{path} is {interpreter.runtime}, not {name}")
+    return interpreter
+
+
+def _shipped(kind: str) -> list[Traversable]:
+    directory = resources.files("lamella.runtimes") / "resources" / kind
+    return sorted(directory.iterdir(), key=lambda file: file.name)
+
+
+def _recipe() -> str:
+    """Digest of all that decides what a pack holds besides the host's files."""
+    digest = hashlib.sha256()
+    package = resources.files("lamella.runtimes")
+    for file in (*(package / f"{module}.py" for module in _MODULES), *_shipped("base"), *_shipped("python")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _build(staging: Path, name: str, interpreter: Interpreter | None) -> Manifest:
+    """Build a pack's tree and manifest below `staging`."""
+    rootfs = staging / ROOTFS
+    rootfs.mkdir()
+    tree = RootTree(rootfs, LibraryFinder())
+    if interpreter is None:
+        family, release = name.split(".")
+        remarks = populate_base(tree, os_name=PROVIDED[name])
+        entrypoints: tuple[str, ...] = ("/var/task/bootstrap", "/opt/bootstrap")  # rule EN-20
+        execution_env = None
+    else:
+        family, release = "python", name.removeprefix("python")
+        # AWS moved to Amazon Linux 2023 with Python 3.12.
+        os_name = "al2023" if interpreter.version >= (3, 12) else "al2"
+        remarks = populate_base(tree, os_name=os_name) + populate_python(tree, interpreter)
+        entrypoints = ("/var/runtime/bootstrap",)
+        execution_env = f"AWS_Lambda_{name}"
+    tree.harden()
+    digest = tree_digest(rootfs)
+    manifest = Manifest(
+        name=name,
+        architecture=host_architecture(),
+        digest=digest,
+        version=f"{family}:{release}.v{digest[:8]}",
+        entrypoints=entrypoints,
+        env={},
+        execution_env=execution_env,
+        size_bytes=tree_size_bytes(rootfs),
+        origin=Origin(_recipe(), str(interpreter.executable) if interpreter else None, tree.sources),
+        remarks=tuple(remarks),
+    )
+    with (staging / MANIFEST).open("w") as file:
+        file.write(manifest.to_json())
+        file.flush()
+        os.fsync(file.fileno())
+    return manifest

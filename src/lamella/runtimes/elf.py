@@ -1,0 +1,172 @@
+"""Which shared libraries a program needs, found as the dynamic loader would find them.
+
+`ldd` is not used: it runs the program it is asked about.
+"""
+
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
+
+from lamella.runtimes.errors import PackBuildError
+
+_ELF_MAGIC: Final = b"\x7fELF"
+_CACHE_LINE: Final = re.compile(r"^\t(?P<name>\S+) \((?P<flags>[^)]*)\) => (?P<path>/\S+)$", re.MULTILINE)
+# How `ldconfig -p` marks the libraries of a machine.
+_CACHE_FLAG: Final = {"x86_64": "x86-64", "aarch64": "AArch64"}
+
+
+@dataclass(frozen=True, slots=True)
+class ElfFile:
+    """What the dynamic loader reads of a program or library.
+
+    Attributes:
+        machine: As the ELF header names it, e.g. `EM_X86_64`.
+        interpreter: The dynamic loader a program asks for; `None` for libraries and static programs.
+        needed: Names of the libraries it needs, in its order.
+        search: Directories it brings itself (RUNPATH, else RPATH), `$ORIGIN` resolved.
+    """
+
+    path: Path
+    machine: str
+    interpreter: str | None
+    needed: tuple[str, ...]
+    search: tuple[Path, ...]
+
+
+def is_elf(path: Path) -> bool:
+    """Whether a file is a program or library in ELF format."""
+    with path.open("rb") as file:
+        return file.read(4) == _ELF_MAGIC
+
+
+def read_elf(path: Path) -> ElfFile:
+    """Read the dynamic section of an ELF file.
+
+    Raises:
+        PackBuildError: The file is not ELF, or is damaged.
+    """
+    real = path.resolve()
+    interpreter: str | None = None
+    needed: list[str] = []
+    rpath = runpath = ""
+    try:
+        with real.open("rb") as file:
+            elf = ELFFile(file)
+            machine = str(elf["e_machine"])
+            for segment in elf.iter_segments():
+                if isinstance(segment, InterpSegment):
+                    interpreter = segment.get_interp_name()
+                elif isinstance(segment, DynamicSegment):
+                    tag: Any  # pyelftools gives tags their attributes by name, unseen by its type hints
+                    for tag in segment.iter_tags():
+                        if tag.entry.d_tag == "DT_NEEDED":
+                            needed.append(tag.needed)
+                        elif tag.entry.d_tag == "DT_RPATH":
+                            rpath = tag.rpath
+                        elif tag.entry.d_tag == "DT_RUNPATH":
+                            runpath = tag.runpath
+    except ELFError as error:
+        raise PackBuildError(f"Cannot read {path} as an ELF file: {error}") from error
+    search = tuple(
+        Path(entry.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", str(real.parent)))
+        for entry in (runpath or rpath).split(":")
+        if entry
+    )
+    return ElfFile(real, machine, interpreter, tuple(needed), search)
+
+
+def parse_loader_cache(text: str, machine: str) -> dict[str, Path]:
+    """Library names and their paths out of what `ldconfig -p` prints, for one machine as `uname -m` names it."""
+    flag = _CACHE_FLAG[machine]
+    cache: dict[str, Path] = {}
+    for match in _CACHE_LINE.finditer(text):
+        flags = [part.strip() for part in match["flags"].split(",")]
+        # Variants for certain processors only are not what a pack should hold: it may be moved to another machine.
+        if flag in flags and not any(part.startswith("hwcap") for part in flags):
+            cache.setdefault(match["name"], Path(match["path"]))
+    return cache
+
+
+def _loader_cache() -> dict[str, Path]:
+    ldconfig = shutil.which("ldconfig", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if ldconfig is None:
+        return {}
+    result = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=False)
+    return parse_loader_cache(result.stdout, platform.machine())
+
+
+def _default_directories() -> list[Path]:
+    triplet = f"{platform.machine()}-linux-gnu"
+    names = (f"/lib/{triplet}", f"/usr/lib/{triplet}", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
+    return [Path(name) for name in names]
+
+
+class LibraryFinder:
+    """Finds the libraries of ELF files on this host."""
+
+    def __init__(self, cache: Mapping[str, Path] | None = None, directories: Sequence[Path] | None = None) -> None:
+        """Make a finder.
+
+        Args:
+            cache: Library names and paths as in the loader's cache; read from the host if `None`.
+            directories: Where to look after the cache; the loader's usual ones if `None`.
+        """
+        self._cache = _loader_cache() if cache is None else dict(cache)
+        self._directories = _default_directories() if directories is None else list(directories)
+
+    def find(self, name: str, asked_by: ElfFile, inherited: Sequence[Path] = ()) -> Path | None:
+        """The library of this name, as the loader would choose it for the file that asks.
+
+        Args:
+            name: As in its dynamic section.
+            asked_by: The file that needs it.
+            inherited: Search directories of the files that led to `asked_by`; the loader honours RPATH so.
+        """
+        if "/" in name:
+            path = Path(name)
+            return path if path.exists() else None
+        candidates = [directory / name for directory in (*asked_by.search, *inherited)]
+        if name in self._cache:
+            candidates.append(self._cache[name])
+        candidates.extend(directory / name for directory in self._directories)
+        for candidate in candidates:
+            if candidate.exists() and is_elf(candidate) and read_elf(candidate).machine == asked_by.machine:
+                return candidate
+        return None
+
+    def find_by_name(self, name: str) -> Path | None:
+        """A library that is opened by name at run time, so that no file's dynamic section tells of it."""
+        for candidate in (self._cache.get(name), *(directory / name for directory in self._directories)):
+            if candidate is not None and candidate.exists():
+                return candidate
+        return None
+
+    def closure(self, files: Iterable[Path]) -> dict[str, Path]:
+        """All libraries that the files need, directly or through others: name as asked for → path on this host.
+
+        Raises:
+            PackBuildError: A library is not on this host; the text names it and the file that asks for it.
+        """
+        found: dict[str, Path] = {}
+        todo: list[tuple[ElfFile, tuple[Path, ...]]] = [(read_elf(file), ()) for file in files]
+        while todo:
+            elf, inherited = todo.pop()
+            for name in elf.needed:
+                if name in found:
+                    continue
+                path = self.find(name, elf, inherited)
+                if path is None:
+                    raise PackBuildError(f"{elf.path} needs the library {name}, which is not on this host")
+                found[name] = path
+                todo.append((read_elf(path), (*elf.search, *inherited)))
+        return found

@@ -1,0 +1,9 @@
+"""What can go wrong when a runtime pack is built or checked."""
+
+
+class PackBuildError(Exception):
+    """A runtime pack could not be built; nothing of it is left. The text says why and what to do about it."""
+
+
+class PackDamagedError(Exception):
+    """A runtime pack is not what its manifest says."""

@@ -1,0 +1,149 @@
+"""A root tree in the making: files copied from the host, or written, with owner and modes that a sandbox can trust."""
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from lamella.runtimes.elf import LibraryFinder, is_elf, read_elf
+
+# Where every library goes, whatever its directory on the host; Amazon Linux keeps them here too.
+LIBRARIES: Final = "/usr/lib64"
+
+
+def _mode(status: os.stat_result) -> int:
+    """Readable by all, writable by the owner alone, executable by all or by nobody; never setuid or setgid."""
+    return 0o755 if stat.S_ISDIR(status.st_mode) or status.st_mode & 0o111 else 0o644
+
+
+class RootTree:
+    """Builds a root tree below a directory; paths are those inside the sandbox (`/usr/bin/env`)."""
+
+    def __init__(self, root: Path, finder: LibraryFinder) -> None:
+        self.root = root
+        self.finder = finder
+        self.sources: dict[str, tuple[int, int]] = {}
+        """Each host file that was copied one by one, with size and mtime in ns: how a later start sees an update."""
+        self._copies: dict[Path, Path] = {}
+
+    def path(self, inside: str) -> Path:
+        """Where a path inside the sandbox is on the host, links on the way resolved within the tree."""
+        current = self.root
+        for part in Path(inside).relative_to("/").parts:
+            current /= part
+            if current.is_symlink():
+                target = str(current.readlink())
+                within = target if target.startswith("/") else f"/{current.parent.relative_to(self.root)}/{target}"
+                current = self.path(os.path.normpath(within))
+        return current
+
+    def mkdir(self, inside: str) -> Path:
+        """Make a directory with its parents."""
+        path = self.path(inside)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write(self, inside: str, content: str | bytes, *, executable: bool = False) -> None:
+        """Write a file."""
+        path = self.mkdir(os.path.dirname(inside)) / os.path.basename(inside)  # noqa: PTH119, PTH120 - not a host path
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        path.chmod(0o755 if executable else 0o644)
+
+    def symlink(self, inside: str, target: str) -> None:
+        """Make a symbolic link, unless something is there already."""
+        path = self.mkdir(os.path.dirname(inside)) / os.path.basename(inside)  # noqa: PTH119, PTH120 - not a host path
+        if not path.exists() and not path.is_symlink():
+            path.symlink_to(target)
+
+    def copy(self, source: Path, inside: str) -> None:
+        """Copy a file's content; a second name for the same host file becomes a hard link."""
+        real = source.resolve()
+        path = self.mkdir(os.path.dirname(inside)) / os.path.basename(inside)  # noqa: PTH119, PTH120 - not a host path
+        if path.exists():
+            return
+        if real in self._copies:
+            os.link(self._copies[real], path)
+            return
+        shutil.copyfile(real, path)
+        status = real.stat()
+        path.chmod(_mode(status))
+        self._copies[real] = path
+        self.sources[str(real)] = (status.st_size, status.st_mtime_ns)
+
+    def copy_program(self, source: Path, inside: str) -> None:
+        """Copy a program with its dynamic loader and all libraries it needs.
+
+        Raises:
+            PackBuildError: A library it needs is not on this host.
+        """
+        self.copy(source, inside)
+        if is_elf(source.resolve()):
+            self.add_libraries_of(source)
+
+    def add_libraries_of(self, *files: Path) -> None:
+        """Copy the dynamic loader and all libraries that ELF files need, but not the files themselves.
+
+        Raises:
+            PackBuildError: A library is not on this host; nothing was copied.
+        """
+        closure = self.finder.closure(files)
+        for file in files:
+            interpreter = read_elf(file).interpreter
+            if interpreter is not None:
+                self.copy(Path(interpreter), interpreter)
+        for name, path in closure.items():
+            self.copy(path, f"{LIBRARIES}/{name}")
+
+    def harden(self) -> None:
+        """Give everything to root (if we are root) and take away write and special permission bits."""
+        as_root = os.geteuid() == 0
+        for path in (self.root, *_walk(self.root)):
+            status = path.lstat()
+            if as_root:
+                os.lchown(path, 0, 0)
+            if not stat.S_ISLNK(status.st_mode):
+                path.chmod(_mode(status))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Everything below a directory, in an order that depends on names alone."""
+    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        path = Path(entry.path)
+        yield path
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(path)
+
+
+def tree_digest(root: Path) -> str:
+    """SHA-256 over names, kinds, permission bits and contents of a tree; times and owners do not count."""
+    digest = hashlib.sha256()
+    for path in _walk(root):
+        status = path.lstat()
+        name = os.fsencode(path.relative_to(root))
+        if stat.S_ISLNK(status.st_mode):
+            kind, content = b"link", os.fsencode(path.readlink())
+        elif stat.S_ISDIR(status.st_mode):
+            kind, content = b"dir", b""
+        elif stat.S_ISREG(status.st_mode):
+            with path.open("rb") as file:
+                kind, content = b"file", hashlib.file_digest(file, "sha256").digest()
+        else:
+            kind, content = b"other", b"%d" % status.st_rdev
+        mode = b"%o" % stat.S_IMODE(status.st_mode) if kind != b"link" else b""
+        for part in (name, kind, mode, content):
+            digest.update(b"%d:" % len(part))
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def tree_size_bytes(root: Path) -> int:
+    """Sum of the sizes of all files, each hard-linked file once."""
+    seen: dict[int, int] = {}
+    for path in _walk(root):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            seen[status.st_ino] = status.st_size
+    return sum(seen.values())
