@@ -1,0 +1,214 @@
+"""Functions in a database."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func, insert, select, tuple_, update
+from sqlalchemy.sql.schema import Table
+
+from lamella.adapters.sql.database import Database
+from lamella.adapters.sql.documents import dump_function_version, load_function_version
+from lamella.adapters.sql.paging import Listing, cut_page, read_marker
+from lamella.adapters.sql.schema import function_artifacts, function_versions, functions
+from lamella.domain.function import LATEST, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.ports.errors import ConflictError
+from lamella.ports.stores import Page
+
+_VERSION: Final = (
+    function_versions.c.account,
+    function_versions.c.region,
+    function_versions.c.name,
+    function_versions.c.number,
+    function_versions.c.revision_id,
+    function_versions.c.document,
+)
+_ANY_NUMBER: Final = 10**18
+
+
+class SqlFunctionStore:
+    """Implements `lamella.ports.stores.FunctionStore`.
+
+    The accounts of a database are kept apart by every statement's condition on the key.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, latest: FunctionVersion, tags: Mapping[str, str]) -> None:
+        """See the port."""
+        row = {**_columns(latest.key), "next_number": 1, "tags": dict(tags)}
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(functions), row)
+            _insert_version(connection, latest, 0)
+
+        await self._database.write(work)
+
+    async def get(self, key: FunctionKey, version: str = LATEST) -> FunctionVersion | None:
+        """See the port."""
+        number = _number(version)
+        if number is None:
+            return None
+        statement = select(*_VERSION).where(_is(function_versions, key), function_versions.c.number == number)
+        row = await self._database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
+        return None if row is None else _load(row)
+
+    async def replace(self, changed: FunctionVersion, *, expected_revision_id: str) -> None:
+        """See the port."""
+        number = _number(changed.version)
+        where = and_(
+            _is(function_versions, changed.key),
+            function_versions.c.number == number,
+            function_versions.c.revision_id == expected_revision_id,
+        )
+        statement = update(function_versions).where(where).values(_version_columns(changed))
+
+        def work(connection: Connection) -> None:
+            if number is None or connection.execute(statement).rowcount == 0:
+                raise ConflictError(f"gone or changed: {changed.key.arn(changed.version)}")
+            of_version = and_(_is(function_artifacts, changed.key), function_artifacts.c.number == number)
+            connection.execute(delete(function_artifacts).where(of_version))
+            _insert_artifacts(connection, changed, number)
+
+        await self._database.write(work)
+
+    async def publish(self, snapshot: FunctionVersion) -> FunctionVersion:
+        """See the port."""
+        statement = (
+            update(functions)
+            .where(_is(functions, snapshot.key))
+            .values(next_number=functions.c.next_number + 1)
+            .returning(functions.c.next_number)
+        )
+
+        def work(connection: Connection) -> int:
+            following = connection.execute(statement).scalar_one_or_none()
+            if following is None:
+                raise ConflictError(f"no such function: {snapshot.key.arn()}")
+            number = int(following) - 1
+            _insert_version(connection, snapshot, number)
+            return number
+
+        number = await self._database.write(work)
+        row = dump_function_version(snapshot)
+        return load_function_version(snapshot.key, number, snapshot.revision_id, row)
+
+    async def list_functions(
+        self, account: str, region: str, *, all_versions: bool, limit: int, marker: str | None = None
+    ) -> Page[FunctionVersion]:
+        """See the port."""
+        listing: Listing = ("functions", account, region, all_versions)
+        position = tuple_(function_versions.c.name, function_versions.c.number)
+        after = read_marker(marker, listing, str, int)
+        where = [function_versions.c.account == account, function_versions.c.region == region]
+        if not all_versions:
+            where.append(function_versions.c.number == 0)
+        if after is not None:
+            where.append(position > after)
+        return await self._page(listing, where, limit)
+
+    async def list_versions(self, key: FunctionKey, *, limit: int, marker: str | None = None) -> Page[FunctionVersion]:
+        """See the port."""
+        listing: Listing = ("versions", key.account, key.region, key.name)
+        after = read_marker(marker, listing, str, int)
+        where = [_is(function_versions, key)]
+        if after is not None:
+            where.append(function_versions.c.number > after[1])
+        return await self._page(listing, where, limit)
+
+    async def delete(self, key: FunctionKey, version: str | None = None) -> bool:
+        """See the port. `$LATEST` is not deleted on its own."""
+        if version is None:
+            statement = delete(functions).where(_is(functions, key))  # the rest goes with it, by cascade
+        else:
+            number = _number(version)
+            if not number:
+                return False
+            statement = delete(function_versions).where(
+                _is(function_versions, key), function_versions.c.number == number
+            )
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount > 0)
+
+    async def tags(self, key: FunctionKey) -> Mapping[str, str] | None:
+        """See the port."""
+        statement = select(functions.c.tags).where(_is(functions, key))
+        row = await self._database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
+        return None if row is None else dict(row["tags"])
+
+    async def set_tags(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
+        """See the port."""
+        statement = update(functions).where(_is(functions, key)).values(tags=dict(tags))
+        if not await self._database.write(lambda connection: connection.execute(statement).rowcount):
+            raise ConflictError(f"no such function: {key.arn()}")
+
+    async def unsettled(self) -> Sequence[FunctionVersion]:
+        """See the port."""
+        statement = select(*_VERSION).where(~function_versions.c.settled)
+        rows = await self._database.read(lambda connection: connection.execute(statement).mappings().all())
+        return [_load(row) for row in rows]
+
+    async def usage(self, account: str, region: str) -> tuple[int, int]:
+        """See the port."""
+        count = select(func.count()).where(functions.c.account == account, functions.c.region == region)
+        size = select(func.coalesce(func.sum(function_versions.c.size_bytes), 0)).where(
+            function_versions.c.account == account, function_versions.c.region == region
+        )
+        return await self._database.read(
+            lambda connection: (int(connection.execute(count).scalar_one()), int(connection.execute(size).scalar_one()))
+        )
+
+    async def digests(self) -> frozenset[str]:
+        """See the port."""
+        statement = select(function_artifacts.c.digest).distinct()
+        return await self._database.read(lambda connection: frozenset(connection.execute(statement).scalars()))
+
+    async def _page(self, listing: Listing, where: list[ColumnElement[bool]], limit: int) -> Page[FunctionVersion]:
+        order = (function_versions.c.name, function_versions.c.number)
+        statement = select(*_VERSION).where(*where).order_by(*order).limit(limit + 1)
+        rows = await self._database.read(lambda connection: connection.execute(statement).mappings().all())
+        return cut_page(rows, listing, limit=limit, value=_load, position=lambda row: (row["name"], row["number"]))
+
+
+def _columns(key: FunctionKey) -> dict[str, Any]:  # Any: parameters of a statement
+    return {"account": key.account, "region": key.region, "name": key.name}
+
+
+def _is(table: Table, key: FunctionKey) -> ColumnElement[bool]:
+    return and_(table.c.account == key.account, table.c.region == key.region, table.c.name == key.name)
+
+
+def _number(version: str) -> int | None:
+    """`$LATEST` is 0; `None` for what is no version, such as an alias or `01`."""
+    if version == LATEST:
+        return 0
+    if not version.isascii() or not version.isdigit() or version.startswith("0"):
+        return None
+    return min(int(version[:19]), _ANY_NUMBER)
+
+
+def _version_columns(version: FunctionVersion) -> dict[str, Any]:  # Any: parameters of a statement
+    pending = version.state is State.PENDING or version.update_status is LastUpdateStatus.IN_PROGRESS
+    return {
+        "revision_id": version.revision_id,
+        "settled": not pending,
+        "size_bytes": version.artifact.size_bytes,
+        "document": dump_function_version(version),
+    }
+
+
+def _insert_version(connection: Connection, version: FunctionVersion, number: int) -> None:
+    row = {**_columns(version.key), "number": number, **_version_columns(version)}
+    connection.execute(insert(function_versions), row)
+    _insert_artifacts(connection, version, number)
+
+
+def _insert_artifacts(connection: Connection, version: FunctionVersion, number: int) -> None:
+    digests = {version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers)}
+    rows = [{**_columns(version.key), "number": number, "digest": digest} for digest in sorted(digests)]
+    connection.execute(insert(function_artifacts), rows)
+
+
+def _load(row: RowMapping) -> FunctionVersion:
+    return load_function_version(
+        FunctionKey(row["account"], row["region"], row["name"]), row["number"], row["revision_id"], row["document"]
+    )

@@ -1,0 +1,120 @@
+"""The tables, as SQLAlchemy Core knows them, and the names of the migrations that lead here.
+
+Values are kept as JSON documents; columns are what is searched, sorted, counted or guarded. The migrations are the
+truth about databases that exist; a test proves that they and these tables say the same.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+REVISIONS: Final = ("0001",)
+"""Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
+
+metadata: Final = MetaData(
+    naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(referred_table_name)s"}
+)
+
+# Listings are in the order of code points, as Python and SQLite sort, whatever the locale of a PostgreSQL database.
+_NAME: Final = String(256).with_variant(String(256, collation="C"), "postgresql")
+
+
+def _key() -> list[Column[Any]]:  # Any: columns of several types
+    return [
+        Column("account", String(12), nullable=False),
+        Column("region", String(64), nullable=False),
+        Column("name", _NAME, nullable=False),
+    ]
+
+
+_KEY: Final = ["account", "region", "name"]
+
+functions: Final = Table(
+    "functions",
+    metadata,
+    *_key(),
+    Column("next_number", BigInteger, nullable=False),
+    Column("tags", JSON, nullable=False),
+    PrimaryKeyConstraint(*_KEY),
+)
+
+function_versions: Final = Table(
+    "function_versions",
+    metadata,
+    *_key(),
+    Column("number", BigInteger, nullable=False),  # 0 is $LATEST
+    Column("revision_id", String(64), nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint(*_KEY, "number"),
+    ForeignKeyConstraint(_KEY, [f"functions.{column}" for column in _KEY], ondelete="CASCADE"),
+)
+# What a crash interrupted is looked for at each start, and is hardly ever there.
+Index(
+    "ix_function_versions_unsettled",
+    function_versions.c.settled,
+    sqlite_where=text("NOT settled"),
+    postgresql_where=text("NOT settled"),
+)
+
+function_artifacts: Final = Table(
+    "function_artifacts",
+    metadata,
+    *_key(),
+    Column("number", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    PrimaryKeyConstraint(*_KEY, "number", "digest"),
+    ForeignKeyConstraint(
+        [*_KEY, "number"], [f"function_versions.{column}" for column in (*_KEY, "number")], ondelete="CASCADE"
+    ),
+)
+"""Every artifact a function version holds: its code, and its layers, whether or not the layer versions still exist."""
+
+layers: Final = Table(
+    "layers",
+    metadata,
+    *_key(),
+    Column("next_number", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*_KEY),
+)
+"""Only counters; a row outlives all versions of its layer, since numbers are never given twice."""
+
+layer_versions: Final = Table(
+    "layer_versions",
+    metadata,
+    *_key(),
+    Column("number", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint(*_KEY, "number"),
+    ForeignKeyConstraint(_KEY, [f"layers.{column}" for column in _KEY]),
+)
+
+layer_labels: Final = Table(
+    "layer_labels",
+    metadata,
+    *_key(),
+    Column("number", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),  # runtime or architecture
+    Column("label", Text, nullable=False),
+    PrimaryKeyConstraint(*_KEY, "number", "kind", "label"),
+    ForeignKeyConstraint(
+        [*_KEY, "number"], [f"layer_versions.{column}" for column in (*_KEY, "number")], ondelete="CASCADE"
+    ),
+)
+"""What layer versions declare, to filter listings by."""
