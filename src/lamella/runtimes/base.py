@@ -4,6 +4,7 @@ import platform
 import shutil
 import ssl
 import struct
+import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -88,7 +89,7 @@ def populate_base(tree: RootTree, *, os_name: str) -> list[str]:
     _add_libraries(tree)
     _add_certificates(tree)
     _add_time_zones(tree)
-    _add_locales(tree)
+    _add_locales(tree, english=os_name == "al2")  # Amazon Linux 2023's minimal image has none
     return [f"This host does not have: {', '.join(missing)}"] if missing else []
 
 
@@ -165,8 +166,17 @@ def _utc_zone() -> bytes:
     return block + block + b"\nUTC0\n"
 
 
-def _add_locales(tree: RootTree) -> None:
-    for name in ("C.utf8", "C.UTF-8", "en_US.utf8", "en_US.UTF-8"):
-        source = Path("/usr/lib/locale") / name
-        if source.is_dir():
-            shutil.copytree(source, tree.mkdir("/usr/lib/locale") / name)
+def _add_locales(tree: RootTree, *, english: bool) -> None:
+    """Add C.UTF-8 and, if asked for and this host can make it, en_US.UTF-8."""
+    directory = tree.mkdir("/usr/lib/locale")
+    source = Path("/usr/lib/locale/C.utf8")
+    if source.is_dir():
+        shutil.copytree(source, directory / source.name)
+    localedef = shutil.which("localedef")
+    if english and localedef is not None and Path("/usr/share/i18n/locales/en_US").exists():
+        # Without the locale, programs fall back to C and CPython says so to its children with LC_CTYPE=C.UTF-8.
+        subprocess.run(
+            [localedef, "-c", "-i", "en_US", "-f", "UTF-8", "--no-archive", directory / "en_US.utf8"],
+            capture_output=True,
+            check=False,
+        )

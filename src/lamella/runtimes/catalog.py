@@ -117,18 +117,15 @@ class PackCatalog(RuntimeCatalog):
         Raises:
             PackBuildError: A default pack cannot be built and there is no older one of it.
         """
-        running = f"python{sys.version_info.major}.{sys.version_info.minor}"
         built: list[RuntimePack] = []
+        recipe = _recipe()
         with self._lock:
             self._clear_leftovers()
-            for name in dict.fromkeys([*PROVIDED, running, "python3.11", *self._manifests]):
+            for name in dict.fromkeys([*self._manifests, *self._missing_defaults()]):
                 entry = self._manifests.get(name)
-                recipe = _recipe()
                 if entry is not None and entry[0].origin.is_current(recipe):
                     continue
                 source = self._source_of(entry[0]) if entry is not None else None
-                if entry is None and name == "python3.11" != running and find_interpreter(name) is None:
-                    continue
                 try:
                     built.append(self._add(name, source, progress))
                 except PackBuildError as error:
@@ -157,6 +154,13 @@ class PackCatalog(RuntimeCatalog):
                     removed.append(directory.name)
         return removed
 
+    def _missing_defaults(self) -> list[str]:
+        running = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        missing = [name for name in (*PROVIDED, running) if name not in self._manifests]
+        if "python3.11" not in {running, *self._manifests} and find_interpreter("python3.11") is not None:
+            missing.append("python3.11")
+        return missing
+
     def _add(self, name: str, source: Path | None, progress: Progress) -> RuntimePack:
         interpreter = _interpreter(name, source)
         progress(f"Building runtime {name}" + (f" from {interpreter.executable}" if interpreter else ""))
@@ -170,6 +174,7 @@ class PackCatalog(RuntimeCatalog):
                 (staging / MANIFEST).replace(final / MANIFEST)
             else:
                 staging.chmod(0o755)
+                os.sync()  # a pack that survives a power cut only in part would fail in functions, long after
                 staging.rename(final)
             link = home / f".{_CURRENT}"
             link.unlink(missing_ok=True)

@@ -123,6 +123,17 @@ class LibraryFinder:
         """
         self._cache = _loader_cache() if cache is None else dict(cache)
         self._directories = _default_directories() if directories is None else list(directories)
+        self._known: dict[Path, ElfFile] = {}
+
+    def read(self, path: Path) -> ElfFile:
+        """`read_elf`, once for each path: the C library is asked for by everything.
+
+        Raises:
+            PackBuildError: The file is not ELF, or is damaged.
+        """
+        if path not in self._known:
+            self._known[path] = read_elf(path)
+        return self._known[path]
 
     def find(self, name: str, asked_by: ElfFile, inherited: Sequence[Path] = ()) -> Path | None:
         """The library of this name, as the loader would choose it for the file that asks.
@@ -140,7 +151,7 @@ class LibraryFinder:
             candidates.append(self._cache[name])
         candidates.extend(directory / name for directory in self._directories)
         for candidate in candidates:
-            if candidate.exists() and is_elf(candidate) and read_elf(candidate).machine == asked_by.machine:
+            if candidate.exists() and is_elf(candidate) and self.read(candidate).machine == asked_by.machine:
                 return candidate
         return None
 
@@ -158,7 +169,7 @@ class LibraryFinder:
             PackBuildError: A library is not on this host; the text names it and the file that asks for it.
         """
         found: dict[str, Path] = {}
-        todo: list[tuple[ElfFile, tuple[Path, ...]]] = [(read_elf(file), ()) for file in files]
+        todo: list[tuple[ElfFile, tuple[Path, ...]]] = [(self.read(file), ()) for file in files]
         while todo:
             elf, inherited = todo.pop()
             for name in elf.needed:
@@ -168,5 +179,5 @@ class LibraryFinder:
                 if path is None:
                     raise PackBuildError(f"{elf.path} needs the library {name}, which is not on this host")
                 found[name] = path
-                todo.append((read_elf(path), (*elf.search, *inherited)))
+                todo.append((self.read(path), (*elf.search, *inherited)))
         return found

@@ -142,10 +142,13 @@ def _compile(tree: RootTree, interpreter: Interpreter, *insides: str) -> None:
 
     Unchecked, because the modification times of an immutable tree mean nothing.
     """
-    command = [str(interpreter.executable), "-I", "-m", "compileall", "-q", "-j", "0"]
-    command += ["--invalidation-mode", "unchecked-hash", "-s", str(tree.root), "-p", "/"]
-    command += [str(tree.path(inside)) for inside in insides]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    # Status 1: some file does not compile, such as examples of broken code; it fails at import, as on the host.
-    if result.returncode not in {0, 1}:
-        raise PackBuildError(f"{interpreter.executable} cannot compile its library: {result.stderr.strip()}")
+    for inside in insides:
+        command = [str(interpreter.executable), "-s", "-S", "-m", "compileall", "-q", "-j", "0"]
+        command += ["--invalidation-mode", "unchecked-hash", "-d", inside, str(tree.path(inside))]
+        # A fixed seed, because the order of set constants follows it and the pack is named by its bytes.
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd="/", env={"PYTHONHASHSEED": "0", "LC_ALL": "C"}
+        )
+        # Status 1: some file does not compile, such as examples of broken code; it fails at import, as on the host.
+        if result.returncode not in {0, 1}:
+            raise PackBuildError(f"{interpreter.executable} cannot compile its library: {result.stderr.strip()}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from lamella.runtimes.elf import LibraryFinder, is_elf, read_elf
+from lamella.runtimes.elf import LibraryFinder, is_elf
 
 # Where every library goes, whatever its directory on the host; Amazon Linux keeps them here too.
 LIBRARIES: Final = "/usr/lib64"
@@ -91,7 +91,7 @@ class RootTree:
         """
         closure = self.finder.closure(files)
         for file in files:
-            interpreter = read_elf(file).interpreter
+            interpreter = self.finder.read(file).interpreter
             if interpreter is not None:
                 self.copy(Path(interpreter), interpreter)
         for name, path in closure.items():
