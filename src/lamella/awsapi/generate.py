@@ -53,7 +53,8 @@ def errors_module(spec: ServiceSpec) -> str:
 
 
 def _error_class(shape: Any) -> list[str]:
-    fault = "server" if shape.metadata.get("fault") else "client"
+    error = shape.metadata["error"]
+    fault = "client" if error.get("senderFault") else "server"
     message = next(name for name in shape.members if name.lower() == "message")
     extra = [name for name in shape.members if name not in {message, "Type"}]
     headers = {
@@ -64,7 +65,7 @@ def _error_class(shape: Any) -> list[str]:
     lines = [
         f"class {shape.name}(ApiError):",
         f'    code = "{shape.error_code}"',
-        f"    status = {shape.metadata['error']['httpStatusCode']}",
+        f"    status = {error['httpStatusCode']}",
         f'    fault = "{fault}"',
         f'    message_member = "{message}"',
         f"    has_type = {'Type' in shape.members}",

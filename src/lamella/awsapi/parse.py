@@ -279,8 +279,8 @@ def _blob(value: Any) -> bytes:
         raise _mismatch(value, "a Blob")
     try:
         return binascii.a2b_base64(value, strict_mode=True) if value else b""
-    except ValueError as error:  # also what is not ASCII
-        raise SerializationException(f"Could not decode base64: {error}") from None
+    except ValueError:  # also what is not ASCII
+        raise SerializationException("Could not decode base64") from None
 
 
 def _timestamp(value: Any) -> datetime:

@@ -134,14 +134,16 @@ class Validator:
         told = ", ".join([text for text, _ in constraints] + ["Member must not be null"])
         told = constraints[0][0] if bare else f"Member must satisfy constraint: [{told}]"
 
+        def known(value: list[str | None]) -> list[str | None]:
+            return [item if item is not None and constraints[0][1](item) else None for item in value]
+
         def check_list(value: Any, path: str, failures: list[str]) -> None:
             for text, holds in size:
                 if not holds(value):
                     failures.append(_failure(_shown(value, sensitive), path, text))
             for item in value:
                 if item is None or not all(holds(item) for _, holds in constraints):
-                    shown = [item if item is not None and constraints[0][1](item) else None for item in value]
-                    failures.append(_failure(_shown(shown if bare else value, sensitive), path, told))
+                    failures.append(_failure(_shown(known(value) if bare else value, sensitive), path, told))
                     break
             if each is not None:
                 for number, item in enumerate(value, start=1):

@@ -88,7 +88,7 @@ class DurableExecutionAlreadyStartedException(ApiError):
 class EC2AccessDeniedException(ApiError):
     code = "EC2AccessDeniedException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -96,7 +96,7 @@ class EC2AccessDeniedException(ApiError):
 class EC2ThrottledException(ApiError):
     code = "EC2ThrottledException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -104,7 +104,7 @@ class EC2ThrottledException(ApiError):
 class EC2UnexpectedException(ApiError):
     code = "EC2UnexpectedException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -147,7 +147,7 @@ class EFSMountTimeoutException(ApiError):
 class ENILimitReachedException(ApiError):
     code = "ENILimitReachedException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -155,7 +155,7 @@ class ENILimitReachedException(ApiError):
 class ENINotReadyException(ApiError):
     code = "ENINotReadyException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -195,7 +195,7 @@ class InvalidRequestContentException(ApiError):
 class InvalidRuntimeException(ApiError):
     code = "InvalidRuntimeException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -203,7 +203,7 @@ class InvalidRuntimeException(ApiError):
 class InvalidSecurityGroupIDException(ApiError):
     code = "InvalidSecurityGroupIDException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -211,7 +211,7 @@ class InvalidSecurityGroupIDException(ApiError):
 class InvalidSubnetIDException(ApiError):
     code = "InvalidSubnetIDException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -219,7 +219,7 @@ class InvalidSubnetIDException(ApiError):
 class InvalidZipFileException(ApiError):
     code = "InvalidZipFileException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -227,7 +227,7 @@ class InvalidZipFileException(ApiError):
 class KMSAccessDeniedException(ApiError):
     code = "KMSAccessDeniedException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -235,7 +235,7 @@ class KMSAccessDeniedException(ApiError):
 class KMSDisabledException(ApiError):
     code = "KMSDisabledException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -243,7 +243,7 @@ class KMSDisabledException(ApiError):
 class KMSInvalidStateException(ApiError):
     code = "KMSInvalidStateException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -251,7 +251,7 @@ class KMSInvalidStateException(ApiError):
 class KMSNotFoundException(ApiError):
     code = "KMSNotFoundException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -347,7 +347,7 @@ class ResourceNotFoundException(ApiError):
 class ResourceNotReadyException(ApiError):
     code = "ResourceNotReadyException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "message"
     has_type = True
 
@@ -403,7 +403,7 @@ class SerializedRequestEntityTooLargeException(ApiError):
 class ServiceException(ApiError):
     code = "ServiceException"
     status = 500
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 
@@ -451,7 +451,7 @@ class SnapStartTimeoutException(ApiError):
 class SubnetIPAddressLimitReachedException(ApiError):
     code = "SubnetIPAddressLimitReachedException"
     status = 502
-    fault = "client"
+    fault = "server"
     message_member = "Message"
     has_type = True
 

@@ -1,0 +1,136 @@
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from lamella.awsapi.context import Context, Services
+from lamella.awsapi.endpoint import Api
+from lamella.awsapi.registry import Handler
+from lamella.awsapi.sigv4 import Credential
+from lamella.awsapi.spec import ServiceSpec
+from lamella.domain._api_errors import ResourceNotFoundException
+
+CONTEXT = Context(
+    account="000000000000",
+    region="us-east-1",
+    request_id="r-1",
+    base_url="http://localhost:4566",
+    services=Services(),
+)
+
+
+async def get_function(ctx: Context, req: Mapping[str, Any]) -> Mapping[str, object]:
+    match req["FunctionName"]:
+        case "missing":
+            raise ResourceNotFoundException("Function not found")
+        case "broken":
+            raise KeyError("bug")
+        case "wrong":
+            return {"Nonsense": 1}
+        case "cancelled":
+            raise asyncio.CancelledError
+        case name:
+            return {"Configuration": {"FunctionName": name, "FunctionArn": ctx.account, "RevisionId": ctx.region}}
+
+
+def context_of(credential: Credential | None, request_id: str, base_url: str) -> Context:
+    if credential is None:
+        return Context("000000000000", "nowhere", request_id, base_url, CONTEXT.services)
+    return Context(credential.access_key, credential.region, request_id, base_url, CONTEXT.services)
+
+
+@pytest.fixture(scope="module")
+def api(spec: ServiceSpec) -> Api:
+    operations: dict[str, Handler] = {"GetFunction": get_function}
+    return Api(spec, operations, context_of)
+
+
+async def get(api: Api, path: str, query: str = "") -> tuple[int, dict[str, str], Any]:
+    match = api.match("GET", path, query)
+    assert match is not None
+    response = await api.call(match, query, [], b"", context=CONTEXT)
+    return response.status, dict(response.headers), json.loads(response.body)
+
+
+async def test_an_operation(api: Api) -> None:
+    status, headers, body = await get(api, "/2015-03-31/functions/f")
+    assert (status, headers["x-amzn-RequestId"]) == (200, "r-1")
+    assert body["Configuration"]["FunctionName"] == "f"
+
+
+async def test_an_error_of_the_handler(api: Api) -> None:
+    status, headers, body = await get(api, "/2015-03-31/functions/missing")
+    assert (status, headers["x-amzn-ErrorType"]) == (404, "ResourceNotFoundException")
+    assert body == {"Type": "User", "Message": "Function not found"}
+
+
+async def test_constraints_are_checked_before_the_handler_is_called(api: Api) -> None:
+    status, headers, body = await get(api, "/2015-03-31/functions/broken%20name")
+    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException")
+    assert body["message"].startswith("1 validation error detected: Value 'broken name' at 'functionName'")
+
+
+@pytest.mark.parametrize("name", ["broken", "wrong"])
+async def test_a_bug_is_told_once_in_the_log_and_answered(
+    api: Api, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        status, headers, body = await get(api, f"/2015-03-31/functions/{name}")
+    assert (status, headers["x-amzn-ErrorType"]) == (500, "ServiceException")
+    assert body == {"Type": "Service", "Message": "An internal error occurred."}
+    (record,) = (record for record in caplog.records if record.name.startswith("lamella"))
+    assert record.exc_info is not None
+    assert record.__dict__["request_id"] == "r-1"
+
+
+async def test_cancellation_passes_through(api: Api) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await get(api, "/2015-03-31/functions/cancelled")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/2015-03-31/functions/f/aliases/a", "GetAlias yet: aliases and their weighted routing are not built"),
+        ("/2015-03-31/functions", "ListFunctions yet: it is not part of this server"),
+    ],
+)
+async def test_what_is_not_implemented_says_so(api: Api, path: str, reason: str) -> None:
+    status, headers, body = await get(api, path)
+    assert (status, headers["x-amzn-ErrorType"]) == (501, "NotImplementedException")
+    assert body["message"] == f"Lamella does not implement {reason}. See docs/reference/operations.md."
+
+
+async def test_the_signature_gives_account_and_region(api: Api) -> None:
+    match = api.match("GET", "/2015-03-31/functions/f", "")
+    assert match is not None
+    scope = "123456789012/20261120/eu-west-1/lambda/aws4_request"
+    headers = [("authorization", f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=ab")]
+    response = await api.handle(match, "", headers, b"", base_url="http://x")
+    configuration = json.loads(response.body)["Configuration"]
+    assert (configuration["FunctionArn"], configuration["RevisionId"]) == ("123456789012", "eu-west-1")
+    assert len(dict(response.headers)["x-amzn-RequestId"]) == 36
+
+
+async def test_a_malformed_signature(api: Api) -> None:
+    match = api.match("GET", "/2015-03-31/functions/f", "")
+    assert match is not None
+    headers = [("authorization", "AWS4-HMAC-SHA256 Credential=x, SignedHeaders=host, Signature=ab")]
+    response = await api.handle(match, "", headers, b"", base_url="http://x")
+    assert response.status == 400
+    assert dict(response.headers)["x-amzn-ErrorType"] == "IncompleteSignatureException"
+
+
+def test_requests_that_name_no_operation(api: Api) -> None:
+    assert api.match("GET", "/nothing", "") is None
+    assert not api.knows("/nothing")
+    assert api.match("PATCH", "/2015-03-31/functions", "") is None
+    assert api.knows("/2015-03-31/functions")
+    response = api.unknown("r-9")
+    assert response.status == 403
+    assert dict(response.headers)["x-amzn-RequestId"] == "r-9"
+    assert json.loads(response.body) == {"Message": "Unable to determine service/operation name to be authorized"}
+    assert len(dict(api.unknown().headers)["x-amzn-RequestId"]) == 36
