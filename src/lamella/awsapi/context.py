@@ -1,12 +1,31 @@
 """What a handler is told besides the parameters of its operation."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, TypeVar, cast
+
+_G = TypeVar("_G")
 
 
-class Services(Protocol):
-    """The ports that handlers use; its members come with the stores."""
+class Services:
+    """What handlers use, in groups that are found by their type: each package of handlers declares its own group.
+
+    The wire knows none of the groups, and the groups know nothing of each other.
+    """
+
+    __slots__ = ("_groups",)
+
+    def __init__(self, *groups: object) -> None:
+        self._groups: Final[dict[type[Any], object]] = {type(group): group for group in groups}
+
+    def __getitem__(self, kind: type[_G]) -> _G:
+        """The group of this very type.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return cast("_G", self._groups[kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +37,8 @@ class Context:
         region: Name of the region that the caller signed for, or the server's own.
         request_id: UUID in lower case; answered as `x-amzn-RequestId`.
         base_url: `scheme://host:port` as the client used it, for URLs in answers (`Code.Location`).
-        services: The ports.
+        services: What handlers use besides.
+        headers: Of the request, names in lower case; for the few that are no member of an operation.
     """
 
     account: str
@@ -26,6 +46,14 @@ class Context:
     request_id: str
     base_url: str
     services: Services
+    headers: Sequence[tuple[str, str]] = ()
+
+    def header(self, name: str) -> str:
+        """The first value of a header, given in lower case; empty if there is none."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return ""
 
 
 def new_request_id() -> str:

@@ -1,0 +1,28 @@
+"""The account's limits and what it uses of them."""
+
+from lamella.awsapi import _types as shapes
+from lamella.awsapi.context import Context
+from lamella.awsapi.registry import operation
+from lamella.control.services import services_of
+from lamella.domain.quotas import UNZIPPED, ZIP_UPLOAD
+
+
+@operation("GetAccountSettings")
+async def get_account_settings(
+    ctx: Context,
+    req: shapes.GetAccountSettingsRequest,  # noqa: ARG001 - it has no members
+) -> shapes.GetAccountSettingsResponse:
+    """Limits and use of the caller's account in the region."""
+    services = services_of(ctx)
+    functions, functions_bytes = await services.functions.usage(ctx.account, ctx.region)
+    layers_bytes = await services.layers.usage(ctx.account, ctx.region)
+    return {
+        "AccountLimit": {
+            "TotalCodeSize": services.settings.code_storage_bytes,
+            "CodeSizeUnzipped": UNZIPPED.limit,
+            "CodeSizeZipped": ZIP_UPLOAD.limit,
+            "ConcurrentExecutions": services.settings.concurrency,
+            "UnreservedConcurrentExecutions": services.settings.concurrency,
+        },
+        "AccountUsage": {"TotalCodeSize": functions_bytes + layers_bytes, "FunctionCount": functions},
+    }

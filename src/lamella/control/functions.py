@@ -1,0 +1,217 @@
+"""Functions: create, show, change, delete, list."""
+
+import uuid
+from dataclasses import replace
+
+from lamella.awsapi import _types as shapes
+from lamella.awsapi.context import Context
+from lamella.awsapi.registry import operation
+from lamella.control import wire
+from lamella.control.code import uploaded
+from lamella.control.configuration import architecture_of, check_size, check_supported, configured, runnable
+from lamella.control.publishing import publish
+from lamella.control.resolution import (
+    CANNOT_NOW,
+    check_revision,
+    check_settled,
+    existing_latest,
+    existing_version,
+    not_found,
+    unqualified,
+)
+from lamella.control.services import services_of
+from lamella.control.tags import check_tag_count
+from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
+from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionVersion
+from lamella.domain.names import FunctionReference
+from lamella.domain.quotas import FUNCTION_NAME, LIST_FUNCTIONS_PAGE
+from lamella.lifecycle.function import UpdateRequested, advance, created
+from lamella.ports.errors import ConflictError
+
+
+@operation("CreateFunction")
+async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> shapes.FunctionConfiguration:
+    """A new function, with a first published version if that is asked for."""
+    services = services_of(ctx)
+    _check_name(req["FunctionName"])
+    key = unqualified(ctx, req["FunctionName"], "CreateFunction").key
+    check_tag_count(req.get("Tags", {}))
+    if req.get("PackageType") == "Image" or "ImageUri" in req["Code"]:
+        raise InvalidParameterValueException(
+            "Lamella does not run container images yet: create the function with PackageType Zip."
+        )
+    blank = FunctionConfig(
+        role=req["Role"],
+        runtime=None,
+        handler=None,
+        architecture=architecture_of(req.get("Architectures"), Architecture.X86_64),
+    )
+    async with services.garbage.referencing():
+        config = runnable(ctx, await configured(ctx, blank, req), creating=True)
+        exists = ResourceConflictException(f"Function already exist: {key.name}")
+        if await services.functions.get(key) is not None:
+            raise exists
+        async with uploaded(ctx, req["Code"]) as artifact:
+            check_size(artifact, config.layers)
+            latest = created(
+                FunctionVersion(
+                    key=key,
+                    version=LATEST,
+                    artifact=artifact,
+                    config=config,
+                    revision_id=str(uuid.uuid4()),
+                    modified_at=services.clock.now(),
+                )
+            )
+            try:
+                await services.functions.create(latest, req.get("Tags", {}))
+            except ConflictError:
+                raise exists from None
+            shown = await publish(ctx, latest) if req.get("Publish") else latest
+    services.transitions.begin(latest)
+    return wire.new_function(shown)
+
+
+@operation("GetFunction")
+async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.GetFunctionResponse:
+    """Configuration, tags, and where the code can be downloaded."""
+    services = services_of(ctx)
+    reference, version = await existing_version(ctx, req["FunctionName"], req.get("Qualifier"), "GetFunction")
+    filename = f"{version.key.name}-{version.version.removeprefix('$')}.zip"
+    location = services.locations.url(ctx.base_url, version.artifact.digest, filename, now=services.clock.now())
+    shown = shapes.GetFunctionResponse(
+        Configuration=wire.function_configuration(version, qualifier=reference.qualifier),
+        Code={"RepositoryType": "S3", "Location": location},
+    )
+    tags = await services.functions.tags(version.key)
+    if tags:
+        shown["Tags"] = dict(tags)
+    return shown
+
+
+@operation("GetFunctionConfiguration")
+async def get_function_configuration(
+    ctx: Context, req: shapes.GetFunctionConfigurationRequest
+) -> shapes.FunctionConfiguration:
+    """Configuration of `$LATEST` or a published version."""
+    reference, version = await existing_version(
+        ctx, req["FunctionName"], req.get("Qualifier"), "GetFunctionConfiguration"
+    )
+    return wire.function_configuration(version, qualifier=reference.qualifier)
+
+
+@operation("UpdateFunctionCode")
+async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeRequest) -> shapes.FunctionConfiguration:
+    """Other code, and another architecture if one is named, for `$LATEST`."""
+    check_supported(req)
+    services = services_of(ctx)
+    latest = await existing_latest(ctx, req["FunctionName"], "UpdateFunctionCode")
+    check_revision(latest, req.get("RevisionId"))
+    check_settled(latest)
+    if "ImageUri" in req:
+        raise InvalidParameterValueException(
+            "Please don't provide ImageUri when updating a function with packageType Zip."
+        )
+    architecture = architecture_of(req.get("Architectures"), latest.config.architecture)
+    config = runnable(ctx, replace(latest.config, architecture=architecture), creating=False)
+    async with uploaded(ctx, req) as artifact:
+        check_size(artifact, config.layers)
+        changed = replace(latest, artifact=artifact, config=config)
+        if req.get("DryRun"):
+            return wire.function_configuration(changed)
+        updating = await _store_update(ctx, latest, changed)
+        shown = await publish(ctx, updating) if req.get("Publish") else updating
+    services.transitions.begin(updating)
+    return wire.function_configuration(shown, qualifier=shown.version if req.get("Publish") else None)
+
+
+@operation("UpdateFunctionConfiguration")
+async def update_function_configuration(
+    ctx: Context, req: shapes.UpdateFunctionConfigurationRequest
+) -> shapes.FunctionConfiguration:
+    """Another configuration for `$LATEST`. What is not named stays, lists and maps that are named are replaced."""
+    services = services_of(ctx)
+    latest = await existing_latest(ctx, req["FunctionName"], "UpdateFunctionConfiguration")
+    check_revision(latest, req.get("RevisionId"))
+    check_settled(latest)
+    async with services.garbage.referencing():
+        config = runnable(ctx, await configured(ctx, latest.config, req), creating=False)
+        check_size(latest.artifact, config.layers)
+        updating = await _store_update(ctx, latest, replace(latest, config=config))
+    services.transitions.begin(updating)
+    return wire.function_configuration(updating)
+
+
+@operation("DeleteFunction")
+async def delete_function(ctx: Context, req: shapes.DeleteFunctionRequest) -> shapes.DeleteFunctionResponse:
+    """One published version, or the whole function. Deleting a version that is not there is no error."""
+    services = services_of(ctx)
+    reference = FunctionReference.parse(
+        req["FunctionName"],
+        account=ctx.account,
+        region=ctx.region,
+        qualifier=req.get("Qualifier"),
+        action="DeleteFunction",
+    )
+    qualifier = reference.qualifier
+    if qualifier == LATEST:
+        raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
+    if qualifier is not None and reference.version is None:
+        raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
+    if await services.functions.get(reference.key) is None:
+        raise not_found(reference.key.arn())
+    if await services.functions.delete(reference.key, qualifier):
+        services.observer.function_deleted(reference.key, qualifier)
+    return {"StatusCode": 204}
+
+
+@operation("ListFunctions")
+async def list_functions(ctx: Context, req: shapes.ListFunctionsRequest) -> shapes.ListFunctionsResponse:
+    """Functions by name, at most 50 in one answer, whatever `MaxItems` says."""
+    if req.get("MasterRegion", "ALL") not in {"ALL", ctx.region}:
+        return {"Functions": []}  # replicas of functions of another region, which only Lambda@Edge makes
+    every_version = req.get("FunctionVersion") == "ALL"
+    try:
+        page = await services_of(ctx).functions.list_functions(
+            ctx.account,
+            ctx.region,
+            all_versions=every_version,
+            limit=min(req.get("MaxItems", LIST_FUNCTIONS_PAGE.limit), LIST_FUNCTIONS_PAGE.limit),
+            marker=req.get("Marker"),
+        )
+    except ValueError:
+        raise InvalidParameterValueException("Invalid Marker.") from None
+    return {
+        "Functions": [wire.listed_function(version, qualified=every_version) for version in page.items],
+        "NextMarker": page.next_marker,
+    }
+
+
+async def _store_update(ctx: Context, latest: FunctionVersion, changed: FunctionVersion) -> FunctionVersion:
+    """Put the change down as under way."""
+    services = services_of(ctx)
+    updating = advance(
+        replace(changed, modified_at=services.clock.now()), UpdateRequested(), revision_id=str(uuid.uuid4())
+    )
+    try:
+        await services.functions.replace(updating, expected_revision_id=latest.revision_id)
+    except ConflictError:
+        current = await services.functions.get(latest.key)
+        if current is None:
+            raise not_found(latest.key.arn()) from None
+        raise ResourceConflictException(
+            f"{CANNOT_NOW} An update is in progress for resource: {latest.key.arn()}"
+        ) from None
+    return updating
+
+
+def _check_name(given: str) -> None:
+    """A plain name has a limit of its own, with an error of its own.
+
+    Source: answers of AWS recorded in LocalStack's tests, 2024.
+    """
+    if ":" not in given and len(given) > FUNCTION_NAME.limit:
+        raise InvalidParameterValueException(
+            f"1 validation error detected: Value '{given}' at 'functionName' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {FUNCTION_NAME.limit}"
+        )

@@ -1,0 +1,95 @@
+"""From what a caller names to what is stored, or to AWS's refusal."""
+
+from typing import Final
+
+from lamella.awsapi.context import Context
+from lamella.control.services import services_of
+from lamella.domain._api_errors import (
+    InvalidParameterValueException,
+    PreconditionFailedException,
+    ResourceConflictException,
+    ResourceNotFoundException,
+)
+from lamella.domain.function import LATEST, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.names import FunctionReference
+
+CANNOT_NOW: Final = "The operation cannot be performed at this time."
+
+
+def not_found(arn: str) -> ResourceNotFoundException:
+    """There is no such function, version or alias; the ARN ends in the qualifier the caller gave."""
+    return ResourceNotFoundException(f"Function not found: {arn}")
+
+
+def unqualified(ctx: Context, text: str, action: str) -> FunctionReference:
+    """A reference to a whole function.
+
+    Raises:
+        InvalidParameterValueException: The name has a qualifier. Source of the text: AWS's answer to operations on
+            whole functions, quoted in public issues.
+    """
+    reference = FunctionReference.parse(text, account=ctx.account, region=ctx.region, action=action)
+    if reference.qualifier not in {None, LATEST}:
+        raise InvalidParameterValueException(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
+            "Please specify either a function name or an unqualified function ARN."
+        )
+    return reference
+
+
+async def existing_latest(ctx: Context, text: str, action: str) -> FunctionVersion:
+    """`$LATEST` of a function.
+
+    Raises:
+        ResourceNotFoundException: There is no such function.
+    """
+    reference = unqualified(ctx, text, action)
+    latest = await services_of(ctx).functions.get(reference.key)
+    if latest is None:
+        raise not_found(reference.key.arn())
+    return latest
+
+
+async def existing_version(
+    ctx: Context, text: str, qualifier: str | None, action: str
+) -> tuple[FunctionReference, FunctionVersion]:
+    """The version a name and a qualifier mean, with the reference itself.
+
+    Raises:
+        ResourceNotFoundException: There is no such function, version or alias.
+    """
+    reference = FunctionReference.parse(
+        text, account=ctx.account, region=ctx.region, qualifier=qualifier, action=action
+    )
+    number = reference.version
+    version = None if number is None else await services_of(ctx).functions.get(reference.key, number)
+    if version is None:
+        raise not_found(reference.arn)
+    return reference, version
+
+
+def check_revision(latest: FunctionVersion, expected: str | None) -> None:
+    """Refuse a change that was made from an older state than the stored one.
+
+    Raises:
+        PreconditionFailedException: `expected` is not the revision. Source: recorded answer of AWS, 2022.
+    """
+    if expected is not None and expected != latest.revision_id:
+        raise PreconditionFailedException(
+            "The Revision Id provided does not match the latest Revision Id. "
+            "Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
+        )
+
+
+def check_settled(latest: FunctionVersion) -> None:
+    """Refuse a change while another is under way.
+
+    Raises:
+        ResourceConflictException: In AWS's words, as quoted in many public issues.
+    """
+    if latest.state is not State.ACTIVE:
+        raise ResourceConflictException(
+            f"{CANNOT_NOW} The function is currently in the following state: {latest.state.value}"
+        )
+    if latest.update_status is LastUpdateStatus.IN_PROGRESS:
+        raise ResourceConflictException(f"{CANNOT_NOW} An update is in progress for resource: {latest.key.arn()}")

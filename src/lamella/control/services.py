@@ -1,0 +1,49 @@
+"""What the handlers of the control API work with."""
+
+from dataclasses import dataclass
+
+from lamella.awsapi.context import Context
+from lamella.control.garbage import Garbage
+from lamella.control.locations import LocationSigner
+from lamella.control.transitions import Transitions
+from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY
+from lamella.ports.clock import Clock
+from lamella.ports.functions import FunctionObserver
+from lamella.ports.runtimes import RuntimeCatalog
+from lamella.ports.stores import ArtifactStore, FunctionStore, LayerStore
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """The settings that handlers follow.
+
+    Attributes:
+        allow_deprecated_runtimes: Whether runtimes that AWS has blocked can be used all the same.
+        code_storage_bytes: Zip archives of an account in a region, all versions together.
+        concurrency: Concurrent executions of an account in a region.
+    """
+
+    allow_deprecated_runtimes: bool = False
+    code_storage_bytes: int = CODE_STORAGE.limit
+    concurrency: int = CONCURRENCY.limit
+
+
+@dataclass(frozen=True, slots=True)
+class ControlServices:
+    """The group of `awsapi.context.Services` that belongs to this package."""
+
+    functions: FunctionStore
+    layers: LayerStore
+    artifacts: ArtifactStore
+    runtimes: RuntimeCatalog
+    observer: FunctionObserver
+    clock: Clock
+    transitions: Transitions
+    locations: LocationSigner
+    garbage: Garbage
+    settings: ControlSettings = ControlSettings()
+
+
+def services_of(ctx: Context) -> ControlServices:
+    """This package's group."""
+    return ctx.services[ControlServices]

@@ -1,0 +1,89 @@
+"""Every limit of Lambda that we keep, with its unit and where it is documented, and AWS's words for exceeding it.
+
+The model is looser than the documented quotas in places (it allows managed instances 5,400 s and 32 GB): what is here
+decides. Pages are those of https://docs.aws.amazon.com/lambda/latest/.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from lamella.domain._api_errors import InvalidParameterValueException
+from lamella.domain.errors import ValidationException
+
+Unit = Literal["bytes", "s", "MiB", "items", "characters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One limit; the limit itself is still allowed unless the source says otherwise.
+
+    Attributes:
+        source: Page of the developer guide or the API reference, or the observation.
+    """
+
+    name: str
+    limit: int
+    unit: Unit
+    source: str
+    least: int = 0
+
+
+_LIMITS: Final = "dg/gettingstarted-limits.html"
+_RECORDED: Final = "error texts of AWS recorded in LocalStack's tests, 2022 to 2025"
+
+ZIP_UPLOAD: Final = Quota("zip archive, uploaded directly", 52_428_800, "bytes", _LIMITS)
+UNZIPPED: Final = Quota("function code and layers, unzipped", 262_144_000, "bytes", _LIMITS)
+CODE_STORAGE: Final = Quota("zip archives of an account in a region", 300 * 1024**3, "bytes", f"{_LIMITS}, 2026")
+LAYERS: Final = Quota("layers of a function", 5, "items", _LIMITS)
+ENVIRONMENT: Final = Quota("environment variables of a function", 4_096, "bytes", _LIMITS)
+TIMEOUT: Final = Quota("function timeout", 900, "s", _LIMITS, least=1)
+MEMORY: Final = Quota("function memory", 10_240, "MiB", _LIMITS, least=128)
+TMP: Final = Quota("ephemeral storage of a function", 10_240, "MiB", _LIMITS, least=512)
+CONCURRENCY: Final = Quota("concurrent executions of an account in a region", 1_000, "items", _LIMITS)
+SYNCHRONOUS_PAYLOAD: Final = Quota("payload of a synchronous invocation", 6_291_556, "bytes", f"{_LIMITS}; {_RECORDED}")
+ASYNCHRONOUS_PAYLOAD: Final = Quota("payload of an asynchronous invocation", 1_048_576, "bytes", f"{_LIMITS}, 2025")
+CREATE_FUNCTION_REQUEST: Final = Quota("body of CreateFunction", 70_167_211, "bytes", _RECORDED)
+UPLOAD_REQUEST: Final = Quota(
+    "body of UpdateFunctionCode and PublishLayerVersion", 69_905_067, "bytes", "error texts quoted in public issues"
+)
+FUNCTION_NAME: Final = Quota("function name without ARN", 64, "characters", "api/API_CreateFunction.html")
+TAGS: Final = Quota("tags of a resource", 50, "items", "dg/configuration-tags.html")
+LIST_FUNCTIONS_PAGE: Final = Quota("functions in one answer", 50, "items", "api/API_ListFunctions.html", least=1)
+LIST_PAGE: Final = Quota("items in one answer", 50, "items", "api/API_ListLayers.html", least=1)
+LOCATION_LIFETIME: Final = Quota("a download URL is valid for", 600, "s", "api/API_GetFunction.html")
+
+QUOTAS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Quota))
+"""All of them, in the order of this file."""
+
+
+def unzipped_too_large() -> InvalidParameterValueException:
+    """One archive alone unpacks to the limit or more. Source: recorded answer of AWS (LocalStack tests)."""
+    return InvalidParameterValueException(f"Unzipped size must be smaller than {UNZIPPED.limit} bytes")
+
+
+def check_combined_size(unzipped_bytes: int) -> None:
+    """Refuse code and layers that are too large together.
+
+    Raises:
+        InvalidParameterValueException: In AWS's words, as quoted in many public issues.
+    """
+    if unzipped_bytes > UNZIPPED.limit:
+        raise InvalidParameterValueException(
+            f"Function code combined with layers exceeds the maximum allowed size of {UNZIPPED.limit} bytes. "
+            f"The actual size is {unzipped_bytes} bytes."
+        )
+
+
+def check_range(value: int, quota: Quota, parameter: str) -> None:
+    """Refuse a number outside of a quota's range, in the words AWS uses for constraints of the model.
+
+    Raises:
+        ValidationException: It is too large or too small.
+    """
+    if not quota.least <= value <= quota.limit:
+        too_large = value > quota.limit
+        bound = f"less than or equal to {quota.limit}" if too_large else f"greater than or equal to {quota.least}"
+        raise ValidationException(
+            f"1 validation error detected: Value '{value}' at '{parameter}' failed to satisfy constraint: "
+            f"Member must have value {bound}"
+        )
