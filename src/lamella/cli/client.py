@@ -1,0 +1,239 @@
+"""A small client of Lambda's API and of the server's own `/_lamella/` paths.
+
+Not botocore: loading it takes half a second, which is more than the command itself.
+"""
+
+import base64
+import datetime as dt
+import http.client
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from lamella.cli.failure import CommandError, Status
+
+DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
+_CONNECT_TIMEOUT_S: Final = 5.0
+# The longest a function may run, 900 s, and some time for the answer to come.
+_ANSWER_TIMEOUT_S: Final = 930.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The server to talk to, and as whom.
+
+    Attributes:
+        url: Scheme, host and port; a path is put before that of each request.
+        region: `None` leaves it to the server's `region` setting.
+        account: `None` leaves it to the server's `account_id` setting.
+    """
+
+    url: str
+    region: str | None = None
+    account: str | None = None
+
+    @classmethod
+    def find(cls, url: str | None, region: str | None, environ: Mapping[str, str]) -> Self:
+        """Take what was given, else what AWS's own clients would take from the environment.
+
+        Raises:
+            CommandError: The URL is not one of HTTP.
+        """
+        url = url or environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or DEFAULT_ENDPOINT
+        parts = urlsplit(url)
+        try:
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # the port is not a number, or too large
+            usable = False
+        if not usable:
+            raise CommandError(f"the endpoint {url!r} is not a URL such as {DEFAULT_ENDPOINT}", Status.USAGE)
+        access_key = environ.get("AWS_ACCESS_KEY_ID", "")
+        return cls(
+            url.rstrip("/"),
+            region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None,
+            access_key if re.fullmatch("[0-9]{12}", access_key) else None,
+        )
+
+    def scope(self) -> dict[str, str]:
+        """Region and account as query parameters; only those that are known."""
+        scope = {"region": self.region, "account": self.account}
+        return {name: value for name, value in scope.items() if value is not None}
+
+    def authorization(self) -> dict[str, str]:
+        """The header that names region and account. The server does not verify signatures, so none is made."""
+        if self.region is None and self.account is None:
+            return {}
+        day = dt.datetime.now(dt.UTC).strftime("%Y%m%d")
+        credential = f"{self.account or 'lamella'}/{day}/{self.region or 'us-east-1'}/lambda/aws4_request"
+        signature = f"Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
+        return {"authorization": f"AWS4-HMAC-SHA256 {signature}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What Invoke answered.
+
+    Attributes:
+        error: `Handled` or `Unhandled`; `None` if the function returned.
+        log_tail: The last 4 KiB of the log of this invocation.
+    """
+
+    status: int
+    payload: bytes
+    error: str | None
+    executed_version: str | None
+    log_tail: bytes
+
+
+class Client:
+    """One request per connection: a command makes one, seldom two."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def invoke(self, name: str, payload: bytes, qualifier: str | None) -> Invocation:
+        """Invoke a function and wait for its answer.
+
+        Raises:
+            CommandError: The API answered with an error, or cannot be reached.
+        """
+        path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
+        if qualifier is not None:
+            path += "?" + urlencode({"Qualifier": qualifier})
+        headers = {"content-type": "application/json", "x-amz-log-type": "Tail"}
+        with self._request("POST", path, payload, {**headers, **self._endpoint.authorization()}) as answer:
+            return Invocation(
+                answer.status,
+                _read(answer, self._endpoint.url),
+                answer.headers.get("X-Amz-Function-Error"),
+                answer.headers.get("X-Amz-Executed-Version"),
+                base64.b64decode(answer.headers.get("X-Amz-Log-Result") or ""),
+            )
+
+    def logs(self, name: str, *, since_ms: int, limit: int | None, follow: bool) -> Iterator[bytes]:
+        """The log of a function, one JSON object per line; with `follow`, until the server ends it.
+
+        Raises:
+            CommandError: As `invoke`; also while iterating.
+        """
+        query = {**self._endpoint.scope(), "since_ms": str(since_ms)}
+        if limit is not None:
+            query["limit"] = str(limit)
+        if follow:
+            query["follow"] = "1"
+        path = f"/_lamella/logs/{quote(name, safe='')}?{urlencode(query)}"
+        with self._request("GET", path, timeout_s=None if follow else _ANSWER_TIMEOUT_S) as answer:
+            try:
+                yield from answer
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(self._endpoint.url, error) from error
+
+    def runtimes(self) -> dict[str, Any]:
+        """The server's runtime packs: `{"runtimes": [...]}`.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        with self._request("GET", "/_lamella/runtimes") as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
+    def add_runtime(self, name: str, source: str | None) -> dict[str, Any]:
+        """Have the server build a runtime pack.
+
+        Args:
+            name: Such as `python3.12`.
+            source: Path on the server's machine of the interpreter to build it from.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        body = json.dumps({"name": name} if source is None else {"name": name, "from": source}).encode()
+        headers = {"content-type": "application/json"}
+        with self._request("POST", "/_lamella/runtimes", body, headers) as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = _ANSWER_TIMEOUT_S,
+    ) -> http.client.HTTPResponse:
+        url = urlsplit(self._endpoint.url)
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        assert url.hostname is not None  # Endpoint.find looked
+        connection = kind(url.hostname, url.port, timeout=_CONNECT_TIMEOUT_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise _unreachable(self._endpoint.url, error) from error
+        try:
+            connection.sock.settimeout(timeout_s)
+            # With "close" the response owns the socket, so that nothing but it needs closing.
+            connection.request(method, url.path + path, body, {**(headers or {}), "connection": "close"})
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise _broken(self._endpoint.url, error) from error
+        if answer.status >= 300:
+            with answer:
+                raise _refused(
+                    answer.status,
+                    {name.lower(): value for name, value in answer.headers.items()},
+                    _read(answer, self._endpoint.url),
+                )
+        return answer
+
+
+def endpoint(url: str | None, region: str | None) -> Endpoint:
+    """The endpoint of this command."""
+    return Endpoint.find(url, region, os.environ)
+
+
+def _read(answer: http.client.HTTPResponse, url: str) -> bytes:
+    try:
+        return answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise _broken(url, error) from error
+
+
+def _decoded(body: bytes, url: str) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise CommandError(f"{url} did not answer as Lamella does; is another server listening there?")
+    return value
+
+
+def _unreachable(url: str, error: OSError) -> CommandError:
+    reason = "name not known" if isinstance(error, socket.gaierror) else error.strerror or str(error)
+    return CommandError(f"cannot reach {url} ({reason}); start the server with 'lamella serve', or give --endpoint-url")
+
+
+def _broken(url: str, error: Exception) -> CommandError:
+    if isinstance(error, TimeoutError):
+        return CommandError(f"{url} did not answer in time; 'lamella logs' may show what the function is doing")
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return CommandError(f"the connection to {url} broke ({reason}); see the server's own log")
+
+
+def _refused(status: int, headers: Mapping[str, str], body: bytes) -> CommandError:
+    """An error of Lambda's API (`x-amzn-ErrorType`, `Message`), of ours (`error`), or of something else."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    answer = value if isinstance(value, dict) else {}
+    code = (headers.get("x-amzn-errortype") or "").partition(":")[0]
+    message = answer.get("Message") or answer.get("message") or answer.get("error") or ""
+    if not isinstance(message, str) or not message:
+        message = f"HTTP status {status}, {http.client.responses.get(status, 'unknown')}"
+    return CommandError(f"{code}: {message}" if code else message)

@@ -1,0 +1,95 @@
+"""`lamella invoke`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lamella.cli import output
+from lamella.cli.client import Client, Invocation, endpoint
+from lamella.cli.failure import CommandError, Status
+from lamella.cli.options import EndpointUrl, Json, Region, examples
+
+
+def invoke(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name or ARN of the function.", show_default=False)],
+    *,
+    payload: Annotated[
+        str, typer.Option(metavar="TEXT|@FILE|-", help="The event: JSON, @FILE to read it from a file, - from stdin.")
+    ] = "{}",
+    qualifier: Annotated[
+        str | None, typer.Option(metavar="VERSION|ALIAS", help="Else $LATEST.", show_default=False)
+    ] = None,
+    json_: Json = False,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Invoke a function: its answer on stdout, the end of its log and the time taken on stderr.
+
+    The exit status is 1 if the function returned an error, 3 if it could not be invoked.
+    """
+    event = read_payload(payload)
+    client = Client(endpoint(endpoint_url, region))
+    started_s = time.perf_counter()
+    answer = client.invoke(name, event, qualifier)
+    took_ms = (time.perf_counter() - started_s) * 1000
+    if json_:
+        output.write_json(_as_json(answer))
+    else:
+        _write_payload(answer.payload)
+    output.write_untrusted(answer.log_tail.decode(errors="replace"), sys.stderr)
+    failed = f", function error {answer.error}" if answer.error else ""
+    output.say(f"version {answer.executed_version or '?'} answered within {took_ms:.1f} ms, seen from here{failed}")
+    raise typer.Exit(Status.NEGATIVE if answer.error else Status.OK)
+
+
+def read_payload(text: str) -> bytes:
+    """The event that `--payload` means.
+
+    Raises:
+        CommandError: The file cannot be read.
+    """
+    if text == "-":
+        return sys.stdin.buffer.read()
+    if not text.startswith("@"):
+        return text.encode()
+    try:
+        return Path(text[1:]).read_bytes()
+    except OSError as error:
+        raise CommandError(f"cannot read the payload from {text[1:]}: {error.strerror}", Status.USAGE) from error
+
+
+def _write_payload(payload: bytes) -> None:
+    if sys.stdout.isatty():
+        output.write_untrusted(payload.decode(errors="replace") + "\n", sys.stdout)
+    else:  # byte for byte, for whatever reads it
+        sys.stdout.flush()
+        sys.stdout.buffer.write(payload + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _as_json(answer: Invocation) -> dict[str, object]:
+    """Members as Invoke names them; the payload as JSON if it is."""
+    text = answer.payload.decode(errors="replace")
+    try:
+        payload = json.loads(text)
+    except ValueError:
+        payload = text
+    result: dict[str, object] = {"StatusCode": answer.status, "ExecutedVersion": answer.executed_version}
+    if answer.error:
+        result["FunctionError"] = answer.error
+    return {**result, "LogResult": answer.log_tail.decode(errors="replace"), "Payload": payload}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    epilog = examples(
+        "lamella invoke hello",
+        """lamella invoke hello --payload '{"name": "Ada"}'""",
+        "lamella invoke thumbnail --payload @event.json --qualifier live",
+        "cat event.json | lamella invoke thumbnail --payload - --json",
+    )
+    app.command("invoke", epilog=epilog)(invoke)

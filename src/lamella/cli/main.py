@@ -1,0 +1,64 @@
+"""The `lamella` command: puts the nouns together, and is the boundary where errors become one line and a status."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from lamella.cli import doctor, invoke, logs, output, runtime, serve
+from lamella.cli.failure import CommandError, Status
+from lamella.config import SettingsError
+
+app = typer.Typer(
+    name="lamella",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # `main` answers for exceptions
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # here: it takes longer to load than all of the above
+
+        print(f"lamella {version('lamella')}")
+        raise typer.Exit
+
+
+@app.callback()
+def lamella(
+    *,
+    version: Annotated[  # noqa: ARG001  (its callback prints)
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; so does LAMELLA_DEBUG=1.")] = False,
+) -> None:
+    """AWS Lambda on your own Linux machines.
+
+    Start with 'lamella doctor', then 'lamella serve'. AWS's own clients work with AWS_ENDPOINT_URL=http://127.0.0.1:4566.
+    """
+    if debug:
+        os.environ["LAMELLA_DEBUG"] = "1"
+
+
+for _noun in (serve, doctor, invoke, logs, runtime):
+    _noun.register(app)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app(prog_name="lamella")
+    except (CommandError, SettingsError) as error:
+        if os.environ.get("LAMELLA_DEBUG"):
+            raise
+        output.say(f"lamella: {error}")
+        sys.exit(error.status if isinstance(error, CommandError) else Status.USAGE)
+    except Exception as error:  # the boundary: whatever is left is a fault of ours
+        if os.environ.get("LAMELLA_DEBUG"):
+            raise
+        output.say(
+            f"lamella: unexpected {type(error).__name__}: {error}; run it again with LAMELLA_DEBUG=1 for details"
+        )
+        sys.exit(Status.BUG)

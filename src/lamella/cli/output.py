@@ -1,0 +1,43 @@
+"""Printing: answers on stdout, prose on stderr."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final, TextIO
+
+# What a terminal may take for a command: C0 except tab and line feed, DEL, C1.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def write_json(answer: object) -> None:
+    """Print an answer of the API as it is."""
+    json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def say(text: str) -> None:
+    """Print a line of prose."""
+    print(text, file=sys.stderr)
+
+
+def write_untrusted(text: str, stream: TextIO) -> None:
+    """Print what a function wrote. On a terminal it gets no way to move the cursor, set the title or paste keys."""
+    if stream.isatty():
+        text = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
+    stream.write(text)
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout, as wide as it needs to be where stdout is not a terminal."""
+    # Here and not above: Rich takes a tenth of a second to load, and most commands print no table.
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # Text: a cell is never markup
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table)
