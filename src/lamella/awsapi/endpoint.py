@@ -1,7 +1,8 @@
 """One request through the wire: parse, validate, handle, serialise; errors become answers here and nowhere else."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lamella.awsapi.context import Context, new_request_id
@@ -9,7 +10,6 @@ from lamella.awsapi.parse import Parser
 from lamella.awsapi.registry import NOT_IMPLEMENTED, Handler
 from lamella.awsapi.route import Match, Router
 from lamella.awsapi.serialize import Serializer, WireResponse, serialize_error
-from lamella.awsapi.sigv4 import Credential, parse_credential
 from lamella.awsapi.spec import ServiceSpec
 from lamella.awsapi.validate import Validator
 from lamella.domain._api_errors import ServiceException
@@ -17,8 +17,8 @@ from lamella.domain.errors import AccessDeniedException, ApiError, OperationNotI
 
 _log: Final = logging.getLogger(__name__)
 
-ContextFactory = Callable[[Credential | None, str, str], Context]
-"""Makes the context of a request from its credential, its request id and the base URL."""
+_INLINE_BYTES: Final = 1024 * 1024
+"""A larger JSON body, some milliseconds of work, is parsed in a thread: the event loop has others to serve."""
 
 Headers = Sequence[tuple[str, str]]
 """Names in lower case."""
@@ -29,13 +29,11 @@ class Api:
 
     Args:
         spec: The service.
-        operations: Handlers by operation, usually `registry.OPERATIONS`.
-        context: Used by `handle`.
+        operations: Handlers by operation, usually `registry.OPERATIONS`; may be filled later.
     """
 
-    def __init__(self, spec: ServiceSpec, operations: Mapping[str, Handler], context: ContextFactory) -> None:
+    def __init__(self, spec: ServiceSpec, operations: Mapping[str, Handler]) -> None:
         self._operations: Final = operations
-        self._context: Final = context
         self._router: Final = Router(spec)
         self._parser: Final = Parser(spec)
         self._validator: Final = Validator(spec)
@@ -49,15 +47,6 @@ class Api:
         """Whether `path` is one of the service's, with whatever method."""
         return self._router.knows(path)
 
-    async def handle(self, match: Match, query: str, headers: Headers, body: bytes, *, base_url: str) -> WireResponse:
-        """`call` with a context made from the request's signature and a new request id."""
-        request_id = new_request_id()
-        try:
-            context = self._context(parse_credential(headers, query), request_id, base_url)
-        except ApiError as error:
-            return serialize_error(error, request_id)
-        return await self.call(match, query, headers, body, context=context)
-
     async def call(self, match: Match, query: str, headers: Headers, body: bytes, *, context: Context) -> WireResponse:
         """Perform the operation and answer, whatever happens; only cancellation passes through."""
         operation = match.operation
@@ -66,7 +55,11 @@ class Api:
             reason = NOT_IMPLEMENTED.get(operation, "it is not part of this server")
             return serialize_error(OperationNotImplementedError(operation, reason), context.request_id)
         try:
-            params = self._parser.parse(operation, match, query, headers, body)
+            parse = self._parser.parse
+            if len(body) > _INLINE_BYTES and self._parser.reads_body(operation):
+                params = await asyncio.to_thread(parse, operation, match, query, headers, body)
+            else:
+                params = parse(operation, match, query, headers, body)
             self._validator.validate(operation, params)
             result = await handler(context, params)
             return self._serializer.serialize(operation, result, context.request_id)

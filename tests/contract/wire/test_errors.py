@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lamella.awsapi.context import Context, Services
+from lamella.awsapi.context import Context, Services, new_request_id
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import NOT_IMPLEMENTED, Handler
 from lamella.awsapi.spec import ServiceSpec
@@ -46,7 +46,7 @@ def connect(session: botocore.session.Session) -> Connect:
     """A client whose requests end in an `Api` with the given handlers; counts them in `requests`."""
 
     def make(operations: Mapping[str, Handler], requests: list[str], *, attempts: int | None = 1) -> BaseClient:
-        api = Api(SPEC, operations, lambda credential, request_id, base_url: context(request_id, base_url))
+        api = Api(SPEC, operations)
 
         def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
             url = urlsplit(request.url)
@@ -57,9 +57,14 @@ def connect(session: botocore.session.Session) -> Connect:
                 (name.lower(), value.decode() if isinstance(value, bytes) else value)
                 for name, value in request.headers.items()
             ]
-            response = asyncio.run(
-                api.handle(match, url.query, headers, request.body or b"", base_url="http://localhost:4566")
+            context = Context(
+                account="000000000000",
+                region="us-east-1",
+                request_id=new_request_id(),
+                base_url="http://localhost:4566",
+                services=Services(),
             )
+            response = asyncio.run(api.call(match, url.query, headers, request.body or b"", context=context))
             return AWSResponse(request.url, response.status, dict(response.headers), _Raw(response.body))
 
         client = session.create_client(
@@ -74,10 +79,6 @@ def connect(session: botocore.session.Session) -> Connect:
         return client
 
     return make
-
-
-def context(request_id: str, base_url: str) -> Context:
-    return Context("000000000000", "us-east-1", request_id, base_url, Services())
 
 
 def raising(error: ApiError) -> Handler:

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import Mapping
@@ -6,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from lamella.awsapi._types import PublishLayerVersionRequest
 from lamella.awsapi.context import Context, Services
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import Handler
-from lamella.awsapi.sigv4 import Credential
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain._api_errors import ResourceNotFoundException
 
@@ -36,16 +37,10 @@ async def get_function(ctx: Context, req: Mapping[str, Any]) -> Mapping[str, obj
             return {"Configuration": {"FunctionName": name, "FunctionArn": ctx.account, "RevisionId": ctx.region}}
 
 
-def context_of(credential: Credential | None, request_id: str, base_url: str) -> Context:
-    if credential is None:
-        return Context("000000000000", "nowhere", request_id, base_url, CONTEXT.services)
-    return Context(credential.access_key, credential.region, request_id, base_url, CONTEXT.services)
-
-
 @pytest.fixture(scope="module")
 def api(spec: ServiceSpec) -> Api:
     operations: dict[str, Handler] = {"GetFunction": get_function}
-    return Api(spec, operations, context_of)
+    return Api(spec, operations)
 
 
 async def get(api: Api, path: str, query: str = "") -> tuple[int, dict[str, str], Any]:
@@ -104,24 +99,23 @@ async def test_what_is_not_implemented_says_so(api: Api, path: str, reason: str)
     assert body["message"] == f"Lamella does not implement {reason}. See docs/reference/operations.md."
 
 
-async def test_the_signature_gives_account_and_region(api: Api) -> None:
-    match = api.match("GET", "/2015-03-31/functions/f", "")
-    assert match is not None
-    scope = "123456789012/20261120/eu-west-1/lambda/aws4_request"
-    headers = [("authorization", f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=ab")]
-    response = await api.handle(match, "", headers, b"", base_url="http://x")
-    configuration = json.loads(response.body)["Configuration"]
-    assert (configuration["FunctionArn"], configuration["RevisionId"]) == ("123456789012", "eu-west-1")
-    assert len(dict(response.headers)["x-amzn-RequestId"]) == 36
+@pytest.mark.parametrize("size_bytes", [3, 3 << 20])
+async def test_bodies_small_and_large_are_parsed_alike(spec: ServiceSpec, size_bytes: int) -> None:
+    sizes = []
 
+    async def publish(ctx: Context, req: PublishLayerVersionRequest) -> Mapping[str, object]:
+        sizes.append(len(req["Content"]["ZipFile"]))
+        return {"Version": 1}
 
-async def test_a_malformed_signature(api: Api) -> None:
-    match = api.match("GET", "/2015-03-31/functions/f", "")
+    api = Api(spec, {"PublishLayerVersion": publish})
+    path = "/2018-10-31/layers/l/versions"
+    match = api.match("POST", path, "")
     assert match is not None
-    headers = [("authorization", "AWS4-HMAC-SHA256 Credential=x, SignedHeaders=host, Signature=ab")]
-    response = await api.handle(match, "", headers, b"", base_url="http://x")
-    assert response.status == 400
-    assert dict(response.headers)["x-amzn-ErrorType"] == "IncompleteSignatureException"
+    body = json.dumps({"Content": {"ZipFile": base64.b64encode(bytes(size_bytes)).decode()}}).encode()
+    response = await api.call(match, "", [], body, context=CONTEXT)
+    assert (response.status, sizes) == (201, [size_bytes])
+    response = await api.call(match, "", [], body[:-1], context=CONTEXT)
+    assert dict(response.headers)["x-amzn-ErrorType"] == "SerializationException"
 
 
 def test_requests_that_name_no_operation(api: Api) -> None:

@@ -1,3 +1,4 @@
+import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -189,6 +190,19 @@ def test_a_body_that_is_not_json(parser: Parser, body: bytes) -> None:
 
 def test_fractions_given_for_integers_are_cut_off(parser: Parser) -> None:
     assert parse(parser, "CreateFunction", body=b'{"Timeout": 3.9}') == {"Timeout": 3}
+
+
+@pytest.mark.parametrize("size_bytes", [786_431, 786_432, 786_433, 2_000_000])
+def test_blobs_that_are_decoded_in_pieces(parser: Parser, size_bytes: int) -> None:
+    data = bytes(range(256)) * (size_bytes // 256 + 1)
+    body = body_of({"Code": {"ZipFile": base64.b64encode(data[:size_bytes]).decode()}})
+    assert parse(parser, "CreateFunction", body=body) == {"Code": {"ZipFile": data[:size_bytes]}}
+
+
+def test_padding_between_pieces_is_refused(parser: Parser) -> None:
+    text = "A" * ((1 << 20) - 4) + "AA==" + "AAAA"
+    with pytest.raises(SerializationException, match="base64"):
+        parse(parser, "CreateFunction", body=body_of({"Code": {"ZipFile": text}}))
 
 
 def test_an_empty_blob(parser: Parser) -> None:
