@@ -131,6 +131,11 @@ class HttpServer:
             self._sweep_timer.cancel()
             self._sweep_timer = None
 
+    def drop_connections(self) -> None:
+        """Cut every connection and go on listening; nothing that was sent on them is served any more."""
+        for connection in list(self._shared.connections):
+            connection.cut()
+
     def _stop_listening(self) -> None:
         self._closing = True
         server, self._server = self._server, None

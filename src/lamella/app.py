@@ -1,0 +1,226 @@
+"""Puts a node together: the only place where adapters meet the core."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version as package_version
+from typing import Final
+
+import uvloop
+
+# Imported for their handlers, which register themselves.
+import lamella.control.account
+import lamella.control.functions
+import lamella.control.layers
+import lamella.control.tags
+import lamella.control.versions  # noqa: F401
+from lamella.adapters.clock import SystemClock
+from lamella.adapters.filesystem.artifacts import FilesystemArtifactStore
+from lamella.adapters.filesystem.directory import DataDirectory, DirectoryError
+from lamella.adapters.logs import FileLogStore
+from lamella.adapters.sandbox.mounts import enter_private_mount_namespace
+from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
+from lamella.adapters.sql.database import Database
+from lamella.adapters.sql.functions import SqlFunctionStore
+from lamella.adapters.sql.layers import SqlLayerStore
+from lamella.awsapi.context import Services
+from lamella.awsapi.endpoint import Api
+from lamella.awsapi.registry import OPERATIONS
+from lamella.awsapi.spec import ServiceSpec
+from lamella.config import Settings
+from lamella.control.garbage import Garbage
+from lamella.control.locations import LocationSigner
+from lamella.control.services import ControlServices, ControlSettings
+from lamella.control.transitions import Transitions
+from lamella.domain.function import FunctionKey
+from lamella.frontdoor import Door, FrontDoor
+from lamella.httpserver.server import HttpServer
+from lamella.invoke.host import NodeServices
+from lamella.invoke.router import Router, RouterSettings
+from lamella.invoke.service import InvokeServices
+from lamella.invoke.tasks import Tasks
+from lamella.pages import Downloads, Health, Logs, Runtimes, host_pages, sandbox_pages
+from lamella.ports.errors import UnavailableError
+from lamella.ports.sandbox import SandboxError, SandboxProblem
+from lamella.runtimes.catalog import PackCatalog
+
+_log = logging.getLogger(__name__)
+
+_SANDBOX_ADDRESS: Final = "169.254.100.1"
+_ENDPOINT_PORT: Final = 4566
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "*.localhost", "127.0.0.1", "::1"})
+_COLLECT_EVERY_S: Final = 600.0
+
+
+def serve(settings: Settings) -> int:
+    """Run a node until it is told to stop.
+
+    Returns:
+        Exit status: 0 after a clean stop, 1 if the node could not start; the reason is on stderr.
+    """
+    _configure_log(settings)
+    try:
+        # Before any thread exists: a mount namespace is entered by a thread, not by a process.
+        enter_private_mount_namespace()
+        with DataDirectory(settings.data) as directory:
+            return uvloop.run(_serve(settings, directory))
+    except (DirectoryError, SandboxError, UnavailableError, OSError) as error:
+        print(f"lamella: {error}", file=sys.stderr)  # the user's terminal, not the log
+        return 1
+
+
+def diagnose(settings: Settings) -> list[SandboxProblem]:
+    """What `lamella doctor` shows; changes nothing."""
+    return _provider(settings, instance="doctor").diagnose()
+
+
+async def _serve(settings: Settings, directory: DataDirectory) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with _node(settings, directory) as url:
+        # One line, flushed, on stdout: what scripts wait for.
+        print(f"Lamella is ready at {url} (data in {settings.data}, process {os.getpid()})", flush=True)
+        await stop.wait()
+        _log.info("stopping: running invocations have %g s to end", settings.drain_timeout_s)
+    _log.info("stopped")
+    return 0
+
+
+@asynccontextmanager
+async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[str]:
+    """Everything from the database to the listener, in the order of need; released in the opposite order."""
+    async with AsyncExitStack() as stack:
+        database = await asyncio.to_thread(Database.open, settings.data / "lamella.db")
+        stack.callback(database.close)
+        functions, layers = SqlFunctionStore(database), SqlLayerStore(database)
+        artifacts = await asyncio.to_thread(FilesystemArtifactStore, settings.data / "artifacts")
+        packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes")
+        await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
+        logs = FileLogStore(settings.data / "logs")
+        stack.callback(logs.close)
+        sandboxes = _provider(settings, instance=directory.instance)
+        stack.push_async_callback(sandboxes.close)
+        await sandboxes.start()
+
+        clock, signer = SystemClock(), LocationSigner(directory.secret)
+        downloads = Downloads(artifacts, signer, clock)
+        services: Services
+
+        @lru_cache(maxsize=1024)
+        def endpoint_for(key: FunctionKey) -> FrontDoor:
+            names = _LOOPBACK_NAMES | {_SANDBOX_ADDRESS, "sandbox", "sandbox.localdomain"}
+            door = Door(key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads))
+            return FrontDoor(api, services, door)
+
+        router = Router(
+            RouterSettings(
+                max_environments=settings.max_environments,
+                idle_timeout_s=settings.idle_timeout_s,
+                init_timeout_s=settings.init_timeout_s,
+                cpu_limits=settings.cpu_limits,
+                dev_shm=settings.dev_shm,
+                freeze=settings.freeze,
+                endpoint_url=f"http://{_SANDBOX_ADDRESS}:{_ENDPOINT_PORT}",
+                secret_access_key=directory.secret.hex()[:40],
+            ),
+            functions,
+            artifacts,
+            packs,
+            NodeServices(sandboxes, logs, endpoint_for, Tasks()),
+        )
+        transitions = Transitions(functions, router, delay_s=settings.state_delay_s)
+        stack.push_async_callback(transitions.close)
+        garbage = Garbage(functions, layers, artifacts)
+        services = Services(
+            ControlServices(
+                functions=functions,
+                layers=layers,
+                artifacts=artifacts,
+                runtimes=packs,
+                observer=router,
+                clock=clock,
+                transitions=transitions,
+                locations=signer,
+                garbage=garbage,
+                settings=ControlSettings(allow_deprecated_runtimes=settings.allow_deprecated_runtimes),
+            ),
+            InvokeServices(router),
+        )
+        api = Api(ServiceSpec.load("lambda"), OPERATIONS)
+        await transitions.resume()
+        await garbage.collect()
+        collector = asyncio.create_task(_collect(garbage, router), name="collect garbage")
+        stack.callback(collector.cancel)
+        router.start()
+
+        health = Health(package_version("lamella"), router)
+        pages = host_pages(
+            health, Logs(logs, account=settings.account_id, region=settings.region), Runtimes(packs), downloads
+        )
+        names = _LOOPBACK_NAMES | {settings.listen.host}
+        door = Door(settings.region, settings.account_id, one_account=False, hosts=names, pages=pages)
+        server = HttpServer(FrontDoor(api, services, door))
+        await server.start(host=settings.listen.host, port=settings.listen.port)
+        port = server.addresses[0][1]
+        try:
+            yield f"http://{type(settings.listen)(settings.listen.host, port)}"
+        finally:
+            health.draining = True
+            # The listener closes at once; what it has accepted may end within the grace, with its environments.
+            await server.close(grace_s=settings.drain_timeout_s)
+            await router.close(grace_s=settings.drain_timeout_s)
+
+
+def _provider(settings: Settings, *, instance: str) -> OciSandboxProvider:
+    return OciSandboxProvider(
+        OciSettings(
+            runtime=settings.sandbox_runtime,
+            state_dir=settings.data / "run",
+            instance=instance,
+            endpoint_port=_ENDPOINT_PORT,
+        )
+    )
+
+
+async def _collect(garbage: Garbage, router: Router) -> None:
+    """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
+    while True:
+        await asyncio.sleep(_COLLECT_EVERY_S)
+        if count := await garbage.collect(in_use=router.mounted_digests()):
+            _log.info("deleted %d artifacts that nothing refers to", count)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One object for each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in ("request_id", "function", "environment"):
+            if hasattr(record, name):
+                document[name] = getattr(record, name)
+        if record.exc_info:
+            document["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(document)
+
+
+def _configure_log(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.log_format == "json":
+        handler.setFormatter(_JsonFormatter())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)

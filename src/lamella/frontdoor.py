@@ -1,0 +1,218 @@
+"""The one listener: AWS's API, and beside it what only Lamella has, below `/_lamella/`.
+
+A sandbox has a door of its own. There the caller is a function, which is an adversary: it acts for its own account
+whatever it claims to be, and finds no `/_lamella/` but the downloads that an API answer gave it the address of.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from lamella.awsapi.context import Context, Services, new_request_id
+from lamella.awsapi.endpoint import Api
+from lamella.awsapi.serialize import WireResponse, serialize_error
+from lamella.awsapi.sigv4 import account_of, parse_credential
+from lamella.domain._api_errors import RequestTooLargeException, ServiceException
+from lamella.domain.errors import ApiError
+from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
+from lamella.httpserver.exchange import Exchange
+from lamella.httpserver.message import Answer, Buffered, Refusal, RejectedError, Request, Streamed, refusal_status
+
+_log = logging.getLogger(__name__)
+
+_OURS: Final = "/_lamella/"
+_INVOCATIONS: Final = "/invocations"
+_INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
+_CREATE_BODY: Final = Buffered(limit_bytes=CREATE_FUNCTION_REQUEST.limit, drain_excess=True)
+_UPLOAD_BODY: Final = Buffered(limit_bytes=UPLOAD_REQUEST.limit, drain_excess=True)
+_SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
+_OPERATION_BODIES: Final[Mapping[str, Buffered]] = {
+    "CreateFunction": _CREATE_BODY,
+    "UpdateFunctionCode": _UPLOAD_BODY,
+    "PublishLayerVersion": _UPLOAD_BODY,
+}
+_JSON: Final = (("Content-Type", "application/json"),)
+
+Page = Callable[[Exchange, Mapping[str, str]], Awaitable[None]]
+"""Answers one request below `/_lamella/`; gets the query."""
+
+
+class PageError(Exception):
+    """A request below `/_lamella/` cannot be served; the text is for the person who made it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What tells the host's door from a sandbox's.
+
+    Attributes:
+        region: Of requests that are signed for none.
+        account: Of requests whose access key is no account number; of all requests if `one_account`.
+        hosts: Names under which the door may be addressed; a `*.` in front stands for any label.
+        pages: Below `/_lamella/`, by method and first part of the path.
+    """
+
+    region: str
+    account: str
+    one_account: bool
+    hosts: frozenset[str]
+    pages: Mapping[tuple[str, str], Page]
+
+
+class FrontDoor:
+    """Handler of the listener."""
+
+    def __init__(self, api: Api, services: Services, door: Door) -> None:
+        self._api = api
+        self._services = services
+        self._door = door
+        self._known_hosts: dict[str, bool] = {}
+
+    def head(self, request: Request) -> Buffered | Streamed:
+        """Turn away what a web page of another site sends, and bound the body by the operation.
+
+        Raises:
+            RejectedError: The request came from elsewhere.
+        """
+        self._check_site(request)
+        if request.path.endswith(_INVOCATIONS):
+            return _INVOKE_BODY
+        if request.path.startswith(_OURS):
+            return _SMALL_BODY
+        match = self._api.match(request.method, request.path, request.query)
+        return _SMALL_BODY if match is None else _OPERATION_BODIES.get(match.operation, _SMALL_BODY)
+
+    def handle(self, exchange: Exchange) -> None:
+        """Serve a request."""
+        if exchange.request.path.startswith(_OURS):
+            exchange.start(self._page(exchange))
+        else:
+            exchange.start(self._call(exchange))
+
+    def refuse(self, request: Request | None, refusal: Refusal) -> Answer:
+        """Word what the server turned away as AWS words it."""
+        error: ApiError
+        if refusal is Refusal.BODY_TOO_LARGE and request is not None:
+            match = self._api.match(request.method, request.path, request.query)
+            if match is not None:
+                operation = "InvokeFunction" if match.operation == "Invoke" else match.operation
+                limit = self.head(request)
+                error = RequestTooLargeException(
+                    f"Request must be smaller than {limit.limit_bytes} bytes for the {operation} operation"
+                )
+                return _answer(serialize_error(error, new_request_id()))
+        text = refusal.name.replace("_", " ").lower()
+        return Answer(refusal_status(request, refusal), _JSON, _error_body(f"The request was refused: {text}"))
+
+    def failed(self, exchange: Exchange, error: BaseException) -> Answer:  # noqa: ARG002  # logged by the server
+        """Answer what is our own fault."""
+        return _answer(serialize_error(ServiceException("An internal error occurred."), new_request_id()))
+
+    def _check_site(self, request: Request) -> None:
+        """Refuse forged cross-site requests and rebound names, also on loopback (architecture, "Security model")."""
+        host = request.header("host")
+        known = self._known_hosts.get(host)
+        if known is None:
+            known = self._is_ours(_name_of(f"//{host}"))
+            if len(self._known_hosts) < 256:
+                self._known_hosts[host] = known
+        if not known:
+            raise RejectedError(Answer(403, _JSON, _error_body(f"This server is not called '{host}'.")))
+        origin = request.header("origin")
+        if origin and (urlsplit(origin).netloc != host):
+            raise RejectedError(Answer(403, _JSON, _error_body(f"Pages of '{origin}' may not call this server.")))
+        if request.header("sec-fetch-site") in ("cross-site", "same-site"):
+            raise RejectedError(Answer(403, _JSON, _error_body("Pages of other sites may not call this server.")))
+
+    def _is_ours(self, name: str) -> bool:
+        parent = name.partition(".")[2]
+        return name in self._door.hosts or f"*.{parent}" in self._door.hosts
+
+    async def _call(self, exchange: Exchange) -> None:
+        request = exchange.request
+        match = self._api.match(request.method, request.path, request.query)
+        if match is None:
+            wire = self._api.unknown()
+        else:
+            request_id = new_request_id()
+            try:
+                context = self._context(request, request_id)
+            except ApiError as error:
+                wire = serialize_error(error, request_id)
+            else:
+                wire = await self._api.call(match, request.query, request.headers, request.body, context=context)
+        exchange.respond(wire.status, wire.headers, wire.body)
+
+    def _context(self, request: Request, request_id: str) -> Context:
+        credential = parse_credential(request.headers, request.query)
+        door = self._door
+        account = door.account
+        if credential is not None and not door.one_account:
+            account = account_of(credential.access_key, door.account)
+        return Context(
+            account=account,
+            region=door.region if credential is None else credential.region,
+            request_id=request_id,
+            base_url=f"http://{request.header('host')}",
+            services=self._services,
+            headers=request.headers,
+        )
+
+    async def _page(self, exchange: Exchange) -> None:
+        request = exchange.request
+        name = request.path[len(_OURS) :].partition("/")[0]
+        page = self._door.pages.get((request.method, name))
+        if page is None:
+            exchange.respond(404, _JSON, _error_body(f"There is no {request.method} {request.path} here."))
+            return
+        try:
+            await page(exchange, dict(parse_qsl(request.query)))
+        except PageError as error:
+            exchange.respond(error.status, _JSON, _error_body(str(error)))
+
+
+def respond_json(exchange: Exchange, document: Mapping[str, Any], status: int = 200) -> None:  # Any: JSON
+    """Answer with a JSON object."""
+    exchange.respond(status, _JSON, json.dumps(document).encode() + b"\n")
+
+
+def path_tail(exchange: Exchange) -> str:
+    """What follows the page's name in the path, decoded."""
+    return unquote(exchange.request.path[len(_OURS) :].partition("/")[2])
+
+
+def body_object(exchange: Exchange) -> Mapping[str, Any]:  # Any: JSON
+    """The request's body as a JSON object.
+
+    Raises:
+        PageError: It is none.
+    """
+    try:
+        document = json.loads(exchange.request.body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise PageError(400, "The body must be a JSON object.")
+    return document
+
+
+def _answer(wire: WireResponse) -> Answer:
+    return Answer(wire.status, wire.headers, wire.body)
+
+
+def _error_body(message: str) -> bytes:
+    return json.dumps({"error": message}).encode() + b"\n"
+
+
+def _name_of(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

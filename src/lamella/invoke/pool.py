@@ -1,0 +1,128 @@
+"""The execution environments of one function version."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
+from lamella.invoke.job import Job
+from lamella.lifecycle.scaling import Load, decide
+
+_GRACE_S: Final = 0.01
+"""About what a cold start costs: waiting longer for a busy environment than it takes to make one is no gain."""
+
+
+class Pool:
+    """Hands jobs to idle environments, and makes and retires environments."""
+
+    def __init__(self, deployment: Deployment, node: NodeServices, *, on_empty: Callable[["Pool"], None]) -> None:
+        self.deployment = deployment
+        self._node = node
+        self._on_empty = on_empty
+        self._loop = asyncio.get_running_loop()
+        self._hosts: set[EnvironmentHost] = set()
+        # The most recently used one goes first, so that the others may age and be retired.
+        self._idle: list[EnvironmentHost] = []
+        self._starting: set[EnvironmentHost] = set()
+        self._waiting: deque[Job] = deque()
+        self._recheck: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def size(self) -> int:
+        """Environments that exist, whatever they are doing."""
+        return len(self._hosts)
+
+    @property
+    def idle_count(self) -> int:
+        """Environments that wait for a job."""
+        return len(self._idle)
+
+    @property
+    def waiting_count(self) -> int:
+        """Jobs that no environment has yet."""
+        return len(self._waiting)
+
+    def submit(self, job: Job) -> None:
+        """Run a job on an idle environment, or as soon as there is one."""
+        if self._idle:
+            self._idle.pop().assign(job)
+            return
+        self._waiting.append(job)
+        self._scale(grace_is_over=False)
+
+    def offered(self, host: EnvironmentHost) -> None:
+        """An environment can take a job."""
+        self._starting.discard(host)
+        if self._waiting:
+            host.assign(self._waiting.popleft())
+        elif self._closed:
+            host.shut_down()
+        else:
+            self._idle.append(host)
+
+    def failed(self, host: EnvironmentHost, error: Exception) -> None:
+        """An environment could not be made: one of those who waited for it is told, the others get another try."""
+        self._forget(host)
+        if self._waiting:
+            self._waiting.popleft().on_failure(error)
+        self._scale(grace_is_over=True)
+        self._report_empty()
+
+    def gone(self, host: EnvironmentHost) -> None:
+        """An environment takes no more jobs."""
+        self._forget(host)
+        self._scale(grace_is_over=True)
+        self._report_empty()
+
+    def oldest_idle_s(self) -> float | None:
+        """Since when the longest idle environment has been idle, in monotonic seconds."""
+        return self._idle[0].idle_since_s if self._idle else None
+
+    def retire_oldest(self) -> None:
+        """Shut the longest idle environment down."""
+        self._idle.pop(0).shut_down()
+
+    def close(self) -> None:
+        """Shut idle environments down now, and each busy one when it has run what it was given."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().shut_down()
+        if not self._waiting:
+            for host in list(self._starting):
+                host.shut_down()
+        self._report_empty()
+
+    def abort(self) -> None:
+        """Shut every environment down, whatever it is doing."""
+        self._closed = True
+        for host in list(self._hosts):
+            host.shut_down()
+
+    def _forget(self, host: EnvironmentHost) -> None:
+        self._hosts.discard(host)
+        self._starting.discard(host)
+        if host in self._idle:
+            self._idle.remove(host)
+
+    def _report_empty(self) -> None:
+        if self._closed and not self._hosts:
+            self._on_empty(self)
+
+    def _scale(self, *, grace_is_over: bool) -> None:
+        if not self._waiting:
+            return
+        soon_idle = sum(host.soon_idle for host in self._hosts)
+        scale = decide(Load(len(self._waiting), len(self._starting), soon_idle), grace_is_over=grace_is_over)
+        for _ in range(scale.add):
+            host = EnvironmentHost(self.deployment, self._node, self)
+            self._hosts.add(host)
+            self._starting.add(host)
+            self._node.tasks.start(host.start(), name=f"start {host.id}")
+        if scale.recheck and self._recheck is None:
+            self._recheck = self._loop.call_later(_GRACE_S, self._grace_over)
+
+    def _grace_over(self) -> None:
+        self._recheck = None
+        self._scale(grace_is_over=True)

@@ -1,0 +1,254 @@
+"""Which pool runs an invocation on this node: versions, the node's limit, retirement, drain."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from lamella.domain.function import FunctionKey, FunctionVersion, State
+from lamella.domain.invocation import Invocation, Outcome
+from lamella.invoke.entrypoint import View
+from lamella.invoke.host import Deployment, NodeServices
+from lamella.invoke.job import Job
+from lamella.invoke.pool import Pool
+from lamella.ports.runtimes import RuntimeCatalog
+from lamella.ports.sandbox import SandboxSpec
+from lamella.ports.stores import ArtifactStore, FunctionStore
+
+_log = logging.getLogger(__name__)
+
+_MIB_PER_CPU: Final = 1769
+"""Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
+
+
+class NotReadyError(Exception):
+    """The version cannot be invoked yet, or no more.
+
+    Attributes:
+        state: What it is instead of active.
+    """
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.state = state
+
+
+class BusyError(Exception):
+    """The node runs as many invocations at once as it may."""
+
+
+class EnvironmentFailedError(Exception):
+    """No execution environment could be made; the cause says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """What the operator decides about this node's execution environments."""
+
+    max_environments: int
+    idle_timeout_s: float
+    init_timeout_s: float
+    cpu_limits: bool
+    dev_shm: bool
+    freeze: bool
+    endpoint_url: str
+    secret_access_key: str
+
+
+class Router:
+    """The data plane of one node."""
+
+    def __init__(
+        self,
+        settings: RouterSettings,
+        functions: FunctionStore,
+        artifacts: ArtifactStore,
+        runtimes: RuntimeCatalog,
+        node: NodeServices,
+    ) -> None:
+        self._settings = settings
+        self._functions = functions
+        self._artifacts = artifacts
+        self._runtimes = runtimes
+        self._node = node
+        self._loop = asyncio.get_running_loop()
+        # What is invoked now: for $LATEST the last settled state, while an update is in progress.
+        self._settled: dict[tuple[FunctionKey, str], FunctionVersion] = {}
+        self._pools: dict[tuple[FunctionKey, str], Pool] = {}
+        self._retired: set[Pool] = set()  # replaced or deleted, with environments that are not gone yet
+        self._in_flight = 0
+        self._sweep: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Invocations that have not been answered."""
+        return self._in_flight
+
+    @property
+    def environments(self) -> int:
+        """Execution environments that exist."""
+        return sum(pool.size for pool in (*self._pools.values(), *self._retired))
+
+    def mounted_digests(self) -> frozenset[str]:
+        """Digests of the artifacts that environments mount, whether or not a row still refers to them."""
+        versions = [pool.deployment.version for pool in (*self._pools.values(), *self._retired)]
+        return frozenset(
+            digest
+            for version in versions
+            for digest in (version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers))
+        )
+
+    def settled(self, key: FunctionKey, version: str) -> FunctionVersion | None:
+        """The version as it is invoked now, if that is known without asking the store."""
+        return self._settled.get((key, version))
+
+    async def resolve(self, key: FunctionKey, version: str) -> FunctionVersion | None:
+        """The version as it is invoked now, or `None` if there is none.
+
+        Raises:
+            NotReadyError: It is not active.
+        """
+        known = self._settled.get((key, version))
+        if known is None:
+            known = await self._functions.get(key, version)
+            if known is None:
+                return None
+            if known.state is not State.ACTIVE:
+                raise NotReadyError(known.state)
+            # Whoever settled it meanwhile knows better.
+            known = self._settled.setdefault((key, version), known)
+        return known
+
+    async def invoke(self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool) -> Outcome:
+        """Run one invocation to its end.
+
+        Raises:
+            BusyError: The node's limit is reached.
+            EnvironmentFailedError: No execution environment could be made.
+            RuntimeNotInstalledError: The runtime has been removed from this node.
+        """
+        if self._in_flight >= self._settings.max_environments:
+            raise BusyError
+        pool = self._pool(version)
+        answer: asyncio.Future[Outcome] = self._loop.create_future()
+
+        def succeed(outcome: Outcome) -> None:
+            if not answer.done():
+                answer.set_result(outcome)
+
+        def fail(error: Exception) -> None:
+            if not answer.done():
+                answer.set_exception(error)
+
+        job = Job(invocation, version.config.timeout_s, want_tail, succeed, fail)
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            if not pool.idle_count:
+                self._make_room()
+            pool.submit(job)
+            return await answer
+        except Exception as error:
+            _log.exception("no execution environment for %s", version.key.arn())
+            raise EnvironmentFailedError(str(error)) from error
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    def function_settled(self, version: FunctionVersion) -> None:
+        """New invocations use this state of the version; environments of the one before finish and go."""
+        place = (version.key, version.version)
+        if version.state is State.ACTIVE:
+            self._settled[place] = version
+        else:
+            self._settled.pop(place, None)
+        self._retire(place)
+
+    def function_deleted(self, key: FunctionKey, version: str | None) -> None:
+        """The version, or the whole function, takes no more invocations."""
+        for place in [place for place in self._settled if place[0] == key and version in (None, place[1])]:
+            del self._settled[place]
+        for place in [place for place in self._pools if place[0] == key and version in (None, place[1])]:
+            self._retire(place)
+
+    def start(self) -> None:
+        """Begin to retire environments that have been idle for too long."""
+        self._sweep = self._loop.call_later(min(self._settings.idle_timeout_s, 60.0), self._retire_idle)
+
+    async def close(self, *, grace_s: float) -> None:
+        """Let running invocations end, for `grace_s` at most, then take every environment away."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for place in list(self._pools):
+            self._retire(place)
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace_s)
+        except TimeoutError:
+            _log.warning("%d invocations did not end within %s s and are cut off", self._in_flight, grace_s)
+        for pool in list(self._retired):
+            pool.abort()
+        await self._node.tasks.wait_idle()
+
+    def _pool(self, version: FunctionVersion) -> Pool:
+        place = (version.key, version.version)
+        pool = self._pools.get(place)
+        if pool is None:
+            pool = self._pools[place] = Pool(self._deployment(version), self._node, on_empty=self._retired.discard)
+        return pool
+
+    def _deployment(self, version: FunctionVersion) -> Deployment:
+        config, settings = version.config, self._settings
+        pack = self._runtimes.find(config.runtime or "", config.architecture)
+        task = self._artifacts.tree(version.artifact.digest)
+        layers = tuple(self._artifacts.tree(layer.artifact.digest) for layer in config.layers)
+        return Deployment(
+            version=version,
+            pack=pack,
+            view=View(rootfs=pack.rootfs, task=task, layers=layers),
+            sandbox=SandboxSpec(
+                id="",
+                rootfs=pack.rootfs,
+                task=task,
+                layers=layers,
+                memory_mib=config.memory_mib,
+                cpus=config.memory_mib / _MIB_PER_CPU if settings.cpu_limits else None,
+                tmp_mib=config.tmp_mib,
+                dev_shm=settings.dev_shm,
+            ),
+            init_timeout_s=settings.init_timeout_s,
+            freeze=settings.freeze,
+            endpoint_url=settings.endpoint_url,
+            secret_access_key=settings.secret_access_key,
+        )
+
+    def _retire(self, place: tuple[FunctionKey, str]) -> None:
+        pool = self._pools.pop(place, None)
+        if pool is not None:
+            self._retired.add(pool)
+            pool.close()
+
+    def _make_room(self) -> None:
+        """Keep the node's limit: an environment that nobody uses goes before another one is made."""
+        while self.environments >= self._settings.max_environments:
+            pools = [pool for pool in self._pools.values() if pool.idle_count]
+            if not pools:
+                return
+            min(pools, key=_idle_since).retire_oldest()
+
+    def _retire_idle(self) -> None:
+        limit_s = self._loop.time() - self._settings.idle_timeout_s
+        for place, pool in list(self._pools.items()):
+            while (since_s := pool.oldest_idle_s()) is not None and since_s <= limit_s:
+                pool.retire_oldest()
+            if not pool.size and not pool.waiting_count:
+                del self._pools[place]
+        self.start()
+
+
+def _idle_since(pool: Pool) -> float:
+    since_s = pool.oldest_idle_s()
+    assert since_s is not None
+    return since_s
