@@ -1,0 +1,187 @@
+"""The catalogue's bookkeeping, with packs that are only as large as that needs."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from lamella.domain.function import Architecture
+from lamella.ports.runtimes import RuntimeNotInstalledError
+from lamella.runtimes import PackBuildError, PackCatalog, PackDamagedError, catalog, host_architecture, verify
+from lamella.runtimes.pack import Manifest, Origin
+from lamella.runtimes.tree import tree_digest
+
+OTHER = Architecture.ARM64 if host_architecture() is Architecture.X86_64 else Architecture.X86_64
+
+
+def install(root: Path, name: str, content: str = "1", *, origin: Origin | None = None) -> str:
+    """Put a pack where the catalogue looks, as a build would; returns its digest."""
+    staging = root / name / "staging"
+    (staging / "rootfs").mkdir(parents=True)
+    (staging / "rootfs/file").write_text(content)
+    digest = tree_digest(staging / "rootfs")
+    manifest = Manifest(
+        name=name,
+        architecture=host_architecture(),
+        digest=digest,
+        version="v",
+        entrypoints=("/var/task/bootstrap",),
+        env={},
+        execution_env=None,
+        size_bytes=1,
+        origin=origin or Origin("old"),
+    )
+    (staging / "pack.json").write_text(manifest.to_json())
+    staging.rename(root / name / digest)
+    current = root / name / "current"
+    current.unlink(missing_ok=True)
+    current.symlink_to(digest)
+    return digest
+
+
+def test_an_installed_runtime_is_found_by_name_and_architecture(tmp_path: Path) -> None:
+    digest = install(tmp_path, "provided.al2023")
+    pack = PackCatalog(tmp_path).find("provided.al2023", host_architecture())
+    assert (pack.digest, pack.rootfs) == (digest, tmp_path / "provided.al2023" / digest / "rootfs")
+
+
+def test_a_missing_python_says_what_there_is_and_how_to_add_it(tmp_path: Path) -> None:
+    install(tmp_path, "provided.al2023")
+    install(tmp_path, "python3.11")
+    with pytest.raises(RuntimeNotInstalledError) as caught:
+        PackCatalog(tmp_path).find("python3.12", host_architecture())
+    assert str(caught.value) == (
+        "Runtime python3.12 is not installed on this node. Installed: provided.al2023, python3.11. "
+        "Add it with: lamella runtime add python3.12 [--from /path/to/python3.12]"
+    )
+
+
+def test_a_runtime_that_cannot_be_built_gets_no_such_advice(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeNotInstalledError, match=r"Runtime ruby3\.4 is not installed .* Installed: none\.$"):
+        PackCatalog(tmp_path).find("ruby3.4", host_architecture())
+
+
+def test_another_architecture_is_not_this_one(tmp_path: Path) -> None:
+    install(tmp_path, "provided.al2")
+    with pytest.raises(RuntimeNotInstalledError, match="only"):
+        PackCatalog(tmp_path).find("provided.al2", OTHER)
+
+
+def test_packs_are_listed_by_name(tmp_path: Path) -> None:
+    for name in ("python3.9", "provided.al2", "provided.al2023"):
+        install(tmp_path, name)
+    assert [pack.name for pack in PackCatalog(tmp_path).packs()] == ["provided.al2", "provided.al2023", "python3.9"]
+
+
+def test_a_pack_with_a_broken_manifest_counts_as_missing(tmp_path: Path) -> None:
+    digest = install(tmp_path, "provided.al2")
+    (tmp_path / "provided.al2" / digest / "pack.json").write_text("{")
+    assert PackCatalog(tmp_path).packs() == []
+
+
+def test_verify_sees_tampering(tmp_path: Path) -> None:
+    install(tmp_path, "provided.al2")
+    pack = PackCatalog(tmp_path).find("provided.al2", host_architecture())
+    verify(pack)
+    (pack.rootfs / "file").write_text("2")
+    with pytest.raises(PackDamagedError, match=r"lamella runtime add provided\.al2"):
+        verify(pack)
+
+
+def test_superseded_packs_go_unless_they_are_in_use(tmp_path: Path) -> None:
+    oldest, old, new = (install(tmp_path, "provided.al2", content) for content in "123")
+    packs = PackCatalog(tmp_path)
+    assert packs.prune({old}) == [oldest]
+    assert {path.name for path in (tmp_path / "provided.al2").iterdir()} == {old, new, "current"}
+    assert packs.prune(()) == [old]
+
+
+@pytest.fixture
+def current(tmp_path: Path) -> Path:
+    """A catalogue whose default packs are all current."""
+    watched = tmp_path / "libsource.so"
+    watched.write_text("1")
+    status = watched.stat()
+    origin = Origin(catalog._recipe(), sources={str(watched): (status.st_size, status.st_mtime_ns)})
+    for name in {"provided.al2023", "provided.al2", "python3.11", f"python3.{sys.version_info.minor}"}:
+        install(tmp_path / "runtimes", name, origin=origin)
+    return tmp_path
+
+
+def test_nothing_is_built_when_nothing_has_changed(current: Path) -> None:
+    said: list[str] = []
+    assert PackCatalog(current / "runtimes").ensure_defaults(progress=said.append) == []
+    assert said == []
+
+
+def test_what_a_dead_build_left_is_taken_away(current: Path) -> None:
+    (current / "runtimes/.building-x/rootfs").mkdir(parents=True)
+    PackCatalog(current / "runtimes").ensure_defaults()
+    assert not (current / "runtimes/.building-x").exists()
+
+
+def test_an_updated_host_library_builds_a_new_pack_and_keeps_the_old(current: Path) -> None:
+    for name in {"python3.11", f"python3.{sys.version_info.minor}"}:  # only the cheap packs shall be rebuilt
+        manifest = PackCatalog(current / "runtimes").manifest(name)
+        install(current / "runtimes", name, "no sources", origin=Origin(manifest.origin.recipe))
+    packs = PackCatalog(current / "runtimes")
+    before = packs.find("provided.al2023", host_architecture())
+    os.utime(current / "libsource.so", (1, 1))
+    built = packs.ensure_defaults()
+    assert sorted(pack.name for pack in built) == ["provided.al2", "provided.al2023"]
+    after = packs.find("provided.al2023", host_architecture())
+    assert after.digest != before.digest
+    assert before.rootfs.exists()
+    assert packs.ensure_defaults() == []
+    assert PackCatalog(current / "runtimes").find("provided.al2023", host_architecture()) == after
+
+
+def fake_python(path: Path, version: str, *, implementation: str = "cpython", libc: str = "glibc") -> Path:
+    path.write_text(
+        "#!/bin/sh\n"
+        f'echo \'{{"implementation": "{implementation}", "version": [{version}], "libc": "{libc}", "machine": "x86_64",'
+        ' "executable": "/bin/true", "prefix": "/usr", "stdlib": "/nowhere", "dynload": "/nowhere",'
+        ' "platlibdir": "lib", "ca_file": ""}\'\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("version", "traits", "words"),
+    [
+        ("3, 7, 1", {}, "oldest"),
+        ("3, 11, 1", {"implementation": "pypy"}, "are CPython"),
+        ("3, 11, 1", {"libc": ""}, "does not use glibc"),
+        ("3, 11, 1", {}, "no standard library at /nowhere"),
+    ],
+)
+def test_unsuitable_interpreters_are_refused_with_the_reason(
+    tmp_path: Path, version: str, traits: dict[str, str], words: str
+) -> None:
+    source = fake_python(tmp_path / "python3.11", version, **traits)
+    with pytest.raises(PackBuildError, match=words):
+        PackCatalog(tmp_path / "runtimes").add("python3.11", source)
+
+
+def test_another_version_is_never_taken_instead(tmp_path: Path) -> None:
+    name = f"python3.{sys.version_info.minor + 1}"
+    with pytest.raises(PackBuildError, match=f"is python3.{sys.version_info.minor}, not {name}"):
+        PackCatalog(tmp_path).add(name, Path(sys.executable))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackBuildError, match="does not run as a Python interpreter"):
+        PackCatalog(tmp_path).add("python3.11", Path("/bin/false"))
+
+
+def test_unknown_runtimes_are_refused_with_those_that_can_be_built(tmp_path: Path) -> None:
+    with pytest.raises(PackBuildError, match=r"provided\.al2023, provided\.al2, python3\.X"):
+        PackCatalog(tmp_path).add("nodejs22.x")
+
+
+def test_a_version_that_no_host_has_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(PackBuildError, match=r"lamella runtime add python3\.99 --from"):
+        PackCatalog(tmp_path).add("python3.99")
