@@ -330,12 +330,12 @@ class Connection(asyncio.Protocol):
                         self._body_fault(reader.fault)
                     elif reader.complete:
                         self._body_complete(reader.request)
-                    else:
-                        self._body_goes_on()
         finally:
             self._advancing = False
         if start < end:
             self._park(data[start:] if start else data)
+        elif reader.request is not None and not self._state:
+            self._body_goes_on()
 
     def _park(self, data: bytes) -> None:
         """Keep input whose time has not come, or drop it if it never comes."""
@@ -414,10 +414,10 @@ class Connection(asyncio.Protocol):
         if limit is not None and length is not None and length > limit:
             self._refuse_body(request)
             return
-        self._arm(shared.limits.body_idle_timeout_s)
         if isinstance(plan, Buffered):
             reader.collect(plan.limit_bytes)
-            self._ask_for_body()
+            if self._continue_owed:
+                self._ask_for_body()
         else:
             self._incoming = IncomingBody(self._body_was_read)
             reader.pass_on(self._incoming.feed, limit)
@@ -438,6 +438,7 @@ class Connection(asyncio.Protocol):
                 self._arm(self._shared.limits.body_idle_timeout_s)
 
     def _body_goes_on(self) -> None:
+        """More of the body is to come."""
         self._arm(self._shared.limits.body_idle_timeout_s)
         if self._incoming is not None:
             self._update_reading()

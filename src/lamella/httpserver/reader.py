@@ -36,7 +36,9 @@ _SPECIAL: Final = frozenset({"connection", "content-length", "expect", "transfer
 _LEARNT_NAMES_MAX: Final = 1024  # senders choose names: the cache must not grow without bound
 _LEARNT_NAME_BYTES_MAX: Final = 64
 _MANY_HEADERS_BYTES: Final = 16_384  # heads beyond this are counted before they are parsed
+_COPY_BYTES_MAX: Final = 4096  # a copy up to this is cheaper than a memoryview
 _CHUNK_OVERHEAD: Final = 32  # bytes of chunk framing tolerated for each byte of body; one-byte chunks need 5
+_HOST: Final = frozenset({b"Host", b"host"})
 
 # Spelling as sent -> lower case, for names that are not special. Shared by all connections of the process.
 _plain_names: dict[bytes, str] = {}
@@ -168,9 +170,13 @@ class RequestReader:
             start = len(data) - len(rest)
             if not rest:
                 return start
-        end = self._cut(data, start)
+        if self._tail or (at := data.find(_BLANK_LINE, start)) < 0:
+            end = self._cut(data, start)
+            in_pieces = True
+        else:  # what `_cut` would say, without the call
+            end = at + 4
+            in_pieces = False
         size = end - start
-        in_pieces = self._tail or self._head_bytes
         if (in_pieces or size > self._one_piece_bytes_max) and not self._fits(data, start, end):
             return end
         self._feed(data, start, end)
@@ -222,8 +228,11 @@ class RequestReader:
 
     def _feed(self, data: bytes, start: int, end: int) -> None:
         try:
-            if end - start == len(data):
+            size = end - start
+            if size == len(data):
                 self._parser.feed_data(data)
+            elif size <= _COPY_BYTES_MAX:
+                self._parser.feed_data(data[start:end])
             else:
                 self._parser.feed_data(memoryview(data)[start:end])
         except httptools.HttpParserUpgrade:
@@ -233,14 +242,10 @@ class RequestReader:
 
     def _finish_head(self) -> None:
         method = _METHODS.get(self._parser.get_method())
-        parts = None if method is None else split_target(method, self._target)
-        if method is None:
+        if method is None or method == "CONNECT":
             self.fault = Refusal.UNSUPPORTED
             return
-        if method == "CONNECT":
-            self.request = Request(method, self._target, self._target.decode("latin-1"), "", self._headers)
-            self.fault = Refusal.UNSUPPORTED
-            return
+        parts = split_target(method, self._target)
         if parts is None:
             self.fault = Refusal.MALFORMED
             return
@@ -370,6 +375,9 @@ class RequestReader:
         plain = _plain_names.get(name)
         if plain is not None:
             self._headers.append((plain, value.rstrip().decode("latin-1")))
+        elif name in _HOST and not self._saw_host:  # in every request, and so before the rest
+            self._saw_host = True
+            self._headers.append(("host", value.rstrip().decode("latin-1")))
         else:
             self._take_uncommon_header(name.decode("latin-1").lower(), name, value.rstrip().decode("latin-1"))
 
