@@ -1,0 +1,46 @@
+# Every target sets up what it needs: `make demo` on a fresh Debian or Ubuntu machine is enough. Nothing needs Docker.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+.PHONY: help setup demo serve test check format bench reference clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## Install system packages and the Python environment; quick if that is done
+	@scripts/setup.sh
+
+demo: setup ## Build a layer, publish, attach and invoke it; then three custom runtimes
+	@$(PYTHON) examples/demo.py
+
+serve: setup ## Serve Lambda's API on 127.0.0.1:4566 (ARGS="--data ./state" adds flags)
+	@.venv/bin/lamella serve $(ARGS)
+
+test: setup ## Run all tests (ARGS="tests/unit -k layer" chooses)
+	@if [ "$$(id -u)" != 0 ]; then \
+		echo "Not root: the tests that make sandboxes will be skipped. To run them too: sudo make test" >&2; fi
+	@.venv/bin/pytest $(ARGS)
+
+check: setup ## Lint, types, imports, generated files, documentation
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PYTHON) -m lamella.awsapi.generate --check
+	$(PYTHON) -m lamella.cli.reference --check
+	$(PYTHON) scripts/check_links.py
+
+format: setup ## Format the code and mend what the linter can mend
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+reference: setup ## Write the generated files again
+	$(PYTHON) -m lamella.awsapi.generate
+	$(PYTHON) -m lamella.cli.reference
+
+bench: setup ## Measure, and print the budgets and the peers beside it
+	@$(PYTHON) -m bench
+
+clean: ## Remove everything that was made here; the data of servers stays
+	rm -rf .venv .tools .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

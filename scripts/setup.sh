@@ -1,0 +1,75 @@
+#!/bin/sh
+# Installs what Lamella needs on Debian or Ubuntu: system packages, uv, and the Python environment in .venv.
+# Quick the second time: the work is done again only when this file, pyproject.toml or uv.lock has changed.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Sandboxes: crun catatonit; sized /tmp: e2fsprogs; inside every sandbox: bash coreutils curl ca-certificates;
+# the demo: git zip unzip php-cli; the environment: python3-venv, which brings pip.
+packages="bash coreutils crun catatonit e2fsprogs curl ca-certificates git zip unzip php-cli
+	python3 python3-venv"
+stamp=.venv/.lamella-setup
+
+say() { printf '%s\n' "setup: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+key=$(cat scripts/setup.sh pyproject.toml uv.lock | sha256sum | cut -d' ' -f1)
+if [ -x .venv/bin/lamella ] && [ "$(cat "$stamp" 2>/dev/null)" = "$key" ]; then
+	exit 0
+fi
+
+# --- system packages ---------------------------------------------------------------------------------------------
+missing=
+if command -v dpkg-query >/dev/null; then
+	for package in $packages; do
+		# shellcheck disable=SC2016  # ${...} is for dpkg-query
+		case "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" in
+			installed) ;;
+			*) missing="$missing $package" ;;
+		esac
+	done
+else
+	for program in crun catatonit mkfs.ext4 curl git zip unzip python3; do
+		command -v "$program" >/dev/null || missing="$missing $program"
+	done
+	[ -z "$missing" ] || fail "this is neither Debian nor Ubuntu; please install what provides:$missing"
+fi
+
+if [ -n "$missing" ]; then
+	if [ "$(id -u)" = 0 ]; then
+		root=
+	elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+		root=sudo
+	else
+		say "these system packages are missing, and installing them takes root:"
+		fail "    apt-get install -y --no-install-recommends$missing"
+	fi
+	say "installing system packages:$missing"
+	apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
+	# First without an update, which is needed only where the lists are absent or old, and then once.
+	# shellcheck disable=SC2086  # a list of words
+	if ! apt install -y --no-install-recommends $missing >"$log" 2>&1; then
+		apt update >"$log" 2>&1 || { cat "$log" >&2; fail "apt-get update failed"; }
+		apt install -y --no-install-recommends $missing >"$log" 2>&1 ||
+			{ cat "$log" >&2; fail "apt-get install failed; the packages are:$missing"; }
+	fi
+fi
+
+# --- uv ----------------------------------------------------------------------------------------------------------
+if command -v uv >/dev/null && uv --version >/dev/null 2>&1; then
+	uv=uv
+else
+	uv=.tools/bin/uv
+	if ! [ -x "$uv" ]; then
+		say "installing uv into .tools"
+		python3 -m venv .tools || fail "python3 -m venv failed; is the package python3-venv installed?"
+		.tools/bin/pip install --quiet --disable-pip-version-check uv || fail "pip could not install uv; see above"
+	fi
+fi
+
+# --- Python environment ------------------------------------------------------------------------------------------
+say "installing the Python environment into .venv"
+"$uv" sync --frozen --quiet || fail "uv sync failed; see above"
+printf '%s\n' "$key" >"$stamp"
