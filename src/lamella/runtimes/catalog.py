@@ -109,19 +109,21 @@ class PackCatalog(RuntimeCatalog):
         """Build the packs that every node has, and rebuild those whose interpreter, libraries or recipe has changed.
 
         The defaults: both `provided.*`, the Python version that runs Lamella, and python3.11 where the host has it.
-        Takes milliseconds if nothing is to be done.
+        Takes milliseconds if nothing is to be done. A pack that cannot be built is reported to `progress` and does not
+        keep the others from being used: a node without network still runs custom runtimes.
 
         Returns:
             The packs that were built.
 
         Raises:
-            PackBuildError: A default pack cannot be built and there is no older one of it.
+            PackBuildError: There is no pack at all.
         """
         built: list[RuntimePack] = []
         recipe = _recipe()
         with self._lock:
             self._clear_leftovers()
-            for name in dict.fromkeys([*self._manifests, *self._missing_defaults()]):
+            names = [*self._manifests, *self._missing_defaults()]
+            for name in names:
                 entry = self._manifests.get(name)
                 if entry is not None and entry[0].origin.is_current(recipe):
                     continue
@@ -129,10 +131,10 @@ class PackCatalog(RuntimeCatalog):
                 try:
                     built.append(self._add(name, source, progress))
                 except PackBuildError as error:
-                    if entry is None:
+                    if not self._manifests and name == names[-1]:
                         raise
-                    # The older pack goes on working: a removed interpreter must not keep the node from starting.
-                    progress(f"Runtime {name} stays at its older build: {error}")
+                    outcome = "is not installed" if entry is None else "stays at its older build"
+                    progress(f"Runtime {name} {outcome}: {error}")
         return built
 
     def prune(self, in_use: Collection[str]) -> list[str]:
@@ -169,10 +171,12 @@ class PackCatalog(RuntimeCatalog):
             home = self._root / name
             home.mkdir(exist_ok=True)
             final = home / manifest.digest
-            if final.exists():
+            if final.exists() and tree_digest(final / ROOTFS) == manifest.digest:
                 # The same tree from sources with other times: only the manifest is new.
                 (staging / MANIFEST).replace(final / MANIFEST)
             else:
+                if final.exists():
+                    shutil.rmtree(final)  # damaged: building again is how it is mended
                 staging.chmod(0o755)
                 os.sync()  # a pack that survives a power cut only in part would fail in functions, long after
                 staging.rename(final)

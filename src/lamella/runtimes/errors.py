@@ -1,7 +1,9 @@
 """What can go wrong when a runtime pack is built or checked."""
 
+from lamella.ports.runtimes import RuntimeNotInstalledError
 
-class PackBuildError(Exception):
+
+class PackBuildError(RuntimeNotInstalledError):
     """A runtime pack could not be built; nothing of it is left. The text says why and what to do about it."""
 
 

@@ -24,7 +24,6 @@ print(json.dumps({
     "machine": platform.machine(),
     "libc": platform.libc_ver()[0],
     "executable": getattr(sys, "_base_executable", None) or sys.executable,
-    "prefix": sys.base_prefix,
     "stdlib": sysconfig.get_path("stdlib"),
     "dynload": sysconfig.get_config_var("DESTSHARED"),
     "platlibdir": getattr(sys, "platlibdir", "lib"),
@@ -39,15 +38,13 @@ class Interpreter:
 
     Attributes:
         version: Three numbers.
-        prefix: Its installation, e.g. `/usr`.
-        stdlib: The pure-Python standard library, below `prefix`.
+        stdlib: The pure-Python standard library.
         dynload: Extension modules of the standard library.
         ca_file: Where its OpenSSL looks for certificates.
     """
 
     executable: Path
     version: tuple[int, int, int]
-    prefix: Path
     stdlib: Path
     dynload: Path
     platlibdir: str
@@ -87,7 +84,6 @@ def probe(path: Path) -> Interpreter:
     return Interpreter(
         executable=Path(facts["executable"]).resolve(),
         version=version,
-        prefix=Path(facts["prefix"]),
         stdlib=stdlib,
         dynload=Path(facts["dynload"] or stdlib / "lib-dynload"),
         platlibdir=facts["platlibdir"],

@@ -64,7 +64,6 @@ def populate_python(tree: RootTree, interpreter: Interpreter) -> list[str]:
 
 def _copy_language(tree: RootTree, interpreter: Interpreter) -> list[str]:
     name = interpreter.runtime
-    lang = tree.mkdir("/var/lang")
     tree.copy_program(interpreter.executable, f"/var/lang/bin/{name}")
     tree.symlink("/var/lang/bin/python3", name)
     tree.symlink("/var/lang/bin/python", name)
@@ -98,9 +97,6 @@ def _copy_language(tree: RootTree, interpreter: Interpreter) -> list[str]:
         tree.symlink(f"/var/lang/lib/{library.name}", f"/usr/lib64/{library.name}")
     if interpreter.ca_file:
         tree.symlink(interpreter.ca_file, "/etc/ssl/certs/ca-certificates.crt")
-    for path in (lang / "bin").iterdir():
-        if not path.is_symlink() and path.stat().st_mode & 0o111 == 0:
-            path.chmod(0o755)
     return remarks
 
 

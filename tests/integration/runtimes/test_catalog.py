@@ -137,6 +137,28 @@ def test_an_updated_host_library_builds_a_new_pack_and_keeps_the_old(current: Pa
     assert PackCatalog(current / "runtimes").find("provided.al2023", host_architecture()) == after
 
 
+def test_building_again_mends_a_damaged_pack(tmp_path: Path) -> None:
+    pack = PackCatalog(tmp_path).add("provided.al2")
+    (pack.rootfs / "etc/passwd").write_text("root::0:0::/:/bin/sh\n")
+    (pack.rootfs / "extra").write_text("")
+    assert PackCatalog(tmp_path).add("provided.al2") == pack
+    verify(pack)
+    assert sorted(path.name for path in pack.rootfs.parent.iterdir()) == ["pack.json", "rootfs"]
+
+
+def test_a_default_that_cannot_be_built_does_not_keep_the_others_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("UV_OFFLINE", "UV_NO_CACHE"):  # no index, nothing cached: AWS's runtime client cannot be had
+        monkeypatch.setenv(name, "1")
+    said: list[str] = []
+    built = PackCatalog(tmp_path).ensure_defaults(progress=said.append)
+    assert [pack.name for pack in built] == ["provided.al2023", "provided.al2"]
+    assert any(
+        line.startswith(f"Runtime python3.{sys.version_info.minor} is not installed: Cannot fetch") for line in said
+    )
+
+
 def fake_python(path: Path, version: str, *, implementation: str = "cpython", libc: str = "glibc") -> Path:
     path.write_text(
         "#!/bin/sh\n"
