@@ -10,6 +10,7 @@ from typing import Final
 
 from lamella.awsapi._types import InvocationRequest, InvocationResponse
 from lamella.awsapi.context import Context
+from lamella.awsapi.payload import require_json
 from lamella.awsapi.registry import operation
 from lamella.domain._api_errors import (
     InvalidRequestContentException,
@@ -110,13 +111,7 @@ def new_trace_id() -> str:
 def _check_payload(payload: bytes) -> None:
     if len(payload) > SYNCHRONOUS_PAYLOAD.limit:
         raise too_large()
-    try:
-        json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        # AWS goes on with its own parser's reason; ours differs.
-        raise InvalidRequestContentException(
-            f"Could not parse request body into json: Could not parse payload into json: {error}"
-        ) from None
+    require_json(payload)
 
 
 def too_large() -> RequestTooLargeException:

@@ -1,0 +1,38 @@
+"""One real server for all tests of the data plane."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.support.server import LamellaServer
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LamellaServer]:
+    """A server whose functions are ready at once: the states in between are tested elsewhere."""
+    with LamellaServer(state_delay_s="0") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: LamellaServer) -> Any:  # Any: botocore makes its clients at run time
+    """AWS's SDK for that server."""
+    return server.boto3()
+
+
+@pytest.fixture
+def logs(server: LamellaServer) -> Callable[..., list[str]]:
+    """Reads a function's log, and waits for a line that begins with a word; returns that line, or all up to it."""
+
+    def read(name: str, *, until: str, whole: bool = False) -> list[str]:
+        found = []
+        with urllib.request.urlopen(f"{server.url}/_lamella/logs/{name}?follow=1", timeout=30) as lines:
+            for line in lines:
+                found.append(json.loads(line)["message"])
+                if found[-1].startswith(until):
+                    return found if whole else found[-1:]
+        raise AssertionError(found)
+
+    return read
