@@ -1,0 +1,61 @@
+"""The variables of a runtime process, rules EN-01 and EN-03; the exact set of a real one is tested with a sandbox."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion
+from lamella.invoke.variables import log_group, runtime_variables
+from lamella.ports.runtimes import RuntimePack
+
+PYTHON = RuntimePack(
+    "python3.11",
+    Architecture.X86_64,
+    Path("/pack"),
+    "ab" * 32,
+    "python:3.11.v1",
+    ("/var/runtime/bootstrap",),
+    {"PYTHONPATH": "/var/runtime"},
+    "AWS_Lambda_python3.11",
+)
+
+
+def version(environment: dict[str, str] | None = None, **other: Any) -> FunctionVersion:
+    config = FunctionConfig("role", "python3.11", "app.handler", environment=environment, other=other)
+    artifact = Artifact("00" * 32, "sha", 1, 1)
+    return FunctionVersion(
+        FunctionKey("123456789012", "eu-west-1", "f"), "7", artifact, config, "rev", datetime.now(UTC)
+    )
+
+
+def variables(one: FunctionVersion) -> dict[str, str]:
+    return runtime_variables(
+        one, PYTHON, log_stream="s", metadata_token="t", endpoint_url="http://e", secret_access_key="secret"
+    )
+
+
+def test_a_managed_runtime() -> None:
+    found = variables(version())
+    assert found["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.11"
+    assert (found["SHLVL"], found["PYTHONPATH"], found["_HANDLER"]) == ("0", "/var/runtime", "app.handler")
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_REGION"]) == ("123456789012", "eu-west-1")
+    assert found["AWS_LAMBDA_FUNCTION_VERSION"] == "7"
+    assert "AWS_LAMBDA_LOG_FORMAT" not in found
+    assert "_X_AMZN_TRACE_ID" not in found
+
+
+def test_the_customer_may_change_some_and_not_others() -> None:
+    # rule EN-03
+    given = {"PYTHONPATH": "/opt/x", "TZ": "Europe/Berlin", "AWS_ENDPOINT_URL": "http://mine", "_HIDDEN": "1"}
+    found = variables(version({**given, "AWS_REGION": "nowhere", "LAMBDA_TASK_ROOT": "/"}))
+    assert (found["PYTHONPATH"], found["TZ"], found["AWS_ENDPOINT_URL"]) == ("/opt/x", "Europe/Berlin", "http://mine")
+    assert (found["AWS_REGION"], found["LAMBDA_TASK_ROOT"]) == ("eu-west-1", "/var/task")
+    assert "_HIDDEN" not in found
+
+
+def test_json_logs_announce_themselves() -> None:
+    logging = {"LogFormat": "JSON", "ApplicationLogLevel": "WARN", "LogGroup": "/mine"}
+    one = version(LoggingConfig=logging)
+    found = variables(one)
+    assert (found["AWS_LAMBDA_LOG_FORMAT"], found["AWS_LAMBDA_LOG_LEVEL"]) == ("JSON", "WARN")
+    assert found["AWS_LAMBDA_LOG_GROUP_NAME"] == log_group(one) == "/mine"

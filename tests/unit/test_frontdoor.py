@@ -1,0 +1,103 @@
+"""Who is let in, and how much they may send."""
+
+import json
+
+import pytest
+
+from lamella.awsapi.context import Services
+from lamella.awsapi.endpoint import Api
+from lamella.awsapi.spec import ServiceSpec
+from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
+from lamella.frontdoor import Door, FrontDoor
+from lamella.httpserver.message import Refusal, RejectedError, Request
+
+HOSTS = frozenset({"localhost", "*.localhost", "127.0.0.1", "::1"})
+
+
+@pytest.fixture(scope="module")
+def door() -> FrontDoor:
+    api = Api(ServiceSpec.load("lambda"), {})
+    return FrontDoor(api, Services(), Door("us-east-1", "000000000000", one_account=False, hosts=HOSTS, pages={}))
+
+
+def request(method: str = "GET", path: str = "/2015-03-31/functions", **headers: str) -> Request:
+    fields = [("host", "localhost:4566"), *((name.replace("_", "-"), value) for name, value in headers.items())]
+    if "host" in headers:
+        del fields[0]
+    return Request(method, path.encode(), path, "", fields)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:4566", "LOCALHOST:1", "127.0.0.1:4566", "[::1]:4566", "id.localhost:4566"]
+)
+def test_a_host_that_is_ours(door: FrontDoor, host: str) -> None:
+    door.head(request(host=host))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "evil.example", "localhost.evil.example:4566", "127.0.0.1.evil.example", "a.b.localhost", "[::1", "10.0.0.1"],
+)
+def test_a_rebound_name_is_refused(door: FrontDoor, host: str) -> None:
+    with pytest.raises(RejectedError) as rejection:
+        door.head(request(host=host))
+    assert rejection.value.answer.status == 403
+    assert host in json.loads(rejection.value.answer.body)["error"]
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:8080", "https://localhost"])
+def test_a_page_of_another_site_is_refused(door: FrontDoor, origin: str) -> None:
+    with pytest.raises(RejectedError):
+        door.head(request("POST", origin=origin))
+
+
+def test_a_page_of_our_own_is_let_in(door: FrontDoor) -> None:
+    door.head(request("POST", origin="http://localhost:4566"))
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_browser_that_says_so_itself(door: FrontDoor, site: str) -> None:
+    with pytest.raises(RejectedError):
+        door.head(request(sec_fetch_site=site))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [
+        ("POST", "/2015-03-31/functions/f/invocations", SYNCHRONOUS_PAYLOAD.limit),
+        ("POST", "/2015-03-31/functions", CREATE_FUNCTION_REQUEST.limit),
+        ("PUT", "/2015-03-31/functions/f/code", UPLOAD_REQUEST.limit),
+        ("POST", "/2018-10-31/layers/l/versions", UPLOAD_REQUEST.limit),
+        ("POST", "/nothing", 1024 * 1024),
+        ("POST", "/_lamella/runtimes", 1024 * 1024),
+    ],
+)
+def test_a_body_is_bounded_by_its_operation(door: FrontDoor, method: str, path: str, limit: int) -> None:
+    assert door.head(request(method, path)).limit_bytes == limit
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "text"),
+    [
+        (
+            "POST",
+            "/2015-03-31/functions/f/invocations",
+            "Request must be smaller than 6291556 bytes for the InvokeFunction operation",
+        ),
+        (
+            "POST",
+            "/2015-03-31/functions",
+            f"Request must be smaller than {CREATE_FUNCTION_REQUEST.limit} bytes for the CreateFunction operation",
+        ),
+    ],
+)
+def test_what_is_too_large_is_refused_in_aws_words(door: FrontDoor, method: str, path: str, text: str) -> None:
+    answer = door.refuse(request(method, path), Refusal.BODY_TOO_LARGE)
+    assert answer.status == 413
+    assert ("x-amzn-ErrorType", "RequestTooLargeException") in answer.headers
+    assert text in answer.body.decode()
+
+
+def test_what_is_not_http_is_refused(door: FrontDoor) -> None:
+    answer = door.refuse(None, Refusal.MALFORMED)
+    assert (answer.status, json.loads(answer.body)) == (400, {"error": "The request was refused: malformed"})
