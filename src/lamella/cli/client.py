@@ -139,8 +139,11 @@ class Client:
         Raises:
             CommandError: As `invoke`.
         """
-        with self._request("GET", "/_lamella/runtimes") as answer:
-            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+        with self._request("GET", "/_lamella/runtimes") as response:
+            answer = _decoded(_read(response, self._endpoint.url), self._endpoint.url)
+        if not isinstance(answer.get("runtimes"), list):
+            raise _stranger(self._endpoint.url)
+        return answer
 
     def add_runtime(self, name: str, source: str | None) -> dict[str, Any]:
         """Have the server build a runtime pack.
@@ -209,8 +212,12 @@ def _decoded(body: bytes, url: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise CommandError(f"{url} did not answer as Lamella does; is another server listening there?")
+        raise _stranger(url)
     return value
+
+
+def _stranger(url: str) -> CommandError:
+    return CommandError(f"{url} did not answer as Lamella does; is another server listening there?")
 
 
 def _unreachable(url: str, error: OSError) -> CommandError:

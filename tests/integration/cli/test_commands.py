@@ -1,0 +1,321 @@
+"""What a user of the command line sees: stdout, stderr, exit status, and the request that was sent."""
+
+import base64
+import hashlib
+import json
+import signal
+import socket
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+# Any: the fixtures' classes live in conftest.py, which cannot be imported.
+REPORT = b"START RequestId: 1\nhello\nREPORT RequestId: 1\tDuration: 1.00 ms\n"
+LOG_HEADER = {"X-Amz-Executed-Version": "$LATEST", "X-Amz-Log-Result": base64.b64encode(REPORT).decode()}
+
+
+def assert_one_line_of_prose(stderr: bytes) -> str:
+    text = stderr.decode()
+    assert text.startswith("lamella: ")
+    assert text.count("\n") == 1
+    return text
+
+
+class TestInvoke:
+    def test_payload_on_stdout_and_log_on_stderr(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, b'{"picture": [1, 2]}', LOG_HEADER)
+        result = lamella.run("invoke", "hello", "--payload", '{"a": 1}')
+        assert (result.returncode, result.stdout) == (0, b'{"picture": [1, 2]}\n')
+        assert REPORT in result.stderr
+        assert b"version $LATEST answered within" in result.stderr
+        (request,) = server.requests
+        assert (request.method, request.path) == ("POST", "/2015-03-31/functions/hello/invocations")
+        assert request.body == b'{"a": 1}'
+        assert request.headers["x-amz-log-type"] == "Tail"
+        assert "authorization" not in request.headers
+
+    def test_bytes_that_are_no_text_pass_through(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, b"\xff\x00\x1b", LOG_HEADER)
+        assert lamella.run("invoke", "hello").stdout == b"\xff\x00\x1b\n"
+
+    def test_a_function_error_is_status_1(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, {"errorMessage": "no"}, {**LOG_HEADER, "X-Amz-Function-Error": "Unhandled"})
+        result = lamella.run("invoke", "hello")
+        assert result.returncode == 1
+        assert json.loads(result.stdout) == {"errorMessage": "no"}
+        assert b"function error Unhandled" in result.stderr
+
+    def test_json_has_the_members_of_invoke(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, b"[1]", {**LOG_HEADER, "X-Amz-Function-Error": "Handled"})
+        result = lamella.run("invoke", "hello", "--json")
+        assert json.loads(result.stdout) == {
+            "StatusCode": 200,
+            "ExecutedVersion": "$LATEST",
+            "FunctionError": "Handled",
+            "LogResult": REPORT.decode(),
+            "Payload": [1],
+        }
+
+    def test_an_api_error_is_status_3_and_one_line(self, lamella: Any, server: Any) -> None:
+        body = {"Type": "User", "Message": "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope"}
+        server.will_reply(404, body, {"x-amzn-ErrorType": "ResourceNotFoundException"})
+        result = lamella.run("invoke", "nope")
+        assert (result.returncode, result.stdout) == (3, b"")
+        assert assert_one_line_of_prose(result.stderr) == (f"lamella: ResourceNotFoundException: {body['Message']}\n")
+
+    def test_a_server_that_is_not_there_is_status_3_and_says_what_to_start(self, lamella: Any) -> None:
+        with socket.socket() as bound:  # and not listening, so that connections are refused
+            bound.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+            result = lamella.run("invoke", "hello", "--endpoint-url", url)
+        assert result.returncode == 3
+        text = assert_one_line_of_prose(result.stderr)
+        assert f"cannot reach {url} (Connection refused)" in text
+        assert "lamella serve" in text
+
+    def test_a_connection_that_breaks_is_status_3(self, lamella: Any, server: Any) -> None:
+        def hang_up(handler: Any) -> None:
+            handler.send_response(200)
+            handler.send_header("content-length", "100")
+            handler.end_headers()
+            handler.wfile.write(b"half")
+            handler.close_connection = True
+
+        server.answer = hang_up
+        result = lamella.run("invoke", "hello")
+        assert (result.returncode, result.stdout) == (3, b"")
+        assert "broke" in assert_one_line_of_prose(result.stderr)
+
+    def test_something_else_than_lambda_is_named_by_its_status(self, lamella: Any, server: Any) -> None:
+        server.will_reply(502, b"<html>")
+        result = lamella.run("invoke", "hello")
+        assert result.returncode == 3
+        assert "HTTP status 502, Bad Gateway" in assert_one_line_of_prose(result.stderr)
+
+    def test_qualifier_region_account_and_arn_reach_the_server(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, b"1", LOG_HEADER)
+        lamella.environ["AWS_ACCESS_KEY_ID"] = "123456789012"
+        arn = "arn:aws:lambda:eu-west-1:123456789012:function:a"
+        lamella.run("invoke", arn, "--qualifier", "a b", "--region", "eu-west-1")
+        (request,) = server.requests
+        assert request.path == f"/2015-03-31/functions/{arn.replace(':', '%3A')}/invocations?Qualifier=a+b"
+        assert "Credential=123456789012/" in request.headers["authorization"]
+        assert "/eu-west-1/lambda/" in request.headers["authorization"]
+
+    def test_the_event_comes_from_stdin_or_a_file(self, lamella: Any, server: Any, tmp_path: Path) -> None:
+        server.will_reply(200, b"1", LOG_HEADER)
+        (tmp_path / "event.json").write_bytes(b'"file"')
+        lamella.run("invoke", "hello", "--payload", "-", stdin=b'"stdin"')
+        lamella.run("invoke", "hello", "--payload", f"@{tmp_path / 'event.json'}")
+        lamella.run("invoke", "hello")
+        assert [request.body for request in server.requests] == [b'"stdin"', b'"file"', b"{}"]
+
+
+def log_line(message: str) -> bytes:
+    return json.dumps({"timestamp": 1_700_000_000_000, "stream": "s", "message": message}).encode() + b"\n"
+
+
+class TestLogs:
+    def test_lines_with_their_time(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, log_line("one") + log_line("two"))
+        result = lamella.run("logs", "hello", "--limit", "2", "--region", "eu-west-1")
+        assert result.returncode == 0
+        assert result.stdout == b"2023-11-14T22:13:20.000Z one\n2023-11-14T22:13:20.000Z two\n"
+        parts = urlsplit(server.requests[0].path)
+        assert parts.path == "/_lamella/logs/hello"
+        assert parse_qs(parts.query) == {"region": ["eu-west-1"], "since_ms": ["0"], "limit": ["2"]}
+
+    def test_json_is_what_the_server_said(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, log_line("one") + log_line("two"))
+        assert lamella.run("logs", "hello", "--json").stdout == log_line("one") + log_line("two")
+
+    def test_since_is_a_time_in_the_past(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, b"")
+        assert lamella.run("logs", "hello", "--since", "1w").returncode == 0
+        assert lamella.run("logs", "hello", "--since", "1s").returncode == 0
+        first, second = (int(parse_qs(urlsplit(r.path).query)["since_ms"][0]) for r in server.requests)
+        assert 1_700_000_000_000 < first < second - 600_000_000
+
+    def test_following_prints_each_line_as_it_comes_and_ends_with_ctrl_c(self, lamella: Any, server: Any) -> None:
+        seen, over = threading.Event(), threading.Event()
+
+        def follow(handler: Any) -> None:
+            handler.begin_chunks()
+            handler.chunk(log_line("one"))
+            seen.wait(60)
+            line = log_line("two")
+            handler.chunk(line[:9])  # a line may come in pieces
+            handler.chunk(line[9:])
+            over.wait(60)
+            handler.close_connection = True
+
+        server.answer = follow
+        with lamella.start("logs", "hello", "--follow") as process:
+            try:
+                assert process.stdout.readline().endswith(b" one\n")
+                seen.set()  # only now is there a second line
+                assert process.stdout.readline().endswith(b" two\n")
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=60)
+            finally:
+                seen.set()
+                over.set()
+        assert (process.returncode, out, err) == (0, b"", b"")
+        assert "follow=1" in server.requests[0].path
+
+    def test_a_server_that_ends_the_answer_ends_the_command(self, lamella: Any, server: Any) -> None:
+        def follow(handler: Any) -> None:
+            handler.begin_chunks()
+            handler.chunk(log_line("one"))
+            handler.wfile.write(b"0\r\n\r\n")
+
+        server.answer = follow
+        result = lamella.run("logs", "hello", "--follow")
+        assert (result.returncode, result.stdout.count(b"\n"), result.stderr) == (0, 1, b"")
+
+    def test_a_server_that_dies_is_status_3(self, lamella: Any, server: Any) -> None:
+        def follow(handler: Any) -> None:
+            handler.begin_chunks()
+            handler.chunk(log_line("one"))
+            handler.wfile.write(b"40\r\n{")
+            handler.close_connection = True
+
+        server.answer = follow
+        result = lamella.run("logs", "hello", "--follow")
+        assert result.returncode == 3
+        assert result.stdout.startswith(b"2023-11-14T22:13:20.000Z one\n")
+        assert "broke" in assert_one_line_of_prose(result.stderr)
+
+
+PACKS = {
+    "runtimes": [
+        {
+            "name": "python3.11",
+            "architecture": "x86_64",
+            "version": "python:3.11.v1a2b3c4d",
+            "digest": "ab" * 32,
+            "entrypoints": ["/var/runtime/bootstrap"],
+            "path": "/var/lib/lamella/runtimes/python3.11",
+        }
+    ]
+}
+
+
+class TestRuntime:
+    def test_list(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, PACKS)
+        result = lamella.run("runtime", "list")
+        assert result.returncode == 0
+        assert b"python3.11" in result.stdout
+        assert b"python:3.11.v1a2b3c4d" in result.stdout
+        assert json.loads(lamella.run("runtime", "list", "--json").stdout) == PACKS
+
+    def test_show(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, PACKS)
+        shown = lamella.run("runtime", "show", "python3.11").stdout.decode()
+        assert "ab" * 32 in shown
+        assert "/var/runtime/bootstrap" in shown
+        assert json.loads(lamella.run("runtime", "show", "python3.11", "--json").stdout) == PACKS
+
+    def test_show_names_those_that_are_there(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, PACKS)
+        result = lamella.run("runtime", "show", "python3.12")
+        assert result.returncode == 3
+        text = assert_one_line_of_prose(result.stderr)
+        assert "it has: python3.11" in text
+        assert "lamella runtime add python3.12" in text
+
+    def test_add_sends_an_absolute_path(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, PACKS["runtimes"][0])
+        assert lamella.run("runtime", "add", "python3.12", "--from", "py/bin/python3").returncode == 0
+        (request,) = server.requests
+        assert (request.method, request.path) == ("POST", "/_lamella/runtimes")
+        assert json.loads(request.body) == {"name": "python3.12", "from": str(Path.cwd() / "py/bin/python3")}
+
+    def test_add_that_is_refused_says_why(self, lamella: Any, server: Any) -> None:
+        server.will_reply(400, {"error": "python3.99 is not on this machine"})
+        result = lamella.run("runtime", "add", "python3.99")
+        assert result.returncode == 3
+        assert result.stderr.decode().endswith("lamella: python3.99 is not on this machine\n")
+        assert json.loads(server.requests[0].body) == {"name": "python3.99"}
+
+    @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
+    def test_another_server_is_not_taken_for_ours(self, body: bytes, lamella: Any, server: Any) -> None:
+        server.will_reply(200, body)
+        result = lamella.run("runtime", "list")
+        assert result.returncode == 3
+        assert "is another server listening there?" in assert_one_line_of_prose(result.stderr)
+
+
+class TestTheCommandItself:
+    def test_version(self, lamella: Any) -> None:
+        assert lamella.run("--version").stdout.startswith(b"lamella 0.")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("nothing",), ("invoke",), ("logs", "x", "--limit", "0"), ("layer", "build"), ("serve", "--nothing")],
+    )
+    def test_wrong_usage_is_status_2(self, arguments: tuple[str, ...], lamella: Any) -> None:
+        result = lamella.run(*arguments)
+        assert (result.returncode, result.stdout) == (2, b"")
+        assert result.stderr
+
+    def test_an_unfit_setting_is_status_2_and_one_line(self, lamella: Any) -> None:
+        result = lamella.run("serve", "--listen", "0.0.0.0:4566")
+        assert result.returncode == 2
+        assert "flag --listen: '0.0.0.0:4566' would let other machines in" in assert_one_line_of_prose(result.stderr)
+
+    @pytest.mark.parametrize("by_flag", [True, False])
+    def test_debug_shows_the_traceback(self, by_flag: bool, lamella: Any) -> None:
+        if not by_flag:
+            lamella.environ["LAMELLA_DEBUG"] = "1"
+        result = lamella.run(*(["--debug"] if by_flag else []), "serve", "--region", "Mars")
+        assert result.returncode != 0
+        assert b"Traceback" in result.stderr
+        assert b"SettingsError" in result.stderr
+
+    def test_shells_can_complete_it(self, lamella: Any) -> None:
+        lamella.environ |= {"_LAMELLA_COMPLETE": "complete_bash", "COMP_WORDS": "lamella inv", "COMP_CWORD": "1"}
+        assert lamella.run().stdout.split() == [b"invoke"]
+
+
+def write_wheel(directory: Path) -> Path:
+    """A package of one line, so that nothing has to be fetched."""
+    path = directory / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny.py", "ANSWER = 42\n")
+        wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("tiny-1.0.dist-info/RECORD", "")
+    return path
+
+
+class TestLayerBuild:
+    def test_a_wheel_becomes_a_layer(self, lamella: Any, tmp_path: Path) -> None:
+        zip_path = tmp_path / "layer.zip"
+        result = lamella.run("layer", "build", str(write_wheel(tmp_path)), "--output", str(zip_path), "--json")
+        assert result.returncode == 0, result.stderr
+        report = json.loads(result.stdout)
+        assert (report["packages"], report["output"]) == ([{"name": "tiny", "version": "1.0"}], str(zip_path))
+        assert report["sha256"] == hashlib.sha256(zip_path.read_bytes()).hexdigest()
+        with zipfile.ZipFile(zip_path) as layer:
+            assert layer.read("python/lib/python3.11/site-packages/tiny.py") == b"ANSWER = 42\n"
+
+    def test_the_prose_says_how_to_publish_it(self, lamella: Any, tmp_path: Path) -> None:
+        zip_path = tmp_path / "layer.zip"
+        result = lamella.run(
+            "layer", "build", str(write_wheel(tmp_path)), "-o", str(zip_path), "--runtime", "python3.12"
+        )
+        assert f"--zip-file fileb://{zip_path} --compatible-runtimes python3.12".encode() in result.stderr
+        assert b"tiny" in result.stdout
+
+    def test_what_cannot_be_built_is_status_1_and_leaves_nothing(self, lamella: Any, tmp_path: Path) -> None:
+        zip_path = tmp_path / "layer.zip"
+        result = lamella.run("layer", "build", "tiny", "--runtime", "nodejs22.x", "--output", str(zip_path))
+        assert result.returncode == 1
+        assert "nodejs22.x" in assert_one_line_of_prose(result.stderr)
+        assert not zip_path.exists()
