@@ -1,0 +1,120 @@
+"""Network namespaces with the server's listening sockets inside.
+
+A namespace is held by a file descriptor alone, so it is gone when server and sandbox are. All are made by one dedicated
+thread: a thread's network namespace is its own, and the rest of the server must stay in the host's.
+"""
+
+import fcntl
+import os
+import socket
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from lamella.adapters.sandbox import syscalls
+
+SANDBOX_ADDRESS: Final = "169.254.100.1"  # where the Runtime API listens on AWS
+RUNTIME_API_PORT: Final = 9001
+
+_SIOCSIFFLAGS: Final = 0x8914
+_SIOCSIFADDR: Final = 0x8916
+_SIOCSIFNETMASK: Final = 0x891C
+_IFF_UP: Final = 0x1
+_BACKLOG: Final = 128
+
+
+@dataclass(slots=True)
+class NetworkNamespace:
+    """A namespace with nothing but loopback, and the server's sockets in it.
+
+    Attributes:
+        fd: Keeps the namespace; `path` leads there for other processes as long as this process lives.
+    """
+
+    fd: int
+    runtime_api_listener: socket.socket
+    endpoint_listener: socket.socket
+
+    @property
+    def path(self) -> str:
+        """Where another process of this host can open the namespace."""
+        return f"/proc/{os.getpid()}/fd/{self.fd}"
+
+    def close(self) -> None:
+        """Close the sockets and let go of the namespace. Idempotent."""
+        self.runtime_api_listener.close()
+        self.endpoint_listener.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class NetworkNamespaces:
+    """Makes namespaces in a thread of its own."""
+
+    def __init__(self, endpoint_port: int) -> None:
+        """Start no thread yet; the first `make` does."""
+        self._endpoint_port = endpoint_port
+        self.executor: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lamella-netns")
+
+    def make(self) -> NetworkNamespace:
+        """Make one; must run on `executor`.
+
+        Raises:
+            OSError: The kernel refused; nothing is left.
+        """
+        host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNET)
+            try:
+                return self._furnish()
+            finally:
+                # Otherwise this thread would keep the newest namespace alive after its sandbox is gone.
+                syscalls.setns(host, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(host)
+
+    def close(self) -> None:
+        """End the thread."""
+        self.executor.shutdown()
+
+    def _furnish(self) -> NetworkNamespace:
+        _bring_up_loopback()
+        runtime_api = _listen(RUNTIME_API_PORT)
+        try:
+            endpoint = _listen(self._endpoint_port)
+            try:
+                fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                endpoint.close()
+                raise
+        except OSError:
+            runtime_api.close()
+            raise
+        return NetworkNamespace(fd, runtime_api, endpoint)
+
+
+def _bring_up_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
+        # An alias, because `lo` itself keeps 127.0.0.1; and one address only, because the class of 169.254
+        # would claim 65,536.
+        _set_address(control, _SIOCSIFADDR, SANDBOX_ADDRESS)
+        _set_address(control, _SIOCSIFNETMASK, "255.255.255.255")
+
+
+def _set_address(control: socket.socket, request: int, address: str) -> None:
+    fcntl.ioctl(control, request, struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, socket.inet_aton(address)))
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.bind((SANDBOX_ADDRESS, port))
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,248 @@
+"""One sandbox of an OCI runtime: made, entered, frozen, emptied, taken away."""
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, Signals
+from typing import Final
+
+from lamella.adapters.sandbox import bundle
+from lamella.adapters.sandbox.cgroups import Cgroup
+from lamella.adapters.sandbox.netns import NetworkNamespace
+from lamella.adapters.sandbox.runtime import OciRuntime
+from lamella.adapters.sandbox.spawner import ChildWatch, Command, Spawner
+from lamella.ports.sandbox import ExitStatus, ProcessSpec, SandboxError, SandboxSpec
+
+_POLL_S: Final = 0.001
+_REMOVAL_DEADLINE_S: Final = 10.0
+
+
+class OciProcess:
+    """A process started by the runtime's `exec`, which has become a child of the server."""
+
+    def __init__(self, watch: ChildWatch) -> None:
+        """Take over a watched child."""
+        self._watch = watch
+        try:
+            self._group = os.getpgid(watch.pid)
+        except ProcessLookupError:  # already ended and reaped by its watch
+            self._group = 0
+
+    @property
+    def pid(self) -> int:
+        """Process id as the host sees it."""
+        return self._watch.pid
+
+    def signal_group(self, signal: int) -> None:
+        """Send a signal to its group; nothing happens if it has ended."""
+        if self._watch.status is None and self._group:
+            try:
+                os.killpg(self._group, signal)
+            except ProcessLookupError:
+                return
+
+    def add_exit_callback(self, callback: Callable[[ExitStatus], None]) -> None:
+        """Call back once it has ended, at once if it has already."""
+        self._watch.add_callback(callback)
+
+    async def wait_exited(self) -> ExitStatus:
+        """Wait until it has ended."""
+        return await self._watch.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sandbox owns, and gives back when it is destroyed.
+
+    Attributes:
+        directory: Its bundle and the files of its commands.
+        cgroups_path: Name of its control group for runtimes that manage them.
+    """
+
+    directory: Path
+    cgroup: Cgroup
+    cgroups_path: str
+    network: NetworkNamespace
+
+
+class OciSandbox:
+    """A sandbox. Made by the provider; after `start` its keeper runs."""
+
+    def __init__(
+        self, spec: SandboxSpec, parts: Parts, *, runtime: OciRuntime, spawner: Spawner, null: int, cpu_limited: bool
+    ) -> None:
+        """Put the parts together; nothing runs yet. `null` is an open `/dev/null`."""
+        self._spec = spec
+        self._parts = parts
+        self._runtime = runtime
+        self._spawner = spawner
+        self._null = null
+        self._cpu_limited = cpu_limited
+        self._keeper: ChildWatch | None = None
+        self._serials = itertools.count(1)
+        self._starting = 0
+        self._destruction: asyncio.Task[None] | None = None
+        self._on_destroyed: list[Callable[[OciSandbox], None]] = []
+
+    @property
+    def spec(self) -> SandboxSpec:
+        """What it was made from."""
+        return self._spec
+
+    @property
+    def runtime_api_listener(self) -> socket.socket:
+        """Listening at 169.254.100.1:9001 inside."""
+        return self._parts.network.runtime_api_listener
+
+    @property
+    def endpoint_listener(self) -> socket.socket:
+        """Listening for requests to AWS endpoints inside."""
+        return self._parts.network.endpoint_listener
+
+    async def start(self, around: bundle.Surroundings) -> None:
+        """Make the namespaces and start the keeper.
+
+        Raises:
+            SandboxError: The runtime failed; call `destroy`.
+        """
+        directory = self._parts.directory
+        (directory / "config.json").write_text(json.dumps(bundle.sandbox_config(self._spec, around)))
+        pid_file = directory / "keeper.pid"
+        log = directory / "keeper.log"
+        argv = self._runtime.run(self._spec.id, directory, pid_file, log)
+        await self._command("make a sandbox", argv, self._null, log)
+        self._keeper = ChildWatch(int(pid_file.read_text()), asyncio.get_running_loop())
+
+    async def start_process(self, spec: ProcessSpec) -> OciProcess:
+        """Start a process in a process group and session of its own.
+
+        Raises:
+            SandboxError: It could not be started.
+        """
+        if self._destruction is not None:
+            raise SandboxError(f"sandbox {self._spec.id} is being destroyed")
+        if problem := bundle.environment_problem(spec.env):
+            raise SandboxError(problem)
+        name = f"process-{next(self._serials)}"
+        document, pid_file, log = (self._parts.directory / f"{name}.{kind}" for kind in ("json", "pid", "log"))
+        document.write_text(json.dumps(bundle.process_config(spec, self._spec.max_open_files)))
+        try:
+            argv = self._runtime.exec(self._spec.id, document, pid_file, log)
+            await self._command(f"start {spec.argv[0]}", argv, spec.output, log)
+            return OciProcess(ChildWatch(int(pid_file.read_text()), asyncio.get_running_loop()))
+        finally:
+            for path in (document, pid_file, log):
+                path.unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """Stop all processes."""
+        self._parts.cgroup.freeze()
+
+    def thaw(self) -> None:
+        """Let all processes run."""
+        self._parts.cgroup.thaw()
+
+    def memory_peak_bytes(self) -> int:
+        """Highest memory use without page cache; see `Cgroup.memory_peak_bytes`."""
+        return self._parts.cgroup.memory_peak_bytes()
+
+    def oom_kills(self) -> int:
+        """Processes killed at the memory limit."""
+        return self._parts.cgroup.oom_kills()
+
+    async def kill_processes(self) -> None:
+        """Kill everything but the keeper.
+
+        Frozen first, so that nothing can fork away from the list that is being killed; the keeper then reaps
+        what is left.
+        """
+        if self._keeper is None or self._destruction is not None:
+            return
+        keeper = self._keeper.pid
+        cgroup = self._parts.cgroup
+        while (targets := cgroup.process_ids() - {keeper}) and not self._keeper.status:
+            cgroup.freeze()
+            for pid in cgroup.process_ids() | targets:
+                if pid != keeper:
+                    _kill(pid)
+            cgroup.thaw()
+            await asyncio.sleep(_POLL_S)
+        cgroup.thaw()
+
+    def add_destroyed_callback(self, callback: "Callable[[OciSandbox], None]") -> None:
+        """Call back when it has been destroyed."""
+        self._on_destroyed.append(callback)
+
+    async def destroy(self) -> None:
+        """Kill all and take everything away. Idempotent; goes on to the end even if the caller is cancelled."""
+        if self._destruction is None:
+            self._destruction = asyncio.get_running_loop().create_task(self._destroy(), name=f"destroy-{self._spec.id}")
+        await asyncio.shield(self._destruction)
+
+    async def _destroy(self) -> None:
+        cgroup = self._parts.cgroup
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + _REMOVAL_DEADLINE_S
+        if self._keeper is not None:
+            # The kernel kills everything in the pid namespace together with its first process, and lets
+            # that one go last.
+            self._keeper.kill()
+        while True:
+            for pid in cgroup.process_ids():
+                _kill(pid)
+            cgroup.thaw()  # in v1 a frozen process cannot die
+            if self._keeper is not None:
+                await self._keeper.wait()
+            if cgroup.remove():
+                break
+            if loop.time() > deadline_s:
+                raise SandboxError(f"cannot remove the control groups of sandbox {self._spec.id}")
+            await asyncio.sleep(_POLL_S)
+        self._parts.network.close()
+        shutil.rmtree(self._parts.directory, ignore_errors=True)
+        shutil.rmtree(self._runtime.root / self._spec.id, ignore_errors=True)
+        for callback in self._on_destroyed:
+            callback(self)
+
+    async def _command(self, what: str, argv: list[str], output: int, log: Path) -> None:
+        cgroup = self._parts.cgroup
+        self._starting += 1
+        try:
+            if self._cpu_limited:
+                cgroup.limit_cpu(False)
+            tasks_files = () if self._runtime.manages_cgroups else cgroup.tasks_files
+            status = await self._spawner.run(
+                Command(argv, output=output, log=log, tasks_files=tasks_files, cgroup=self._entered_directory())
+            )
+        finally:
+            self._starting -= 1
+            if self._cpu_limited and self._starting == 0 and self._destruction is None:
+                cgroup.limit_cpu(True)
+        if status != ExitStatus(code=0):
+            raise SandboxError(f"{self._runtime.name} could not {what}: {_complaint(log, status)}")
+
+    def _entered_directory(self) -> int | None:
+        return self._parts.cgroup.v2_fd
+
+
+def _complaint(log: Path, status: ExitStatus) -> str:
+    try:
+        text = log.read_text(errors="replace").strip()
+    except OSError:
+        text = ""
+    if text:
+        return text
+    return f"status {status.code}" if status.signal is None else f"killed by {Signals(status.signal).name}"
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, SIGKILL)
+    except ProcessLookupError:
+        return
