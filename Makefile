@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo serve test check format bench reference clean
+.PHONY: help setup demo serve test check lint types imports generated links format bench reference clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,12 +22,24 @@ test: setup ## Run all tests (ARGS="tests/unit -k layer" chooses)
 	@.venv/bin/pytest $(ARGS)
 
 check: setup ## Lint, types, imports, generated files, documentation
+	@$(MAKE) --no-print-directory --keep-going lint types imports generated links
+
+# The steps of `check`, which runs all of them even if one fails.
+lint:
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+
+types:
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+
+imports:
+	.venv/bin/lint-imports --no-logo
+
+generated:
 	$(PYTHON) -m lamella.awsapi.generate --check
 	$(PYTHON) -m lamella.cli.reference --check
+
+links:
 	$(PYTHON) scripts/check_links.py
 
 format: setup ## Format the code and mend what the linter can mend
