@@ -26,7 +26,7 @@ from typing import Final, TypeVar
 
 from lamella.adapters.filesystem.extract import extract
 from lamella.adapters.filesystem.ziplayout import read_layout
-from lamella.adapters.filesystem.zipplan import Plan, make_plan
+from lamella.adapters.filesystem.zipplan import Plan, make_plan, too_large
 from lamella.domain.function import Artifact
 from lamella.ports.errors import UnavailableError
 
@@ -55,6 +55,7 @@ class FilesystemArtifactStore:
         self._guard = threading.Lock()  # over the members below; held for moments only
         self._protected: dict[str, int] = {}
         self._touched: set[str] = set()
+        self._known: dict[str, Artifact] = {}  # added by this process, and not discarded since
         self._collecting = asyncio.Lock()
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,23 +121,29 @@ class FilesystemArtifactStore:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def _add(self, archive: bytes, max_unzipped_bytes: int) -> Artifact:
-        # Also if the artifact is there: it may be larger than this caller allows.
-        plan = make_plan(read_layout(archive), max_unzipped_bytes=max_unzipped_bytes)
-        hashed = hashlib.sha256(archive)
-        digest = hashed.hexdigest()
+        hashed = hashlib.sha256(archive).digest()
+        digest = hashed.hex()
         self._protect(digest)
         try:
-            if not self._has(digest):
-                with self._extracting:
-                    if not self._has(digest):  # somebody else may just have added it
-                        self._store(archive, digest, plan)
+            known = self._known.get(digest) or self._make(archive, digest, hashed, max_unzipped_bytes)
         except OSError as error:
             self.release(digest)
             raise UnavailableError(f"artifact store {self._root}: {error.strerror}") from error
         except BaseException:
             self.release(digest)
             raise
-        return Artifact(digest, base64.b64encode(hashed.digest()).decode(), len(archive), plan.unzipped_bytes)
+        if known.unzipped_bytes > max_unzipped_bytes:  # an earlier caller allowed more than this one
+            self.release(digest)
+            raise too_large(max_unzipped_bytes)
+        return known
+
+    def _make(self, archive: bytes, digest: str, hashed: bytes, max_unzipped_bytes: int) -> Artifact:
+        plan = make_plan(read_layout(archive), max_unzipped_bytes=max_unzipped_bytes)
+        with self._extracting:
+            if not self._has(digest):
+                self._store(archive, digest, plan)
+        artifact = Artifact(digest, base64.b64encode(hashed).decode(), len(archive), plan.unzipped_bytes)
+        return self._known.setdefault(digest, artifact)
 
     def _abandon(self, future: asyncio.Future[Artifact]) -> None:
         if not future.cancelled() and future.exception() is None:
@@ -190,6 +197,7 @@ class FilesystemArtifactStore:
             with self._guard:
                 if digest in self._touched:
                     return False
+                self._known.pop(digest, None)
                 for path in (self.archive(digest), self.tree(digest)):  # the zip first: without it, nothing is there
                     if path.exists():
                         path.rename(work / path.name)

@@ -79,7 +79,8 @@ def refusal(detail: str) -> ArchiveError:
 
 def shown(name: str) -> str:
     """A name from an archive, made safe to print."""
-    return ascii(name if len(name) <= 160 else f"{name[:160]}...")
+    text = ascii(name)
+    return text if len(text) <= 160 else f"{text[:160]}..."
 
 
 def read_layout(archive: bytes) -> list[RawEntry]:
