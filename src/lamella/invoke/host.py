@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from signal import SIGKILL
+from time import monotonic
 from typing import Final, Protocol, assert_never
 
 from lamella.domain.function import FunctionKey, FunctionVersion
@@ -231,7 +232,7 @@ class EnvironmentHost:
 
     def feed(self, event: Event) -> None:
         """Give the machine one event and perform what it commands."""
-        commands = self._machine.receive(event, now_s=self._loop.time())
+        commands = self._machine.receive(event, now_s=monotonic())
         for command in commands:
             self._perform(command)
         if self._machine.deadline_s < self._timer_at_s:
@@ -254,11 +255,15 @@ class EnvironmentHost:
                 if self._deployment.freeze and self._sandbox is not None:
                     self._sandbox.thaw()
             case Offer():
-                self.idle_since_s = self._loop.time()
+                self.idle_since_s = monotonic()
                 self._owner.offered(self)
             case LaunchRuntime():
+                if self._sandbox is not None:
+                    self._sandbox.limit_cpu(limited=False)  # an init runs with full power (EX-62)
                 self._node.tasks.start(self._launch(self._generation), name=f"launch {self.id}")
             case RecordInit():
+                if self._sandbox is not None:
+                    self._sandbox.limit_cpu(limited=True)
                 self._output.drain()
                 if line := report.init_report(command):
                     self._print(line)
@@ -274,7 +279,7 @@ class EnvironmentHost:
 
     def _give(self, invocation: Invocation) -> None:
         # The deadline counts from the release of the event (RT-21), which the machine has just set.
-        left_s = self._machine.deadline_s - self._loop.time()
+        left_s = self._machine.deadline_s - monotonic()
         deadline_ms = int((time.time() + left_s) * 1000)
         while self._polls:
             exchange = self._polls.popleft()
@@ -386,7 +391,7 @@ class EnvironmentHost:
     def _deadline_reached(self) -> None:
         self._timer = None
         self._timer_at_s = math.inf
-        if self._machine.deadline_s <= self._loop.time():
+        if self._machine.deadline_s <= monotonic():
             self._output.drain()
             self.feed(DeadlinePassed())
         elif self._machine.deadline_s < math.inf:

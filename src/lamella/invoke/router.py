@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from lamella.domain.function import FunctionKey, FunctionVersion, State
@@ -239,7 +240,7 @@ class Router:
             min(pools, key=_idle_since).retire_oldest()
 
     def _retire_idle(self) -> None:
-        limit_s = self._loop.time() - self._settings.idle_timeout_s
+        limit_s = monotonic() - self._settings.idle_timeout_s
         for place, pool in list(self._pools.items()):
             while (since_s := pool.oldest_idle_s()) is not None and since_s <= limit_s:
                 pool.retire_oldest()

@@ -107,6 +107,9 @@ class Sandbox(Protocol):
     def thaw(self) -> None:
         """Let the processes run again."""
 
+    def limit_cpu(self, *, limited: bool) -> None:
+        """Apply `spec.cpus`, as from the beginning, or lift it. Synchronous and cheap."""
+
     def memory_peak_bytes(self) -> int:
         """Highest memory use of the whole sandbox since it was made, `/tmp` and page cache of layers not counted in."""
 

@@ -84,6 +84,7 @@ class OciSandbox:
         self._spawner = spawner
         self._null = null
         self._cpu_limited = cpu_limited
+        self._cpu_wanted = True
         self._keeper: ChildWatch | None = None
         self._serials = itertools.count(1)
         self._starting = 0
@@ -147,6 +148,12 @@ class OciSandbox:
     def thaw(self) -> None:
         """Let all processes run."""
         self._parts.cgroup.thaw()
+
+    def limit_cpu(self, *, limited: bool) -> None:
+        """Apply the limit of the specification, or lift it."""
+        if limited is not self._cpu_wanted:
+            self._cpu_wanted = limited
+            self._apply_cpu_limit()
 
     def memory_peak_bytes(self) -> int:
         """Highest memory use without page cache; see `Cgroup.memory_peak_bytes`."""
@@ -222,10 +229,13 @@ class OciSandbox:
             )
         finally:
             self._starting -= 1
-            if self._cpu_limited and self._starting == 0 and self._destruction is None:
-                cgroup.limit_cpu(True)
+            self._apply_cpu_limit()
         if status != ExitStatus(code=0):
             raise SandboxError(f"{self._runtime.name} could not {what}: {_complaint(log, status)}")
+
+    def _apply_cpu_limit(self) -> None:
+        if self._cpu_limited and self._starting == 0 and self._destruction is None:
+            self._parts.cgroup.limit_cpu(self._cpu_wanted)
 
     def _entered_directory(self) -> int | None:
         return self._parts.cgroup.v2_fd
