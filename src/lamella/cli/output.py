@@ -29,14 +29,17 @@ def write_untrusted(text: str, stream: TextIO) -> None:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout, as wide as it needs to be where stdout is not a terminal."""
+    """Print a table on stdout, as wide as it needs to be where stdout is not a terminal.
+
+    Columns without a name get no heading.
+    """
     # Here and not above: Rich takes a tenth of a second to load, and most commands print no table.
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD)
+    table = Table(*columns, box=box.SIMPLE_HEAD, show_header=any(columns))
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a cell is never markup
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
