@@ -225,6 +225,8 @@ class MemoryArtifactStore:
     protected: dict[str, int] = field(default_factory=dict)
 
     async def add(self, archive: bytes, *, max_unzipped_bytes: int) -> Artifact:
+        if not archive:
+            raise ArchiveError("Uploaded file must be a non-empty zip")
         try:
             opened = zipfile.ZipFile(io.BytesIO(archive))
         except zipfile.BadZipFile as error:
