@@ -74,7 +74,7 @@ def check_revision(latest: FunctionVersion, expected: str | None) -> None:
     Raises:
         PreconditionFailedException: `expected` is not the revision. Source: recorded answer of AWS, 2022.
     """
-    if expected is not None and expected != latest.revision_id:
+    if expected and expected != latest.revision_id:
         raise PreconditionFailedException(
             "The Revision Id provided does not match the latest Revision Id. "
             "Call the GetFunction/GetAlias API to retrieve the latest Revision Id"

@@ -18,11 +18,11 @@ async def publish_version(ctx: Context, req: shapes.PublishVersionRequest) -> sh
     """A version of what `$LATEST` is now."""
     check_supported(req)
     services = services_of(ctx)
-    latest = await existing_latest(ctx, req["FunctionName"], "PublishVersion")
-    check_revision(latest, req.get("RevisionId"))
-    _check_code(latest.artifact.code_sha256, req.get("CodeSha256"))
-    check_settled(latest)
     async with services.garbage.referencing():
+        latest = await existing_latest(ctx, req["FunctionName"], "PublishVersion")
+        check_revision(latest, req.get("RevisionId"))
+        _check_code(latest.artifact.code_sha256, req.get("CodeSha256"))
+        check_settled(latest)
         published = await publish(ctx, latest, req.get("Description"))
     return wire.function_configuration(published, qualifier=published.version)
 
@@ -51,7 +51,7 @@ async def list_versions_by_function(
 
 def _check_code(current: str, expected: str | None) -> None:
     """Refuse to publish other code than the caller believes to publish. Source: recorded answer of AWS, 2023."""
-    if expected is not None and expected != current:
+    if expected and expected != current:
         raise InvalidParameterValueException(
             f"CodeSHA256 ({expected}) is different from current CodeSHA256 in $LATEST ({current}). "
             "Please try again with the CodeSHA256 in $LATEST."

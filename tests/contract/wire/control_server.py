@@ -34,23 +34,13 @@ from lamella.control.services import ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
+from lamella.testing.clock import FakeClock
 from lamella.testing.stores import MemoryArtifactStore, MemoryFunctionStore, MemoryLayerStore
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
 NOW = datetime(2026, 11, 20, 20, 1, 2, 123456, tzinfo=UTC)
 T = TypeVar("T")
-
-
-class FixedClock:
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic_s(self) -> float:
-        return self.time.timestamp()
 
 
 class Catalog:
@@ -104,7 +94,7 @@ class ControlServer:
         self.artifacts = MemoryArtifactStore()
         self.catalog = Catalog()
         self.observed = Observed()
-        self.clock = FixedClock()
+        self.clock = FakeClock(NOW)
         self.signer = LocationSigner(b"0123456789abcdef")
         self.settings = ControlSettings()
         self._loop = asyncio.new_event_loop()

@@ -1,5 +1,6 @@
 import re
-from datetime import date
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,6 +8,9 @@ from botocore.exceptions import ClientError
 from tests.contract.wire.control_server import ACCOUNT, REGION, ControlServer, zipped
 
 from lamella.control.services import ControlSettings
+from lamella.domain.function import FunctionVersion
+from lamella.ports.errors import ConflictError
+from lamella.testing.stores import MemoryFunctionStore
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/r"
@@ -340,8 +344,8 @@ class TestUpdateCode:
                 "PreconditionFailedException",
                 412,
                 (
-                    "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to "
-                    "retrieve the latest Revision Id"
+                    "The Revision Id provided does not match the latest Revision Id. "
+                    "Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
                 ),
             )
 
@@ -356,14 +360,51 @@ class TestUpdateCode:
     def test_an_old_function_is_blocked_a_while_after_new_ones(self, server: ControlServer, client: Any) -> None:
         create(client)
         server.release()
-        for today, blocked in ((date(2027, 8, 30), False), (date(2027, 8, 31), True)):
-            server.clock.time = server.clock.time.replace(year=today.year, month=today.month, day=today.day)
-            if blocked:
-                answer = refused(client.update_function_code, FunctionName="f", ZipFile=ZIP)
-                assert answer[2].startswith("The runtime parameter of python3.11 is no longer supported")
-            else:
-                client.update_function_code(FunctionName="f", ZipFile=ZIP)
-                server.release()
+        server.clock.advance((datetime(2027, 8, 30, tzinfo=UTC) - server.clock.now()).total_seconds())
+        assert refused(create, client=client, name="g")[2].startswith(
+            "The runtime parameter of python3.11 is no longer"
+        )
+        client.update_function_code(FunctionName="f", ZipFile=ZIP)
+        server.release()
+        server.clock.advance(86400)
+        for call, members in (
+            (client.update_function_code, {"ZipFile": ZIP}),
+            (client.update_function_configuration, {}),
+        ):
+            answer = refused(call, FunctionName="f", **members)
+            assert answer[2].startswith("The runtime parameter of python3.11 is no longer supported")
+
+
+class OvertakenStore(MemoryFunctionStore):
+    """Another caller is always a moment quicker."""
+
+    def __init__(self, store: MemoryFunctionStore) -> None:
+        super().__init__()
+        self._functions = store._functions
+
+    async def create(self, latest: FunctionVersion, tags: Mapping[str, str]) -> None:
+        await super().create(latest, tags)
+        await super().create(latest, tags)
+
+    async def replace(self, changed: FunctionVersion, *, expected_revision_id: str) -> None:
+        raise ConflictError
+
+    async def publish(self, snapshot: FunctionVersion) -> FunctionVersion:
+        raise ConflictError
+
+
+class TestRaces:
+    def test_the_slower_caller_is_told(self, server: ControlServer, client: Any) -> None:
+        create(client)
+        server.release()
+        server.functions = OvertakenStore(server.functions)
+        answer = refused(create, client=client, name="g")
+        assert answer == ("ResourceConflictException", 409, "Function already exist: g")
+        answer = refused(client.update_function_configuration, FunctionName="f")
+        text = f"The operation cannot be performed at this time. An update is in progress for resource: {ARN}"
+        assert answer == ("ResourceConflictException", 409, text)
+        answer = refused(client.publish_version, FunctionName="f")
+        assert answer == ("ResourceNotFoundException", 404, f"Function not found: {ARN}")
 
 
 class TestUpdateConfiguration:

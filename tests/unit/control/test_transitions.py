@@ -1,0 +1,142 @@
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from lamella.control.transitions import Transitions
+from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.lifecycle.function import UpdateRequested, advance, created
+from lamella.ports.errors import UnavailableError
+from lamella.testing.stores import MemoryFunctionStore
+
+KEY = FunctionKey("123456789012", "eu-central-1", "f")
+NEW = created(
+    FunctionVersion(
+        key=KEY,
+        version="$LATEST",
+        artifact=Artifact("d", "c", 1, 1),
+        config=FunctionConfig(role="r", runtime="python3.11", handler="h"),
+        revision_id="r-0",
+        modified_at=datetime(2026, 11, 20, tzinfo=UTC),
+    )
+)
+
+
+class Observed:
+    def __init__(self) -> None:
+        self.settled: list[FunctionVersion] = []
+
+    def function_settled(self, version: FunctionVersion) -> None:
+        self.settled.append(version)
+
+    def function_deleted(self, key: FunctionKey, version: str | None) -> None:
+        raise AssertionError
+
+
+class Delay:
+    """A sleep that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.over = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await self.over.wait()
+
+
+async def test_the_state_in_between_lasts_for_the_delay() -> None:
+    store, observed, delay = MemoryFunctionStore(), Observed(), Delay()
+    transitions = Transitions(store, observed, delay_s=0.5, sleep=delay.sleep)
+    await store.create(NEW, {})
+    transitions.begin(NEW)
+    await asyncio.sleep(0)
+    assert delay.asked == [0.5]
+    assert await store.get(KEY) == NEW
+    delay.over.set()
+    await transitions.wait_settled()
+    stored = await store.get(KEY)
+    assert stored is not None
+    assert (stored.state, stored.update_status) == (State.ACTIVE, LastUpdateStatus.SUCCESSFUL)
+    assert stored.revision_id != NEW.revision_id
+    assert observed.settled == [stored]
+
+
+async def test_a_deleted_function_is_no_error() -> None:
+    store, observed, delay = MemoryFunctionStore(), Observed(), Delay()
+    transitions = Transitions(store, observed, sleep=delay.sleep)
+    await store.create(NEW, {})
+    transitions.begin(NEW)
+    await store.delete(KEY)
+    delay.over.set()
+    await transitions.wait_settled()
+    assert observed.settled == []
+
+
+async def test_a_function_made_anew_is_settled_once() -> None:
+    store, observed, delay = MemoryFunctionStore(), Observed(), Delay()
+    transitions = Transitions(store, observed, sleep=delay.sleep)
+    for revision in ("r-1", "r-2"):
+        await store.delete(KEY)
+        await store.create(replace(NEW, revision_id=revision), {})
+        transitions.begin(replace(NEW, revision_id=revision))
+    delay.over.set()
+    await transitions.wait_settled()
+    assert len(observed.settled) == 1
+
+
+async def test_closing_leaves_it_to_the_next_start() -> None:
+    store, delay = MemoryFunctionStore(), Delay()
+    first = Transitions(store, Observed(), sleep=delay.sleep)
+    await store.create(NEW, {})
+    first.begin(NEW)
+    await first.close()
+    assert await store.get(KEY) == NEW
+    observed = Observed()
+    await Transitions(store, observed, sleep=delay.sleep).resume()
+    [version] = observed.settled
+    assert version.state is State.ACTIVE
+    assert await store.unsettled() == []
+
+
+async def test_an_interrupted_update_is_resumed() -> None:
+    store, observed = MemoryFunctionStore(), Observed()
+    await store.create(NEW, {})
+    await Transitions(store, observed).resume()
+    updating = advance(observed.settled[0], UpdateRequested(), revision_id="r-9")
+    await store.replace(updating, expected_revision_id=observed.settled[0].revision_id)
+    await Transitions(store, observed).resume()
+    assert observed.settled[-1].update_status is LastUpdateStatus.SUCCESSFUL
+
+
+class FlakyStore(MemoryFunctionStore):
+    """Is unavailable once, and lets a tag change get in between once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 1
+        self.races = 1
+
+    async def get(self, key: FunctionKey, version: str = "$LATEST") -> FunctionVersion | None:
+        if self.failures:
+            self.failures -= 1
+            raise UnavailableError("the database is away")
+        return await super().get(key, version)
+
+    async def replace(self, changed: FunctionVersion, *, expected_revision_id: str) -> None:
+        if self.races:
+            self.races -= 1
+            stored = await super().get(changed.key)
+            assert stored is not None
+            await super().replace(replace(stored, revision_id="r-tags"), expected_revision_id=stored.revision_id)
+        await super().replace(changed, expected_revision_id=expected_revision_id)
+
+
+async def test_a_database_that_is_away_and_a_change_in_between() -> None:
+    store, observed, delay = FlakyStore(), Observed(), Delay()
+    delay.over.set()
+    transitions = Transitions(store, observed, delay_s=0.25, sleep=delay.sleep)
+    await store.create(NEW, {})
+    transitions.begin(NEW)
+    await transitions.wait_settled()
+    assert delay.asked == [0.25, 1.0]
+    assert [version.state for version in observed.settled] == [State.ACTIVE]

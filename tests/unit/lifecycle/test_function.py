@@ -1,0 +1,94 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.lifecycle.function import (
+    TRANSITIONS,
+    CreationFailed,
+    CreationSucceeded,
+    FunctionEvent,
+    FunctionTransitionError,
+    UpdateFailed,
+    UpdateRequested,
+    UpdateSucceeded,
+    advance,
+    created,
+    settled,
+)
+
+VERSION = FunctionVersion(
+    key=FunctionKey("123456789012", "eu-central-1", "f"),
+    version="$LATEST",
+    artifact=Artifact("d", "c", 1, 1),
+    config=FunctionConfig(role="r", runtime="python3.11", handler="h"),
+    revision_id="r-0",
+    modified_at=datetime(2026, 11, 20, tzinfo=UTC),
+)
+EVENTS: dict[type[FunctionEvent], FunctionEvent] = {
+    type(event): event
+    for event in (
+        CreationSucceeded(),
+        CreationFailed("why", "InternalError"),
+        UpdateRequested(),
+        UpdateSucceeded(),
+        UpdateFailed("why", "InvalidRuntime"),
+    )
+}
+
+
+def test_every_event_is_tried_here() -> None:
+    assert set(EVENTS) == set(get_args(FunctionEvent))
+
+
+@pytest.mark.parametrize(("state", "status", "kind"), list(product(State, LastUpdateStatus, EVENTS)))
+def test_every_pair_is_in_the_table_or_refused(
+    state: State, status: LastUpdateStatus, kind: type[FunctionEvent]
+) -> None:
+    before = replace(VERSION, state=state, update_status=status)
+    expected = TRANSITIONS.get(((state, status), kind))
+    if expected is None:
+        with pytest.raises(FunctionTransitionError) as caught:
+            advance(before, EVENTS[kind], revision_id="r-1")
+        assert caught.value.version is before
+    else:
+        after = advance(before, EVENTS[kind], revision_id="r-1")
+        assert (after.state, after.update_status) == expected
+        assert after.revision_id == "r-1"
+        assert (after.artifact, after.config, after.modified_at) == (
+            before.artifact,
+            before.config,
+            before.modified_at,
+        )
+
+
+def test_a_life() -> None:
+    version = created(VERSION)
+    assert (version.state_reason, version.state_reason_code) == ("The function is being created.", "Creating")
+    assert not settled(version)
+    version = advance(version, CreationSucceeded(), revision_id="r-1")
+    assert settled(version)
+    assert (version.state_reason, version.state_reason_code, version.update_reason) == ("", "", "")
+    version = advance(version, UpdateRequested(), revision_id="r-2")
+    assert (version.state_reason, version.update_reason_code) == ("", "Creating")
+    assert not settled(version)
+    version = advance(version, UpdateFailed("no pack", "InvalidRuntime"), revision_id="r-3")
+    assert settled(version)
+    assert (version.state, version.update_reason, version.update_reason_code) == (
+        State.ACTIVE,
+        "no pack",
+        "InvalidRuntime",
+    )
+    version = advance(version, UpdateRequested(), revision_id="r-4")
+    version = advance(version, UpdateSucceeded(), revision_id="r-5")
+    assert version == replace(VERSION, state=State.ACTIVE, update_status=LastUpdateStatus.SUCCESSFUL, revision_id="r-5")
+
+
+def test_a_failed_creation_tells_why_in_both_places() -> None:
+    version = advance(created(VERSION), CreationFailed("why", "InternalError"), revision_id="r-1")
+    assert (version.state_reason, version.state_reason_code) == ("why", "InternalError")
+    assert (version.update_reason, version.update_reason_code) == ("why", "InternalError")
+    assert settled(version)
