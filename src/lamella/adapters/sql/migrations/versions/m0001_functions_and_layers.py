@@ -49,13 +49,7 @@ def upgrade() -> None:
             _KEY, _to("functions", _KEY), ondelete="CASCADE", name="fk_function_versions_functions"
         ),
     )
-    op.create_index(
-        "ix_function_versions_unsettled",
-        "function_versions",
-        ["settled"],
-        sqlite_where=sa.text("NOT settled"),
-        postgresql_where=sa.text("NOT settled"),
-    )
+    op.create_index("ix_function_versions_settled", "function_versions", ["settled"])
     op.create_table(
         "function_artifacts",
         *_key(),
