@@ -38,6 +38,8 @@ imports:
 generated:
 	$(PYTHON) -m lamella.awsapi.generate --check
 	$(PYTHON) -m lamella.cli.reference --check
+	$(PYTHON) scripts/reference_pages.py --check
+	$(PYTHON) scripts/state_diagrams.py --check
 
 links:
 	$(PYTHON) scripts/check_links.py
@@ -49,6 +51,8 @@ format: setup ## Format the code and mend what the linter can mend
 reference: setup ## Write the generated files again
 	$(PYTHON) -m lamella.awsapi.generate
 	$(PYTHON) -m lamella.cli.reference
+	$(PYTHON) scripts/reference_pages.py
+	$(PYTHON) scripts/state_diagrams.py
 
 bench: setup ## Measure, and print the budgets and the peers beside it
 	@$(PYTHON) -m bench

@@ -1,0 +1,192 @@
+"""Writes the reference pages that come from tables of the code: operations, quotas, conformance.
+
+python scripts/reference_pages.py [--check]
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import lamella.app  # imports every handler, which registers itself
+from lamella.awsapi.registry import NOT_IMPLEMENTED, OPERATIONS
+from lamella.awsapi.spec import ServiceSpec
+from lamella.domain.quotas import QUOTAS
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DIRECTORY: Final = ROOT / "docs" / "reference"
+_CITED: Final = re.compile(r"\b(RT|EX|EN|LG|TL)-(\d\d|3A)(?: to \1-(\d\d))?\b")
+_MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. -->\n"
+
+
+def operations_page() -> str:
+    """Every operation of the model, with a handler or with the reason for its absence."""
+    spec = ServiceSpec.load("lambda")
+    assert lamella.app
+    rows = [
+        f"| `{name}` | `{operation.http['method']} {operation.http['requestUri'].partition('?')[0]}` | "
+        f"{_one_line(OPERATIONS[name].__doc__)} |"
+        for name, operation in sorted(spec.operations.items())
+        if name in OPERATIONS
+    ]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in NOT_IMPLEMENTED.items():
+        reasons.setdefault(reason, []).append(f"`{name}`")
+    missing = [f"| {reason} | {', '.join(names)} |" for reason, names in reasons.items()]
+    return "\n".join(
+        [
+            f"{_MARK}# Operations",
+            "",
+            f"{len(OPERATIONS)} of the {len(spec.operations)} operations in botocore's model of Lambda are implemented.",
+            "",
+            "## Implemented",
+            "",
+            "| Operation | Method and path | |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "Of `Invoke`, the invocation types `RequestResponse` and `DryRun` are implemented, `Event` is not.",
+            "Code comes as `ZipFile`; archives in S3 and container images are refused.",
+            "What else differs is told in [fidelity](../fidelity.md).",
+            "",
+            "## Not implemented",
+            "",
+            "Each is answered with status 501 and the error `NotImplementedException`; AWS's clients do not retry it:",
+            "",
+            "```",
+            "An error occurred (NotImplementedException) when calling the ListAliases operation:",
+            "Lamella does not implement ListAliases yet: aliases and their weighted routing are not built.",
+            "See docs/reference/operations.md.",
+            "```",
+            "",
+            "| Why | Operations |",
+            "|---|---|",
+            *missing,
+            "",
+        ]
+    )
+
+
+def quotas_page() -> str:
+    """Every limit that is kept."""
+    rows = []
+    for quota in QUOTAS:
+        least = f"{quota.least:,} to " if quota.least else ""
+        limit = f"{least}{quota.limit:,} {_UNITS[quota.unit]}".rstrip()
+        rows.append(f"| {quota.name} | {limit} | {quota.source} |")
+    return "\n".join(
+        [
+            f"{_MARK}# Quotas",
+            "",
+            "Limits of Lambda as they are known here, in `lamella.domain.quotas`; none of them can be raised.",
+            "Pages are those of <https://docs.aws.amazon.com/lambda/latest/>.",
+            "",
+            "Two of them are only shown or prepared: `GetAccountSettings` reports the concurrent executions, while the",
+            "setting [`max_environments`](settings.md) decides how many invocations a node runs at once; and there are",
+            "no asynchronous invocations in this version.",
+            "",
+            "| What | Limit | Source |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+_UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "items": "", "characters": "characters"}
+
+
+def conformance_page() -> str:
+    """Rules of the execution environment, and the tests that name them."""
+    with (ROOT / "tests" / "rules.toml").open("rb") as file:
+        rules = tomllib.load(file)
+    tests = _citations()
+    claimed: Mapping[str, str] = rules["claimed"]
+    rows = [f"| {rule} | {text} | {_linked(tests.get(rule, ()))} |" for rule, text in claimed.items()]
+    untested = [rule for rule in claimed if rule not in tests]
+    return "\n".join(
+        [
+            f"{_MARK}# Conformance of the execution environment",
+            "",
+            "What a runtime and its function can rely on, rule by rule, and the tests that cite each rule. Comments in",
+            "the code cite them by the same ids. A test that cites a rule shows it at work; it need not cover all of it.",
+            "",
+            f"{len(claimed)} rules are kept; tests cite {len(claimed) - len(untested)} of them.",
+            *([f"No test cites: {', '.join(untested)}."] if untested else []),
+            "",
+            "| Rule | What it says | Tests |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "## Not in this version",
+            "",
+            "| Rule | What it is about |",
+            "|---|---|",
+            *(f"| {rule} | {text} |" for rule, text in rules["later"].items()),
+            "",
+        ]
+    )
+
+
+def _citations() -> dict[str, list[tuple[str, str]]]:
+    """File and name of the tests that cite each rule."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        text = path.read_text(encoding="utf-8")
+        spans = [
+            (min([node.lineno, *(item.lineno for item in node.decorator_list)]), node.end_lineno or 0, node.name)
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        ]
+        for number, line in enumerate(text.splitlines(), start=1):
+            name = next((name for first, last, name in spans if first <= number <= last), "")
+            for rule in _rules_in(line):
+                place = (path.relative_to(ROOT).as_posix(), name)
+                if place not in found.setdefault(rule, []):
+                    found[rule].append(place)
+    return found
+
+
+def _rules_in(line: str) -> Iterator[str]:
+    for family, first, last in _CITED.findall(line):
+        if last:
+            yield from (f"{family}-{number:02d}" for number in range(int(first), int(last) + 1))
+        else:
+            yield f"{family}-{first}"
+
+
+def _linked(places: Iterable[tuple[str, str]]) -> str:
+    # A whole file that cites a rule in its opening words says less than its tests that do.
+    named = [place for place in places if place[1]] or list(places)
+    return "<br>".join(f"[{name or Path(path).name}](../../{path})" for path, name in named) or "none"
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").strip().partition("\n\n")[0].split()).replace("|", "\\|")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` compare them; returns the exit status."""
+    status = 0
+    pages = {
+        "operations.md": operations_page(),
+        "quotas.md": quotas_page(),
+        "conformance.md": conformance_page(),
+    }
+    for name, text in pages.items():
+        path = DIRECTORY / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in arguments:
+            print(f"{path} is not as `python scripts/reference_pages.py` writes it", file=sys.stderr)
+            status = 1
+        else:
+            path.write_text(text, encoding="utf-8")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
