@@ -111,7 +111,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         stack.push_async_callback(sandboxes.close)
         await sandboxes.start()
 
-        clock, signer = SystemClock(), LocationSigner(directory.secret)
+        clock, signer = SystemClock(), LocationSigner(directory.derive("downloads"))
         downloads = Downloads(artifacts, signer, clock)
         services: Services
 
@@ -130,7 +130,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 dev_shm=settings.dev_shm,
                 freeze=settings.freeze,
                 endpoint_url=f"http://{_SANDBOX_ADDRESS}:{_ENDPOINT_PORT}",
-                secret_access_key=directory.secret.hex()[:40],
+                secret_access_key=directory.derive("functions").hex()[:40],
             ),
             functions,
             artifacts,
@@ -163,9 +163,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         router.start()
 
         health = Health(package_version("lamella"), router)
-        pages = host_pages(
-            health, Logs(logs, account=settings.account_id, region=settings.region), Runtimes(packs), downloads
-        )
+        log_pages = Logs(logs, account=settings.account_id, region=settings.region)
+        pages = host_pages(health, log_pages, Runtimes(packs), downloads)
         names = _LOOPBACK_NAMES | {settings.listen.host}
         door = Door(settings.region, settings.account_id, one_account=False, hosts=names, pages=pages)
         server = HttpServer(FrontDoor(api, services, door))
@@ -175,6 +174,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             yield f"http://{type(settings.listen)(settings.listen.host, port)}"
         finally:
             health.draining = True
+            log_pages.stop()
             # The listener closes at once; what it has accepted may end within the grace, with its environments.
             await server.close(grace_s=settings.drain_timeout_s)
             await router.close(grace_s=settings.drain_timeout_s)

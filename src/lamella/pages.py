@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,11 +15,12 @@ from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_j
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import DisconnectedError
 from lamella.ports.clock import Clock
-from lamella.ports.logs import LogStore
+from lamella.ports.logs import LogEvent, LogStore
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import ArtifactStore
 
 _CHUNK_BYTES: Final = 256 * 1024
+_HEARTBEAT_S: Final = 10.0
 
 
 class Load(Protocol):
@@ -72,6 +73,11 @@ class Logs:
         self._store = store
         self._account = account
         self._region = region
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the answers that have no end of their own."""
+        self._stopping.set()
 
     async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
         """Query: `account`, `region`, `since_ms`, `limit`, and `follow=1` for an answer without end."""
@@ -90,34 +96,34 @@ class Logs:
             FunctionKey(account, region, name), since_ms=since_ms, limit=limit, follow=query.get("follow") == "1"
         )
         exchange.start_response(200, (("Content-Type", "application/x-ndjson"),))
-        gone = asyncio.Event()
-        exchange.on_disconnect(gone.set)
-        try:
-            await _copy(events, exchange, gone)
-        except DisconnectedError:
-            return
-        exchange.finish()
+        with suppress(DisconnectedError):
+            await self._copy(events, exchange)
+            exchange.finish()
+
+    async def _copy(self, events: AsyncIterator[LogEvent], exchange: Exchange) -> None:
+        """Write events until there are no more, the reader has gone, or the server stops."""
+        async with asyncio.TaskGroup() as group:
+            stop = group.create_task(self._stopping.wait())
+            try:
+                while True:
+                    step = group.create_task(_next_of(events))
+                    # A reader that has gone without a word is only noticed by writing: an empty line now and then.
+                    while not step.done() and not stop.done():
+                        await asyncio.wait((step, stop), timeout=_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                        if not step.done() and not stop.done():
+                            await exchange.write(b"\n")
+                    event = None if stop.done() else step.result()
+                    if event is None:
+                        step.cancel()
+                        return
+                    line = {"timestamp": event.timestamp_ms, "stream": event.stream, "message": event.message}
+                    await exchange.write(json.dumps(line).encode() + b"\n")
+            finally:
+                stop.cancel()
 
 
-async def _copy(events: Any, exchange: Exchange, gone: asyncio.Event) -> None:  # Any: an async generator
-    """Write events until there are no more, or the reader has gone."""
-    left = asyncio.ensure_future(gone.wait())
-    try:
-        async with aclosing(events):
-            while True:
-                step = asyncio.ensure_future(anext(events, None))
-                await asyncio.wait((step, left), return_when=asyncio.FIRST_COMPLETED)
-                if not step.done():
-                    step.cancel()
-                    await asyncio.wait((step,))
-                    return
-                event = step.result()
-                if event is None:
-                    return
-                line = {"timestamp": event.timestamp_ms, "stream": event.stream, "message": event.message}
-                await exchange.write(json.dumps(line).encode() + b"\n")
-    finally:
-        left.cancel()
+async def _next_of(events: AsyncIterator[LogEvent]) -> LogEvent | None:
+    return await anext(events, None)
 
 
 class Runtimes:

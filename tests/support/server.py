@@ -49,7 +49,7 @@ class LamellaServer:
         self.settings: dict[str, str] = settings
         self._process: subprocess.Popen[str] | None = None
         self._url = ""
-        _share_runtimes(self.data / "runtimes")
+        share_runtimes(self.data / "runtimes")
 
     def __enter__(self) -> Self:
         """Start."""
@@ -274,7 +274,7 @@ class LamellaServer:
         return ServerError(f"{message}\n--- end of its log:\n{self.log[-4000:]}")
 
 
-def _share_runtimes(target: Path) -> None:
+def share_runtimes(target: Path) -> None:
     """Give a data directory the runtime packs that an earlier test has built, as hard links: it may add and remove."""
     source = _CACHE / "runtimes"
     with _locked(_CACHE / "runtimes.lock"):
@@ -295,9 +295,15 @@ def _processes(marks: tuple[str, ...]) -> Iterator[str]:
         try:
             command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             cgroups = (directory / "cgroup").read_text()
+            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:  # it has ended since
             continue
-        if int(directory.name) != os.getpid() and any(mark in command or mark in cgroups for mark in marks):
+        # A dead process that its new parent has not reaped yet is nothing of ours.
+        if (
+            state != "Z"
+            and int(directory.name) != os.getpid()
+            and any(mark in command or mark in cgroups for mark in marks)
+        ):
             yield f"process {directory.name}: {command}"
 
 

@@ -135,6 +135,7 @@ class EnvironmentHost:
     def __init__(self, deployment: Deployment, node: NodeServices, owner: Owner) -> None:
         self.id = secrets.token_hex(16)
         self.metadata_token = secrets.token_urlsafe(32)
+        self.began_s = monotonic()
         self.idle_since_s = 0.0
         self.runtime_release = ""
         self._deployment = deployment

@@ -3,14 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
 from lamella.lifecycle.scaling import Load, decide
 
-_GRACE_S: Final = 0.01
-"""About what a cold start costs: waiting longer for a busy environment than it takes to make one is no gain."""
+_MIN_GRACE_S: Final = 0.01
+_MAX_GRACE_S: Final = 0.25
 
 
 class Pool:
@@ -27,6 +28,9 @@ class Pool:
         self._starting: set[EnvironmentHost] = set()
         self._waiting: deque[Job] = deque()
         self._recheck: asyncio.TimerHandle | None = None
+        # How long to hope that a busy environment becomes idle: what the last cold start took, as waiting longer than
+        # it takes to make another one is no gain.
+        self._grace_s = _MIN_GRACE_S
         self._closed = False
 
     @property
@@ -54,9 +58,16 @@ class Pool:
 
     def offered(self, host: EnvironmentHost) -> None:
         """An environment can take a job."""
-        self._starting.discard(host)
+        if host in self._starting:
+            self._starting.discard(host)
+            self._grace_s = min(max(monotonic() - host.began_s, _MIN_GRACE_S), _MAX_GRACE_S)
         if self._waiting:
-            host.assign(self._waiting.popleft())
+            job = self._waiting.popleft()
+            if not self._waiting and self._recheck is not None:
+                # Whoever waits next gets the whole grace, not what is left of this one.
+                self._recheck.cancel()
+                self._recheck = None
+            host.assign(job)
         elif self._closed:
             host.shut_down()
         else:
@@ -121,7 +132,7 @@ class Pool:
             self._starting.add(host)
             self._node.tasks.start(host.start(), name=f"start {host.id}")
         if scale.recheck and self._recheck is None:
-            self._recheck = self._loop.call_later(_GRACE_S, self._grace_over)
+            self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
 
     def _grace_over(self) -> None:
         self._recheck = None

@@ -37,6 +37,7 @@ def test_secret_and_instance_are_made_once(tmp_path: Path) -> None:
         assert (len(first.secret), len(first.instance)) == (32, 8)
     with DataDirectory(tmp_path / "data") as second:
         assert (second.secret, second.instance) == found
+        assert len({second.secret, second.derive("a"), second.derive("b")}) == 3
     assert (tmp_path / "data" / "secret").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
 

@@ -1,6 +1,8 @@
 """The data directory: everything a node keeps, owned by one server at a time."""
 
 import fcntl
+import hashlib
+import hmac
 import os
 import secrets
 from collections.abc import Callable
@@ -21,7 +23,7 @@ class DataDirectory:
 
     Attributes:
         root: The directory.
-        secret: 32 random bytes, made once, that sign what this installation hands out.
+        secret: 32 random bytes, made once; what is used or handed out is derived from it.
         instance: Eight hex digits that tell this directory's sandboxes from those of another one on the same host.
     """
 
@@ -58,6 +60,10 @@ class DataDirectory:
     ) -> None:
         """Give the directory back."""
         os.close(self._lock)
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes of this installation for one purpose; who knows them learns nothing about the others."""
+        return hmac.new(self.secret, purpose.encode(), hashlib.sha256).digest()
 
     def _take(self) -> None:
         # The kernel releases the lock however the process ends, so a killed server leaves no stale one.
