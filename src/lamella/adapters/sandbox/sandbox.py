@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import Final
 
-from lamella.adapters.sandbox import bundle
+from lamella.adapters.sandbox import bundle, strays
 from lamella.adapters.sandbox.cgroups import Cgroup
 from lamella.adapters.sandbox.netns import NetworkNamespace
 from lamella.adapters.sandbox.runtime import OciRuntime
@@ -20,6 +21,7 @@ from lamella.adapters.sandbox.spawner import ChildWatch, Command, Spawner
 from lamella.ports.sandbox import ExitStatus, ProcessSpec, SandboxError, SandboxSpec
 
 _POLL_S: Final = 0.001
+_KEEPER_DEATH_S: Final = 0.05  # after this long something else must be holding it
 _REMOVAL_DEADLINE_S: Final = 10.0
 
 
@@ -62,7 +64,7 @@ class Parts:
 
     Attributes:
         directory: Its bundle and the files of its commands.
-        cgroups_path: Name of its control group for runtimes that manage them.
+        cgroups_path: Name of its control group from the root, as `/proc/<pid>/cgroup` shows it.
     """
 
     directory: Path
@@ -88,6 +90,7 @@ class OciSandbox:
         self._keeper: ChildWatch | None = None
         self._serials = itertools.count(1)
         self._starting = 0
+        self._strays_possible = False
         self._destruction: asyncio.Task[None] | None = None
         self._on_destroyed: list[Callable[[OciSandbox], None]] = []
 
@@ -112,6 +115,13 @@ class OciSandbox:
         Raises:
             SandboxError: The runtime failed; call `destroy`.
         """
+        for tree in (self._spec.rootfs, self._spec.task, *self._spec.layers):
+            if not tree.is_dir():
+                raise SandboxError(f"cannot make a sandbox: {tree} is not a directory")
+        if not self._spec.rootfs.stat().st_mode & stat.S_IXOTH:
+            raise SandboxError(
+                f"the root {self._spec.rootfs} may not be entered by other users, so nothing could run in it"
+            )
         directory = self._parts.directory
         (directory / "config.json").write_text(json.dumps(bundle.sandbox_config(self._spec, around)))
         pid_file = directory / "keeper.pid"
@@ -193,29 +203,33 @@ class OciSandbox:
         await asyncio.shield(self._destruction)
 
     async def _destroy(self) -> None:
-        cgroup = self._parts.cgroup
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + _REMOVAL_DEADLINE_S
+        deadline_s = asyncio.get_running_loop().time() + _REMOVAL_DEADLINE_S
         if self._keeper is not None:
-            # The kernel kills everything in the pid namespace together with its first process, and lets
-            # that one go last.
+            # The kernel kills everything in the pid namespace together with its first process, which it lets go last.
             self._keeper.kill()
-        while True:
-            for pid in cgroup.process_ids():
-                _kill(pid)
-            cgroup.thaw()  # in v1 a frozen process cannot die
-            if self._keeper is not None:
-                await self._keeper.wait()
-            if cgroup.remove():
-                break
-            if loop.time() > deadline_s:
+        while not await self._try_remove():
+            if asyncio.get_running_loop().time() > deadline_s:
                 raise SandboxError(f"cannot remove the control groups of sandbox {self._spec.id}")
-            await asyncio.sleep(_POLL_S)
         self._parts.network.close()
         shutil.rmtree(self._parts.directory, ignore_errors=True)
         shutil.rmtree(self._runtime.root / self._spec.id, ignore_errors=True)
         for callback in self._on_destroyed:
             callback(self)
+
+    async def _try_remove(self) -> bool:
+        cgroup = self._parts.cgroup
+        for pid in cgroup.process_ids():
+            _kill(pid)
+        cgroup.thaw()  # in v1 a frozen process cannot die
+        if self._strays_possible and self._starting == 0:
+            strays.reap(self._parts.cgroups_path)
+        if self._keeper is not None and not await self._keeper.wait_up_to(_KEEPER_DEATH_S):
+            self._strays_possible = True
+            return False
+        if cgroup.remove():
+            return True
+        await asyncio.sleep(_POLL_S)
+        return False
 
     async def _command(self, what: str, argv: list[str], output: int, log: Path) -> None:
         cgroup = self._parts.cgroup
@@ -225,20 +239,23 @@ class OciSandbox:
                 cgroup.limit_cpu(False)
             tasks_files = () if self._runtime.manages_cgroups else cgroup.tasks_files
             status = await self._spawner.run(
-                Command(argv, output=output, log=log, tasks_files=tasks_files, cgroup=self._entered_directory())
+                Command(argv, output=output, log=log, tasks_files=tasks_files, cgroup=cgroup.v2_fd)
             )
+        except BaseException:
+            self._strays_possible = True
+            raise
         finally:
             self._starting -= 1
             self._apply_cpu_limit()
+        if self._keeper is not None and self._keeper.status is not None:
+            raise SandboxError(f"could not {what}: the sandbox's first process has ended ({self._keeper.status})")
         if status != ExitStatus(code=0):
+            self._strays_possible = True
             raise SandboxError(f"{self._runtime.name} could not {what}: {_complaint(log, status)}")
 
     def _apply_cpu_limit(self) -> None:
         if self._cpu_limited and self._starting == 0 and self._destruction is None:
             self._parts.cgroup.limit_cpu(self._cpu_wanted)
-
-    def _entered_directory(self) -> int | None:
-        return self._parts.cgroup.v2_fd
 
 
 def _complaint(log: Path, status: ExitStatus) -> str:

@@ -29,6 +29,8 @@ _MKFS: Final = (
     "-F",
     "-m",
     "0",
+    "-b",
+    "4096",
     "-E",
     "lazy_itable_init=1,nodiscard",
     "-O",

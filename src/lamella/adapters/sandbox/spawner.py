@@ -84,6 +84,14 @@ class ChildWatch:
         self._callbacks.append(resolve)
         return await ended
 
+    async def wait_up_to(self, timeout_s: float) -> bool:
+        """Wait until it has ended, but not longer than this; whether it has."""
+        try:
+            await asyncio.wait_for(self.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
     def kill(self) -> None:
         """Kill it; nothing happens if it has ended."""
         if self._status is None:
