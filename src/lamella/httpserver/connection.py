@@ -273,7 +273,8 @@ class Connection(asyncio.Protocol):
             waiter = self._loop.create_future()
             self._write_waiters.append(waiter)
             await waiter
-        if self._state == _CLOSED:
+        # A transport that has failed tells us so only when the loop runs, which a busy writer would not let it.
+        if self._state == _CLOSED or self._transport.is_closing():
             raise DisconnectedError
 
     def finish_answer(self) -> None:

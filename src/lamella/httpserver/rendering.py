@@ -20,7 +20,7 @@ _KNOWN_NAMES_MAX = 1024  # handlers use a fixed vocabulary; the bound is for pro
 # Names seen to be tokens and not framing: the usual head is checked by set look-ups alone.
 _plain_names: set[str] = set()
 _status_lines: dict[int, str] = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus if status >= 200
 }
 _date: tuple[int, str] = (0, "")
 

@@ -1,7 +1,7 @@
 """A connection without sockets and without a running loop: bytes are fed by hand, time stands still."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -19,6 +19,8 @@ from lamella.httpserver import (
     refusal_status,
 )
 from lamella.httpserver.connection import Connection, Shared
+
+DEFAULT = Limits()
 
 
 class FakeTransport(asyncio.Transport):
@@ -160,7 +162,7 @@ class Wire:
 
     def __init__(
         self,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT,
         *,
         half_close: bool = True,
         dated: bool = False,
@@ -201,6 +203,11 @@ class Wire:
         self.connection.expire(self.loop.now_s)
         return bytes(self.transport.sent[before:])
 
+    async def settle(self) -> None:
+        """Wait for the coroutines that handlers have started."""
+        if self.shared.tasks:
+            await asyncio.wait(self.shared.tasks)
+
     @property
     def sent(self) -> bytes:
         return bytes(self.transport.sent)
@@ -226,7 +233,3 @@ def make_wire() -> MakeWire:
 @pytest.fixture
 def wire() -> Wire:
     return Wire()
-
-
-def message(start: str, headers: Sequence[str] = (), body: bytes = b"") -> bytes:
-    return "\r\n".join([start, *headers, "", ""]).encode("latin-1") + body

@@ -24,8 +24,8 @@ REQUESTS = {
     ),
     "expect": b"POST /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
     "offer of h2c": (
-        b"POST /p HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n"
-        b"abcGET /2 HTTP/1.1\r\nHost: h\r\n\r\n"
+        b"POST /p HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"Content-Length: 3\r\n\r\nabcGET /2 HTTP/1.1\r\nHost: h\r\n\r\n"
     ),
     "offer of h2c, chunked": (
         b"POST /p HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -33,7 +33,9 @@ REQUESTS = {
     ),
     "http 1.0": b"POST /p HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabcGET /2 HTTP/1.0\r\n\r\n",
     "refused in the middle": b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nBad Header: h\r\n\r\n",
-    "body too large": b"POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\n" + 30 * b"x" + b"GET / HTTP/1.1\r\n\r\n",
+    "body too large": b"POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\n"
+    + 30 * b"x"
+    + b"GET / HTTP/1.1\r\n\r\n",
     "chunks too large": (
         b"POST /1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1e\r\n" + 30 * b"x" + b"\r\n0\r\n\r\n"
         b"GET /2 HTTP/1.1\r\n\r\n"
