@@ -295,15 +295,11 @@ def _processes(marks: tuple[str, ...]) -> Iterator[str]:
         try:
             command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             cgroups = (directory / "cgroup").read_text()
-            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:  # it has ended since
             continue
-        # A dead process that its new parent has not reaped yet is nothing of ours.
-        if (
-            state != "Z"
-            and int(directory.name) != os.getpid()
-            and any(mark in command or mark in cgroups for mark in marks)
-        ):
+        # A removed cgroup holds nothing that runs: only what the host's init has yet to reap. A dead server cannot.
+        cgroups = "".join(line for line in cgroups.splitlines() if not line.endswith(" (deleted)"))
+        if int(directory.name) != os.getpid() and any(mark in command or mark in cgroups for mark in marks):
             yield f"process {directory.name}: {command}"
 
 
