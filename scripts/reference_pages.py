@@ -40,7 +40,7 @@ def operations_page() -> str:
         [
             f"{_MARK}# Operations",
             "",
-            f"{len(OPERATIONS)} of the {len(spec.operations)} operations in botocore's model of Lambda are implemented.",
+            f"{len(OPERATIONS)} of the {len(spec.operations)} operations in botocore's model are implemented.",
             "",
             "## Implemented",
             "",
@@ -112,7 +112,7 @@ def conformance_page() -> str:
             f"{_MARK}# Conformance of the execution environment",
             "",
             "What a runtime and its function can rely on, rule by rule, and the tests that cite each rule. Comments in",
-            "the code cite them by the same ids. A test that cites a rule shows it at work; it need not cover all of it.",
+            "the code cite them by the same ids. A test that cites a rule shows it at work; it may not cover all of it.",
             "",
             f"{len(claimed)} rules are kept; tests cite {len(claimed) - len(untested)} of them.",
             *([f"No test cites: {', '.join(untested)}."] if untested else []),
