@@ -16,7 +16,7 @@ from lamella.awsapi.endpoint import Api
 from lamella.awsapi.serialize import WireResponse, serialize_error
 from lamella.awsapi.sigv4 import account_of, parse_credential
 from lamella.domain._api_errors import RequestTooLargeException, ServiceException
-from lamella.domain.errors import ApiError
+from lamella.domain.errors import ApiError, RequestEntityTooLargeException
 from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import Answer, Buffered, Refusal, RejectedError, Request, Streamed, refusal_status
@@ -98,15 +98,14 @@ class FrontDoor:
 
     def refuse(self, request: Request | None, refusal: Refusal) -> Answer:
         """Word what the server turned away as AWS words it."""
-        error: ApiError
         if refusal is Refusal.BODY_TOO_LARGE and request is not None:
             match = self._api.match(request.method, request.path, request.query)
             if match is not None:
                 operation = "InvokeFunction" if match.operation == "Invoke" else match.operation
                 limit = self.head(request)
-                error = RequestTooLargeException(
-                    f"Request must be smaller than {limit.limit_bytes} bytes for the {operation} operation"
-                )
+                # AWS names the two apart: its front end turns uploads away, the service itself events.
+                kind = RequestTooLargeException if match.operation == "Invoke" else RequestEntityTooLargeException
+                error = kind(f"Request must be smaller than {limit.limit_bytes} bytes for the {operation} operation")
                 return _answer(serialize_error(error, new_request_id()))
         text = refusal.name.replace("_", " ").lower()
         return Answer(refusal_status(request, refusal), _JSON, _error_body(f"The request was refused: {text}"))

@@ -77,24 +77,28 @@ def test_a_body_is_bounded_by_its_operation(door: FrontDoor, method: str, path: 
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "text"),
+    ("method", "path", "code", "text"),
     [
         (
             "POST",
             "/2015-03-31/functions/f/invocations",
+            "RequestTooLargeException",
             "Request must be smaller than 6291556 bytes for the InvokeFunction operation",
         ),
         (
             "POST",
             "/2015-03-31/functions",
+            "RequestEntityTooLargeException",
             f"Request must be smaller than {CREATE_FUNCTION_REQUEST.limit} bytes for the CreateFunction operation",
         ),
     ],
 )
-def test_what_is_too_large_is_refused_in_aws_words(door: FrontDoor, method: str, path: str, text: str) -> None:
+def test_what_is_too_large_is_refused_in_aws_words(
+    door: FrontDoor, method: str, path: str, code: str, text: str
+) -> None:
     answer = door.refuse(request(method, path), Refusal.BODY_TOO_LARGE)
     assert answer.status == 413
-    assert ("x-amzn-ErrorType", "RequestTooLargeException") in answer.headers
+    assert ("x-amzn-ErrorType", code) in answer.headers
     assert text in answer.body.decode()
 
 

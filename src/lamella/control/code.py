@@ -7,23 +7,12 @@ from typing import Final
 from lamella.awsapi.context import Context
 from lamella.control.services import services_of
 from lamella.domain._api_errors import CodeStorageExceededException, InvalidParameterValueException
-from lamella.domain.errors import ApiError
+from lamella.domain.errors import RequestEntityTooLargeException
 from lamella.domain.function import Artifact
 from lamella.domain.quotas import UNZIPPED, ZIP_UPLOAD, unzipped_too_large
 from lamella.ports.stores import ArchiveError, ArchiveTooLargeError
 
 _ELSEWHERE: Final = ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMode")
-
-
-class RequestEntityTooLargeException(ApiError):
-    """The upload is larger than Lambda takes directly.
-
-    Source: answer of AWS recorded in LocalStack's tests, 2023: 413, not in the model.
-    """
-
-    code = "RequestEntityTooLargeException"
-    status = 413
-    has_type = True
 
 
 @asynccontextmanager

@@ -78,6 +78,17 @@ class InvalidSignatureException(ApiError):
     status = 403
 
 
+class RequestEntityTooLargeException(ApiError):
+    """The upload is larger than Lambda takes directly.
+
+    Source: answer of AWS recorded in LocalStack's tests, 2023: 413, not in the model.
+    """
+
+    code = "RequestEntityTooLargeException"
+    status = 413
+    has_type = True
+
+
 class MissingAuthenticationTokenException(ApiError):
     """The request is not signed. Source: Lambda API reference, "Common errors" (MissingAuthenticationToken, 403)."""
 
@@ -131,6 +142,7 @@ COMMON_ERRORS: Final[frozenset[type[ApiError]]] = frozenset(
         IncompleteSignatureException,
         InvalidSignatureException,
         MissingAuthenticationTokenException,
+        RequestEntityTooLargeException,
         UnrecognizedClientException,
         UnknownOperationException,
         ThrottlingException,
