@@ -123,8 +123,16 @@ class LamellaServer:
         Raises:
             ServerError: It did not end in time, or not with status 0.
         """
+        self._running().terminate()
+        self.wait_stopped(within_s=within_s)
+
+    def wait_stopped(self, *, within_s: float = 60.0) -> None:
+        """Wait until a server that somebody told to stop has ended.
+
+        Raises:
+            ServerError: It did not end in time, or not with status 0.
+        """
         process = self._running()
-        process.terminate()
         try:
             process.wait(within_s)
         except subprocess.TimeoutExpired:
