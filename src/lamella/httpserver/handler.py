@@ -1,9 +1,12 @@
 """What the server needs from the program that uses it."""
 
-from typing import Protocol
+import logging
+from typing import Final, Protocol
 
 from lamella.httpserver.exchange import Exchange
-from lamella.httpserver.message import Answer, Buffered, Refusal, Request, Streamed
+from lamella.httpserver.message import Answer, Buffered, Refusal, Request, Streamed, refusal_status
+
+LOG: Final = logging.getLogger("lamella.httpserver")
 
 
 class Handler(Protocol):
@@ -37,3 +40,21 @@ class Handler(Protocol):
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:
         """Word the answer to a request whose handling raised `error`, which has been logged."""
         ...
+
+
+def word_refusal(handler: Handler, request: Request | None, refusal: Refusal) -> Answer:
+    """Return the handler's answer, or a plain one if it fails."""
+    try:
+        return handler.refuse(request, refusal)
+    except Exception:  # the boundary: the peer is answered whatever happens
+        LOG.exception("the handler failed to word a refusal")
+        return Answer(refusal_status(request, refusal))
+
+
+def word_failure(handler: Handler, exchange: Exchange, error: BaseException) -> Answer:
+    """Return the handler's answer, or a plain one if it fails."""
+    try:
+        return handler.failed(exchange, error)
+    except Exception:  # as above
+        LOG.exception("the handler failed to word its failure")
+        return Answer(500)

@@ -160,6 +160,16 @@ class RequestReader:
         """Some but not all of a request has been read."""
         return not self.complete and (self._head_bytes > 0 or self.request is not None)
 
+    @property
+    def can_go_on(self) -> bool:
+        """The body of the current request can be read on, be it only to `discard` it."""
+        return self.request is not None and self.fault in (None, Refusal.BODY_TOO_LARGE)
+
+    @property
+    def rest_bytes(self) -> int | None:
+        """How much of the body is still to come; None if that is not known."""
+        return None if self.content_length is None else self.content_length - self.received_bytes
+
     # Heads
 
     def read_head(self, data: bytes, start: int) -> int:

@@ -637,7 +637,24 @@ def test_retiring_lets_a_request_be_answered(before: bytes, after: bytes, wire: 
     assert wire.transport.closed
 
 
+def test_retiring_waits_for_what_the_peer_has_not_read(wire: Any) -> None:
+    wire.handler.on_handle = lambda e: (wire.connection.pause_writing(), e.respond(200, ()))
+    wire.feed(GET)
+    wire.connection.retire()
+    assert not wire.transport.closed
+    wire.connection.resume_writing()
+    assert wire.transport.closed
+
+
 # Handlers that fail
+
+
+@pytest.mark.parametrize("failed", [Answer(500, (("A", "b\r\n"),)), Answer(42)])
+def test_an_answer_of_last_resort_that_is_not_valid_cuts(failed: Answer, wire: Any) -> None:
+    wire.handler.on_handle = lambda exchange: 1 // 0
+    wire.handler.failed = lambda exchange, error: failed
+    assert wire.feed(GET) == b""
+    assert wire.transport.aborted
 
 
 def test_a_handler_that_raises(wire: Any, caplog: Any) -> None:
