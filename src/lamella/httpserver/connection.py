@@ -494,5 +494,5 @@ class Connection(Link):
         for callback in () if exchange is None else exchange.lose():
             try:
                 callback()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the boundary: the other callbacks are to be called
                 LOG.exception("a disconnect callback failed")
