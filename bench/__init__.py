@@ -1,0 +1,1 @@
+"""Measurements of the whole product, with its budgets and its peers beside them; `make bench` runs them."""
