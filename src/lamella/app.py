@@ -69,6 +69,10 @@ def serve(settings: Settings) -> int:
     try:
         # Before any thread exists: a mount namespace is entered by a thread, not by a process.
         enter_private_mount_namespace()
+    except PermissionError:
+        print("lamella: making sandboxes takes root: use sudo; 'lamella doctor' says what is missing", file=sys.stderr)
+        return 1
+    try:
         with DataDirectory(settings.data) as directory:
             return uvloop.run(_serve(settings, directory))
     except (DirectoryError, SandboxError, UnavailableError, OSError) as error:

@@ -56,3 +56,18 @@ def test_a_data_directory_belongs_to_one_server(server: LamellaServer) -> None:
     )
     assert (second.returncode, second.stdout) == (1, "")
     assert f"belongs to a server that is running (process {server.pid})" in second.stderr
+
+
+def test_without_the_privileges_for_sandboxes_the_server_says_what_to_do(tmp_path: Path) -> None:
+    # Root without CAP_SYS_ADMIN, because other users may not be able to read where this is installed.
+    program = Path(sys.executable).parent / "lamella"
+    result = subprocess.run(
+        ["setpriv", "--bounding-set", "-sys_admin", program, "serve", "--listen", "127.0.0.1:0", "--data", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("lamella: making sandboxes takes root: use sudo")
+    assert list(tmp_path.iterdir()) == []
