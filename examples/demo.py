@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import platform
 import re
 import select
 import shlex
@@ -28,6 +29,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+ARCHITECTURE = "arm64" if platform.machine() == "aarch64" else "x86_64"
 ROLE = "arn:aws:iam::000000000000:role/demo"
 READY = "Lamella is ready at "
 
@@ -140,7 +142,7 @@ class Demo:
     def publish(self, name: str, archive: Path, description: str, *, runtimes: Iterable[str]) -> str:
         """Publish a layer version; returns its ARN."""
         command = ["aws", "lambda", "publish-layer-version", "--layer-name", name, "--description", description]
-        command += ["--compatible-runtimes", *runtimes, "--compatible-architectures", "x86_64"]
+        command += ["--compatible-runtimes", *runtimes, "--compatible-architectures", ARCHITECTURE]
         answer = self.run(*command, "--zip-file", f"fileb://{_near(archive)}", show="LayerVersionArn")
         return json.loads(answer)["LayerVersionArn"]
 
@@ -168,7 +170,15 @@ class Demo:
             "--role",
             ROLE,
         ]
-        command += ["--memory-size", "1024", "--timeout", "30", *(["--layers", *layers] if layers else [])]
+        command += [
+            "--architectures",
+            ARCHITECTURE,
+            "--memory-size",
+            "1024",
+            "--timeout",
+            "30",
+            *(["--layers", *layers] if layers else []),
+        ]
         self.run(*command, show="State")
         self.run("aws", "lambda", "wait", "function-active-v2", "--function-name", name)
 
@@ -225,7 +235,7 @@ def image_processing(demo: Demo, runtime: str) -> list[Row]:
     layer = demo.home / f"image-processing-{runtime}.zip"
     if stale(layer, requirements.read_text() + runtime):
         command = ["lamella", "layer", "build", "-r", _near(requirements), "--runtime", runtime]
-        demo.run(*command, "--output", _near(layer))
+        demo.run(*command, "--architecture", ARCHITECTURE, "--output", _near(layer))
         mark_built(layer, requirements.read_text() + runtime)
     say(f"{_near(layer)} has {layer.stat().st_size / 1e6:.1f} MB.")
     arn = demo.publish("image-processing", layer, "Pillow + numpy for image processing", runtimes=[runtime])
@@ -416,6 +426,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, default=ROOT / "build" / "demo", help="where everything is kept")
     home = parser.parse_args().home.absolute()
+    if os.geteuid() != 0:
+        say("The demo runs functions in real sandboxes, and making those takes root: sudo make demo")
+        return 1
     home.mkdir(parents=True, exist_ok=True)
 
     started_s = time.perf_counter()
