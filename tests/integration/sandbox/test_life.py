@@ -13,8 +13,9 @@ import pytest
 from tests.integration.sandbox.conftest import DEADLINE_S, Make, Started, python, start
 from tests.support.rootfs import PYTHON
 
-from lamella.adapters.sandbox import OciSandboxProvider, OciSettings
-from lamella.adapters.sandbox.mounts import current_mounts
+from lamella.adapters.sandbox import OciSandboxProvider, OciSettings, syscalls
+from lamella.adapters.sandbox.cgroups import detect_here
+from lamella.adapters.sandbox.mounts import current_mounts, enter_private_mount_namespace
 from lamella.ports.sandbox import ExitStatus, SandboxError, SandboxSpec
 
 pytestmark = pytest.mark.sandbox
@@ -220,3 +221,36 @@ async def test_the_next_server_sweeps_after_a_killed_one(
     finally:
         await provider.close()
     assert loop_devices_below(settings.state_dir) == []
+
+
+async def test_a_host_with_version_1_alone(settings: OciSettings, rootfs: Path, tmp_path: Path) -> None:
+    """Made of a hybrid host by taking version 2 away, in the private mount namespace."""
+    enter_private_mount_namespace()
+    unified = [mounted.target for mounted in current_mounts() if mounted.fstype == "cgroup2"]
+    if not unified or "memory" not in detect_here().v1:
+        pytest.skip("needs a hybrid host")
+    syscalls.umount(unified[0], syscalls.MNT_DETACH)
+    try:
+        assert detect_here().mode == "v1"
+        provider = OciSandboxProvider(settings)
+        await provider.start()
+        try:
+            sandbox = await provider.create(SandboxSpec(uuid.uuid4().hex, rootfs, tmp_path, memory_mib=64))
+            counter = await start(sandbox, PYTHON, "-I", "-S", "-c", COUNTER)
+            await counter.read()
+            sandbox.freeze()
+            assert await _drain_until_still(counter)
+            sandbox.thaw()
+            os.set_blocking(counter.output, True)
+            assert await counter.read()
+            sandbox.freeze()
+            await asyncio.wait_for(sandbox.kill_processes(), DEADLINE_S)
+            assert (await counter.result()).status == ExitStatus(signal=signal.SIGKILL)
+            assert (await python(sandbox, "bytearray(128 << 20)")).status == ExitStatus(signal=signal.SIGKILL)
+            assert sandbox.oom_kills() == 1
+            sandbox.freeze()
+        finally:
+            await provider.close()
+        assert cgroups_of(settings) == []
+    finally:
+        syscalls.mount("none", unified[0], "cgroup2", 0)

@@ -10,12 +10,12 @@ The OCI runtime does not manage control groups: we make them, start it inside, a
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lamella.adapters.sandbox.mounts import Mount
+from lamella.adapters.sandbox.mounts import Mount, current_mounts
 
 LIMITERS: Final = ("memory", "pids", "cpu")
 _CPU_PERIOD_US: Final = 20_000  # AWS's; the kernel's default of 100 ms would stall a small function for up to 93 ms
@@ -80,12 +80,15 @@ class CgroupLayout:
         return [name for name in LIMITERS if self.limiter(name) is None] + ([] if self.freezer else ["freezer"])
 
 
-def detect(mounts: Iterable[Mount], known_controllers: Iterable[str]) -> CgroupLayout:
+def detect(
+    mounts: Iterable[Mount], known_controllers: Iterable[str], v2_controllers: Callable[[Path], str]
+) -> CgroupLayout:
     """Read the layout from the mount table.
 
     Args:
         mounts: What is mounted.
         known_controllers: Names of all v1 controllers of the kernel, to tell them from other mount options.
+        v2_controllers: Text of `cgroup.controllers` in the unified hierarchy that is mounted at a path.
     """
     known = set(known_controllers)
     v1: dict[str, Path] = {}
@@ -97,13 +100,14 @@ def detect(mounts: Iterable[Mount], known_controllers: Iterable[str]) -> CgroupL
             for option in mounted.options:
                 if option in known or option.startswith("name="):
                     v1.setdefault(option, Path(mounted.target))
-    controllers = (v2 / "cgroup.controllers").read_text().split() if v2 else []
-    return CgroupLayout(v1, v2, frozenset(controllers))
+    return CgroupLayout(v1, v2, frozenset(v2_controllers(v2).split() if v2 else ()))
 
 
-def kernel_controllers() -> list[str]:
-    """Names of the controllers this kernel has, in `/proc/cgroups`."""
-    return [line.split()[0] for line in Path("/proc/cgroups").read_text().splitlines() if not line.startswith("#")]
+def detect_here() -> CgroupLayout:
+    """The layout in the mount namespace of the calling thread."""
+    lines = Path("/proc/cgroups").read_text().splitlines()
+    known = [line.split()[0] for line in lines if not line.startswith("#")]
+    return detect(current_mounts(), known, lambda root: (root / "cgroup.controllers").read_text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class Cgroup:
         self._layout = layout
         self._path = path
         self._fds: list[int] = []
-        self._freeze = self._peak = self._stat = self._v2 = -1
+        self._freeze = self._peak = self._v2 = -1
         self._frozen_text, self._thawed_text = (b"1", b"0") if layout.v2 else (b"FROZEN", b"THAWED")
         self._quota: tuple[Path, str, str] | None = None
         self._peak_estimate_bytes = 0
@@ -138,6 +142,11 @@ class Cgroup:
     def v2_fd(self) -> int | None:
         """The v2 directory, to be cloned into."""
         return self._v2 if self._v2 >= 0 else None
+
+    @property
+    def hybrid(self) -> bool:
+        """Whether v2 only freezes, and v1 limits."""
+        return self._layout.mode == "hybrid"
 
     def create(self, limits: Limits) -> None:
         """Make the directories and set the limits.
@@ -174,7 +183,6 @@ class Cgroup:
         else:
             self._freeze = self._open(self._directory("freezer") / "freezer.state", os.O_WRONLY)
         self._peak = self._open(peak, os.O_RDONLY)
-        self._stat = self._open(memory / "memory.stat", os.O_RDONLY)
 
     def freeze(self) -> None:
         """Stop everything inside; nothing happens once removed."""
@@ -203,7 +211,7 @@ class Cgroup:
         peak_bytes = int(os.pread(self._peak, 32, 0))
         if peak_bytes != self._last_peak_bytes:
             self._last_peak_bytes = peak_bytes
-            cache_bytes = page_cache_bytes(os.pread(self._stat, 16_384, 0))
+            cache_bytes = page_cache_bytes((self._directory("memory") / "memory.stat").read_bytes())
             self._peak_estimate_bytes = max(self._peak_estimate_bytes, peak_bytes - cache_bytes)
         return self._peak_estimate_bytes
 
@@ -224,7 +232,7 @@ class Cgroup:
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
-        self._freeze = self._peak = self._stat = self._v2 = -1
+        self._freeze = self._peak = self._v2 = -1
         return remove_everywhere(self._layout, self._path)
 
     def _directory(self, controller: str) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from lamella.adapters.sandbox import cgroups, mounts
+from lamella.adapters.sandbox import cgroups
 from lamella.ports.sandbox import SandboxProblem
 
 PROGRAM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -79,7 +79,7 @@ def _privileges() -> SandboxProblem:
 
 
 def _cgroups() -> SandboxProblem:
-    layout = cgroups.detect(mounts.current_mounts(), cgroups.kernel_controllers())
+    layout = cgroups.detect_here()
     missing = layout.missing()
     detail = f"cgroup {layout.mode}, " + (
         f"without {', '.join(missing)}" if missing else "with memory, pids, cpu and a freezer"

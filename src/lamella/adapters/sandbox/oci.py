@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -229,9 +230,10 @@ class OciSandboxProvider:
         state = self._settings.state_dir
         mounts.enter_private_mount_namespace()
         syscalls.become_subreaper()
+        _raise_open_files_limit()
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         mounts.unmount_all_below(state)
-        layout = cgroups.detect(mounts.current_mounts(), cgroups.kernel_controllers())
+        layout = cgroups.detect_here()
         sweep(layout, self._parent, state)
         for directory in (self._bundles, state / "scratch", self._runtime.root):
             directory.mkdir(mode=0o700)
@@ -282,6 +284,12 @@ def _hide_unified_hierarchy(layout: cgroups.CgroupLayout, target: Path) -> cgrou
     syscalls.mount(str(layout.v2), str(target), None, syscalls.MS_BIND)
     syscalls.umount(str(layout.v2), syscalls.MNT_DETACH)
     return cgroups.CgroupLayout(layout.v1, target, layout.v2_controllers)
+
+
+def _raise_open_files_limit() -> None:
+    """Each sandbox takes seven descriptors of the server; the usual soft limit of 1,024 is for users of select()."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _program(name: str) -> Path:

@@ -231,16 +231,21 @@ class OciSandbox:
         await asyncio.sleep(_POLL_S)
         return False
 
+    def _entering(self, argv: list[str], output: int, log: Path) -> Command:
+        cgroup = self._parts.cgroup
+        if not self._runtime.manages_cgroups:
+            return Command(argv, output=output, log=log, tasks_files=cgroup.tasks_files, cgroup=cgroup.v2_fd)
+        # Such a runtime enters the limiting groups by itself, and insists that they are empty before. The hybrid host's
+        # v2 hierarchy is hidden from it, so there it has to be born in the group.
+        return Command(argv, output=output, log=log, cgroup=cgroup.v2_fd if cgroup.hybrid else None)
+
     async def _command(self, what: str, argv: list[str], output: int, log: Path) -> None:
         cgroup = self._parts.cgroup
         self._starting += 1
         try:
             if self._cpu_limited:
                 cgroup.limit_cpu(False)
-            tasks_files = () if self._runtime.manages_cgroups else cgroup.tasks_files
-            status = await self._spawner.run(
-                Command(argv, output=output, log=log, tasks_files=tasks_files, cgroup=cgroup.v2_fd)
-            )
+            status = await self._spawner.run(self._entering(argv, output, log))
         except BaseException:
             self._strays_possible = True
             raise
