@@ -1,6 +1,7 @@
 """Puts a node together: the only place where adapters meet the core."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -42,6 +43,7 @@ from lamella.control.transitions import Transitions
 from lamella.domain.function import FunctionKey
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
+from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
@@ -91,12 +93,23 @@ async def _serve(settings: Settings, directory: DataDirectory) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with _node(settings, directory) as url:
+        _calm_garbage_collector()
         # One line, flushed, on stdout: what scripts wait for.
         print(f"Lamella is ready at {url} (data in {settings.data}, process {os.getpid()})", flush=True)
         await stop.wait()
         _log.info("stopping: running invocations have %g s to end", settings.drain_timeout_s)
     _log.info("stopped")
     return 0
+
+
+def _calm_garbage_collector() -> None:
+    """Keep the collector from walking what lives as long as the process (the service model, the imports) again and again.
+
+    What an invocation allocates is freed by reference counting; cycles are rare, so they may wait longer.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @asynccontextmanager
@@ -125,6 +138,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             door = Door(key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads))
             return FrontDoor(api, services, door)
 
+        freezer = Freezer()
+        stack.callback(freezer.close)
         router = Router(
             RouterSettings(
                 max_environments=settings.max_environments,
@@ -139,7 +154,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             functions,
             artifacts,
             packs,
-            NodeServices(sandboxes, logs, endpoint_for, Tasks()),
+            NodeServices(sandboxes, logs, freezer, endpoint_for, Tasks()),
         )
         transitions = Transitions(functions, router, delay_s=settings.state_delay_s)
         stack.push_async_callback(transitions.close)

@@ -23,6 +23,7 @@ from lamella.httpserver.limits import Limits
 from lamella.httpserver.server import Exchange, Handler, HttpServer
 from lamella.invoke import report
 from lamella.invoke.entrypoint import InvalidEntrypointError, View, find_entrypoint
+from lamella.invoke.freezer import Freezer
 from lamella.invoke.job import Job
 from lamella.invoke.output import Output
 from lamella.invoke.runtime_api import RuntimeApi, render_event
@@ -125,6 +126,7 @@ class NodeServices:
 
     sandboxes: SandboxProvider
     logs: LogStore
+    freezer: Freezer
     endpoint_for: Callable[[FunctionKey], Handler]
     tasks: Tasks
 
@@ -138,6 +140,8 @@ class EnvironmentHost:
         self.began_s = monotonic()
         self.idle_since_s = 0.0
         self.runtime_release = ""
+        self.idle_serial = 0
+        self._frozen = False
         self._deployment = deployment
         self._node = node
         self._owner = owner
@@ -250,11 +254,11 @@ class EnvironmentHost:
             case RecordEnd():
                 self._record_end(command)
             case Freeze():
-                if self._deployment.freeze and self._sandbox is not None:
-                    self._sandbox.freeze()
+                self.idle_serial += 1
+                if self._deployment.freeze:
+                    self._node.freezer.freeze_soon(self)
             case Thaw():
-                if self._deployment.freeze and self._sandbox is not None:
-                    self._sandbox.thaw()
+                self._thaw()
             case Offer():
                 self.idle_since_s = monotonic()
                 self._owner.offered(self)
@@ -277,6 +281,18 @@ class EnvironmentHost:
                 self._node.tasks.start(self._destroy(), name=f"destroy {self.id}")
             case _:
                 assert_never(command)
+
+    def freeze_now(self) -> None:
+        """Stop all processes until the next invocation."""
+        if self._sandbox is not None:
+            self._frozen = True
+            self._sandbox.freeze()
+
+    def _thaw(self) -> None:
+        self.idle_serial += 1
+        if self._frozen and self._sandbox is not None:
+            self._frozen = False
+            self._sandbox.thaw()
 
     def _give(self, invocation: Invocation) -> None:
         # The deadline counts from the release of the event (RT-21), which the machine has just set.
@@ -359,8 +375,7 @@ class EnvironmentHost:
 
     async def _kill(self) -> None:
         assert self._sandbox is not None
-        if self._deployment.freeze:
-            self._sandbox.thaw()
+        self._thaw()
         await self._sandbox.kill_processes()
         self._cut_runtime()
         self._output.drain()
@@ -369,6 +384,7 @@ class EnvironmentHost:
 
     async def _destroy(self) -> None:
         self._generation += 1
+        self.idle_serial += 1
         if self._timer is not None:
             self._timer.cancel()
         self._polls.clear()
