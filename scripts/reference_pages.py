@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from tables of the code: operations, quotas, conformance.
+"""Writes what the documentation takes from tables of the code: operations, quotas, conformance, a part of the README.
 
 python scripts/reference_pages.py [--check]
 """
@@ -19,6 +19,8 @@ from lamella.domain.quotas import QUOTAS
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
 _CITED: Final = re.compile(r"\b(RT|EX|EN|LG|TL)-(\d\d|3A)(?: to \1-(\d\d))?\b")
+_UNBUILT: Final = re.compile(r"(.+) (?:is|are) not built")
+_README_BLOCK: Final = re.compile(r"(<!-- written: operations -->\n).*?(<!-- end -->)", re.DOTALL)
 _MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. -->\n"
 
 
@@ -112,7 +114,7 @@ def conformance_page() -> str:
             f"{_MARK}# Conformance of the execution environment",
             "",
             "What a runtime and its function can rely on, rule by rule, and the tests that cite each rule. Comments in",
-            "the code cite them by the same ids. A test that cites a rule shows it at work; it may not cover all of it.",
+            "the code cite them by the same ids. A test that cites a rule shows it at work; it may cover a part.",
             "",
             f"{len(claimed)} rules are kept; tests cite {len(claimed) - len(untested)} of them.",
             *([f"No test cites: {', '.join(untested)}."] if untested else []),
@@ -129,6 +131,20 @@ def conformance_page() -> str:
             "",
         ]
     )
+
+
+def readme(text: str) -> str:
+    """The README with its block about operations as it should be."""
+    model = ServiceSpec.load("lambda").operations
+    works = ", ".join(f"`{name}`" for name in sorted(OPERATIONS))
+    missing = [match[1] for reason in dict.fromkeys(NOT_IMPLEMENTED.values()) if (match := _UNBUILT.match(reason))]
+    block = f"""
+{len(OPERATIONS)} of Lambda's {len(model)} operations work: {works}.
+
+Not in this version: {", ".join(missing)}.
+[All operations](docs/reference/operations.md).
+"""
+    return _README_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
 
 
 def _citations() -> dict[str, list[tuple[str, str]]]:
@@ -171,13 +187,14 @@ def _one_line(text: str | None) -> str:
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` compare them; returns the exit status."""
     status = 0
+    front = ROOT / "README.md"
     pages = {
-        "operations.md": operations_page(),
-        "quotas.md": quotas_page(),
-        "conformance.md": conformance_page(),
+        DIRECTORY / "operations.md": operations_page(),
+        DIRECTORY / "quotas.md": quotas_page(),
+        DIRECTORY / "conformance.md": conformance_page(),
+        front: readme(front.read_text(encoding="utf-8")),
     }
-    for name, text in pages.items():
-        path = DIRECTORY / name
+    for path, text in pages.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if "--check" in arguments:
