@@ -103,7 +103,7 @@ async def _serve(settings: Settings, directory: DataDirectory) -> int:
 
 
 def _calm_garbage_collector() -> None:
-    """Keep the collector from walking what lives as long as the process (the service model, the imports) again and again.
+    """Keep the collector from walking again and again what lives as long as the process: service model and imports.
 
     What an invocation allocates is freed by reference counting; cycles are rare, so they may wait longer.
     """

@@ -44,7 +44,9 @@ def test_the_samples_cover_every_event() -> None:
     assert {type(sample) for sample in SAMPLES} == set(get_args(Event))
 
 
-@pytest.mark.parametrize(("state", "event"), list(itertools.product(RuntimeState, SAMPLES)), ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    ("state", "event"), list(itertools.product(RuntimeState, SAMPLES)), ids=lambda v: type(v).__name__
+)
 def test_a_pair_is_in_the_table_or_is_refused_and_changes_nothing(state: RuntimeState, event: Event) -> None:
     machine = RuntimeMachine()
     machine.state = state
