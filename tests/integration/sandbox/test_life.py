@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,11 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
+
+
+def wait_for_zombies(pids: list[int]) -> None:
+    while any(is_running(pid) for pid in pids):
+        time.sleep(0.001)
 
 
 async def _drain_until_still(started: Started) -> bool:
@@ -162,6 +168,19 @@ async def test_a_cancelled_creation_leaves_nothing(make: Make, settings: OciSett
             await making
         assert cgroups_of(settings) == []
         assert list((settings.state_dir / "sandboxes").iterdir()) == []
+
+
+async def test_reaping_strays_takes_no_exit_status_from_anybody(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "task/plain").write_text("")
+    sandbox = await make()
+    sleepers = [await start(sandbox, "/bin/sleep", "100") for _ in range(5)]
+    with pytest.raises(SandboxError):
+        await start(sandbox, "/var/task/plain")  # crun has forked before it notices
+    for sleeper in sleepers:
+        sleeper.process.signal_group(signal.SIGTERM)
+    await asyncio.to_thread(wait_for_zombies, [sleeper.process.pid for sleeper in sleepers])
+    await asyncio.wait_for(sandbox.destroy(), DEADLINE_S)
+    assert [(await sleeper.result()).status for sleeper in sleepers] == [ExitStatus(signal=signal.SIGTERM)] * 5
 
 
 async def test_the_spawner_is_replaced_when_it_dies(make: Make, provider: OciSandboxProvider) -> None:

@@ -222,7 +222,7 @@ class OciSandbox:
             _kill(pid)
         cgroup.thaw()  # in v1 a frozen process cannot die
         if self._strays_possible and self._starting == 0:
-            strays.reap(self._parts.cgroups_path)
+            strays.reap(self._parts.cgroups_path, ChildWatch.watched)
         if self._keeper is not None and not await self._keeper.wait_up_to(_KEEPER_DEATH_S):
             self._strays_possible = True
             return False

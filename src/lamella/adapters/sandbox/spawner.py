@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from lamella.ports.sandbox import ExitStatus, SandboxError
 
@@ -46,6 +46,9 @@ class ChildWatch:
     Uses a pidfd and not SIGCHLD, so it does not interfere with any other part of the process that has children.
     """
 
+    watched: ClassVar[set[int]] = set()
+    """Ids of all children that have a watch and have not been reaped."""
+
     def __init__(self, pid: int, loop: asyncio.AbstractEventLoop) -> None:
         """Watch `pid`, a child that nobody else waits for.
 
@@ -57,6 +60,7 @@ class ChildWatch:
         self._status: ExitStatus | None = None
         self._callbacks: list[Callable[[ExitStatus], None]] = []
         self._pidfd = os.pidfd_open(pid)
+        self.watched.add(pid)
         loop.add_reader(self._pidfd, self._on_exit)
 
     @property
@@ -97,21 +101,23 @@ class ChildWatch:
         if self._status is None:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def forget(self) -> None:
-        """Stop watching, because the event loop ends."""
-        if self._status is None:
-            self._loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._status = ExitStatus(signal=signal.SIGKILL)
-
-    def _on_exit(self) -> None:
-        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
-        if result is None:
-            return
+    def _release(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        exited = result.si_code == os.CLD_EXITED
-        self._status = ExitStatus(code=result.si_status) if exited else ExitStatus(signal=result.si_status)
+        self.watched.discard(self.pid)
+
+    def _on_exit(self) -> None:
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:  # other code has waited for any child at all: how this one ended is lost
+            status = ExitStatus()
+        else:
+            if result is None:
+                return
+            exited = result.si_code == os.CLD_EXITED
+            status = ExitStatus(code=result.si_status) if exited else ExitStatus(signal=result.si_status)
+        self._release()
+        self._status = status
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(self._status)

@@ -6,24 +6,23 @@ process.
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 
-def reap(cgroup_path: str) -> int:
-    """Wait for all dead children in the control group `cgroup_path`, e.g. `/lamella-main/<id>`.
+def reap(cgroup_path: str, watched: Collection[int]) -> int:
+    """Wait for the dead children in the control group `cgroup_path`, e.g. `/lamella-main/<id>`.
 
-    Call it only while no command is starting a process there, whose end it would take away from whoever waits for it.
+    Call it only while no command is starting a process there, whose end it would take away from whoever waits for it;
+    and with the ids of all processes that are `watched` already, for the same reason.
 
     Returns:
         How many there were.
     """
     reaped = 0
     for pid in _children():
-        if _is_dead_in(pid, cgroup_path):
-            try:
-                reaped += os.waitpid(pid, os.WNOHANG)[0] == pid
-            except ChildProcessError:  # its watch was quicker
-                continue
+        if pid not in watched and _is_dead_in(pid, cgroup_path):
+            reaped += os.waitpid(pid, os.WNOHANG)[0] == pid
     return reaped
 
 
