@@ -174,11 +174,25 @@ async def test_a_cancelled_creation_leaves_nothing(make: Make, settings: OciSett
 async def test_reaping_strays_takes_no_exit_status_from_a_watch(make: Make) -> None:
     sandbox = await make()
     sleepers = [await start(sandbox, "/bin/sleep", "100") for _ in range(3)]
+    strays.reap(sandbox._parts.cgroups_path, ChildWatch.watched)  # whatever crun may have left
     for sleeper in sleepers:
         sleeper.process.signal_group(signal.SIGTERM)
     wait_for_zombies([sleeper.process.pid for sleeper in sleepers])  # blocks the loop, so no watch has noticed
     assert strays.reap(sandbox._parts.cgroups_path, ChildWatch.watched) == 0
     assert [(await sleeper.result()).status for sleeper in sleepers] == [ExitStatus(signal=signal.SIGTERM)] * 3
+
+
+async def test_no_dead_children_are_left(make: Make, settings: OciSettings, tmp_path: Path) -> None:
+    (tmp_path / "task/plain").write_text("")
+    sandbox, unused = await make(), await make()
+    await python(sandbox, "pass")
+    with pytest.raises(SandboxError):
+        await start(sandbox, "/var/task/plain")  # crun has forked before it notices
+    await sandbox.destroy()
+    await unused.destroy()
+    children = [int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()]
+    dead = [pid for pid in children if not is_running(pid)]
+    assert [pid for pid in dead if settings.instance in Path(f"/proc/{pid}/cgroup").read_text()] == []
 
 
 async def test_the_spawner_is_replaced_when_it_dies(make: Make, provider: OciSandboxProvider) -> None:

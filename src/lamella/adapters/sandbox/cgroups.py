@@ -4,7 +4,7 @@ Two costs decide how they are used, both measured on Linux 6.18:
 
 - Moving a process by writing `cgroup.procs` waits for a grace period of the kernel: 8 ms. So nothing is ever moved: the
   spawner clones into the v2 group, and in v1 a single-threaded child writes itself into `tasks`, which takes 0.1 ms.
-- Freezing takes 1 µs in v2 and 80 µs in v1, so v2 freezes wherever it is mounted.
+- Freezing takes 1 µs in v2 and 80 µs in v1, so v2 freezes; where only v1 is mounted, the server mounts v2 for itself.
 
 The OCI runtime does not manage control groups: we make them, start it inside, and know all their paths.
 """
@@ -60,15 +60,9 @@ class CgroupLayout:
         return controller not in self.v1
 
     @property
-    def freezer(self) -> Path | None:
-        """Root of the hierarchy that freezes."""
-        return self.v2 or self.v1.get("freezer")
-
-    @property
     def entered(self) -> list[Path]:
         """Roots of the v1 hierarchies that a sandbox's processes have to enter."""
-        needed = [*LIMITERS, *(() if self.v2 else ("freezer",))]
-        return list(dict.fromkeys(self.v1[name] for name in needed if name in self.v1))
+        return list(dict.fromkeys(self.v1[name] for name in LIMITERS if name in self.v1))
 
     @property
     def roots(self) -> list[Path]:
@@ -77,7 +71,7 @@ class CgroupLayout:
 
     def missing(self) -> list[str]:
         """Names of what sandboxes need and this host does not have."""
-        return [name for name in LIMITERS if self.limiter(name) is None] + ([] if self.freezer else ["freezer"])
+        return [name for name in LIMITERS if self.limiter(name) is None]
 
 
 def detect(
@@ -128,7 +122,6 @@ class Cgroup:
         self._path = path
         self._fds: list[int] = []
         self._freeze = self._peak = self._v2 = -1
-        self._frozen_text, self._thawed_text = (b"1", b"0") if layout.v2 else (b"FROZEN", b"THAWED")
         self._quota: tuple[Path, str, str] | None = None
         self._peak_estimate_bytes = 0
         self._last_peak_bytes = -1
@@ -180,19 +173,17 @@ class Cgroup:
         if layout.v2:
             self._v2 = self._open(layout.v2 / self._path, os.O_RDONLY | os.O_DIRECTORY)
             self._freeze = self._open(layout.v2 / self._path / "cgroup.freeze", os.O_WRONLY)
-        else:
-            self._freeze = self._open(self._directory("freezer") / "freezer.state", os.O_WRONLY)
         self._peak = self._open(peak, os.O_RDONLY)
 
     def freeze(self) -> None:
         """Stop everything inside; nothing happens once removed."""
         if self._freeze >= 0:
-            os.pwrite(self._freeze, self._frozen_text, 0)
+            os.pwrite(self._freeze, b"1", 0)
 
     def thaw(self) -> None:
         """Let everything inside run; nothing happens once removed."""
         if self._freeze >= 0:
-            os.pwrite(self._freeze, self._thawed_text, 0)
+            os.pwrite(self._freeze, b"0", 0)
 
     def limit_cpu(self, limited: bool) -> None:
         """Apply the CPU limit, or lift it while the OCI runtime works inside, which it would stall for many periods."""
@@ -236,8 +227,7 @@ class Cgroup:
         return remove_everywhere(self._layout, self._path)
 
     def _directory(self, controller: str) -> Path:
-        root = self._layout.v2 if controller == "freezer" and self._layout.v2 else None
-        root = root or self._layout.limiter(controller) or self._layout.v1.get(controller)
+        root = self._layout.limiter(controller)
         if root is None:
             raise FileNotFoundError(f"no cgroup controller {controller}")
         return root / self._path
@@ -281,13 +271,6 @@ def processes_everywhere(layout: CgroupLayout, path: str) -> set[int]:
     for root in layout.roots:
         found |= _process_ids(root / path)
     return found
-
-
-def thaw_everywhere(layout: CgroupLayout, path: str) -> None:
-    """Thaw the v1 group `path`, in which a frozen process cannot die; frozen ones of v2 can."""
-    freezer = layout.v1.get("freezer")
-    if freezer is not None:
-        _write_if_present(freezer / path / "freezer.state", "THAWED")
 
 
 def remove_everywhere(layout: CgroupLayout, path: str) -> bool:

@@ -81,9 +81,7 @@ def _privileges() -> SandboxProblem:
 def _cgroups() -> SandboxProblem:
     layout = cgroups.detect_here()
     missing = layout.missing()
-    detail = f"cgroup {layout.mode}, " + (
-        f"without {', '.join(missing)}" if missing else "with memory, pids, cpu and a freezer"
-    )
+    detail = f"cgroup {layout.mode}, " + (f"without {', '.join(missing)}" if missing else "with memory, pids and cpu")
     remedy = "mount -t cgroup2 none /sys/fs/cgroup" if layout.mode == "none" else "boot with cgroup_enable=memory"
     return SandboxProblem("cgroups", not missing, detail, remedy=remedy if missing else "")
 

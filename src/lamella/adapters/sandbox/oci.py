@@ -233,12 +233,12 @@ class OciSandboxProvider:
         _raise_open_files_limit()
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         mounts.unmount_all_below(state)
-        layout = cgroups.detect_here()
+        layout = _with_unified_hierarchy(cgroups.detect_here(), state / "cgroup")
         sweep(layout, self._parent, state)
         for directory in (self._bundles, state / "scratch", self._runtime.root):
             directory.mkdir(mode=0o700)
-        self._hidden_v2 = layout.v2 if layout.mode == "hybrid" else None
-        self._layout = _hide_unified_hierarchy(layout, state / "cgroup")
+        self._hidden_v2 = layout.v2 if layout.mode == "hybrid" and layout.v2 != state / "cgroup" else None
+        self._layout = layout if self._hidden_v2 is None else _hide_unified_hierarchy(layout, state / "cgroup")
         cgroups.prepare_parent(self._layout, self._parent)
         # Read-only, because crun and runc otherwise copy or rebind themselves and start a second time, lest a
         # function overwrites them through /proc/self/exe: 2 ms of every run and exec.
@@ -275,10 +275,17 @@ class OciSandboxProvider:
         )
 
 
+def _with_unified_hierarchy(layout: cgroups.CgroupLayout, target: Path) -> cgroups.CgroupLayout:
+    """On a host with v1 alone, mount v2 where only this server sees it: every kernel that has v1 has v2 as well."""
+    if layout.v2 is not None:
+        return layout
+    target.mkdir(exist_ok=True)
+    syscalls.mount("none", str(target), "cgroup2", 0)
+    return cgroups.CgroupLayout(layout.v1, target, layout.v2_controllers)
+
+
 def _hide_unified_hierarchy(layout: cgroups.CgroupLayout, target: Path) -> cgroups.CgroupLayout:
     """On a hybrid host, move v2 to where the OCI runtime does not see it: crun refuses to start if it sees both."""
-    if layout.mode != "hybrid":
-        return layout
     assert layout.v2 is not None
     target.mkdir()
     syscalls.mount(str(layout.v2), str(target), None, syscalls.MS_BIND)

@@ -129,6 +129,7 @@ class OciSandbox:
         argv = self._runtime.run(self._spec.id, directory, pid_file, log)
         await self._command("make a sandbox", argv, self._null, log)
         self._keeper = ChildWatch(int(pid_file.read_text()), asyncio.get_running_loop())
+        self._strays_possible = True  # crun leaves the process that made the namespaces, which ends a moment later
 
     async def start_process(self, spec: ProcessSpec) -> OciProcess:
         """Start a process in a process group and session of its own.
@@ -146,7 +147,9 @@ class OciSandbox:
         try:
             argv = self._runtime.exec(self._spec.id, document, pid_file, log)
             await self._command(f"start {spec.argv[0]}", argv, spec.output, log)
-            return OciProcess(ChildWatch(int(pid_file.read_text()), asyncio.get_running_loop()))
+            process = OciProcess(ChildWatch(int(pid_file.read_text()), asyncio.get_running_loop()))
+            self._reap_strays()
+            return process
         finally:
             for path in (document, pid_file, log):
                 path.unlink(missing_ok=True)
@@ -220,16 +223,20 @@ class OciSandbox:
         cgroup = self._parts.cgroup
         for pid in cgroup.process_ids():
             _kill(pid)
-        cgroup.thaw()  # in v1 a frozen process cannot die
-        if self._strays_possible and self._starting == 0:
-            strays.reap(self._parts.cgroups_path, ChildWatch.watched)
+        cgroup.thaw()
+        self._reap_strays()
         if self._keeper is not None and not await self._keeper.wait_up_to(_KEEPER_DEATH_S):
             self._strays_possible = True
             return False
         if cgroup.remove():
+            strays.reap(self._parts.cgroups_path, ChildWatch.watched)  # by now nothing can follow
             return True
         await asyncio.sleep(_POLL_S)
         return False
+
+    def _reap_strays(self) -> None:
+        if self._strays_possible and self._starting == 0:
+            self._strays_possible = strays.reap(self._parts.cgroups_path, ChildWatch.watched) == 0
 
     def _entering(self, argv: list[str], output: int, log: Path) -> Command:
         cgroup = self._parts.cgroup

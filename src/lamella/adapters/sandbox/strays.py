@@ -1,8 +1,8 @@
 """Children of the server that nobody announced.
 
-When an OCI runtime fails half-way, or is killed, what it had already forked into the sandbox becomes a child of the
-server. It must be waited for: until then the kernel keeps the sandbox's pid namespace, and with it the sandbox's first
-process.
+crun leaves a dead helper of each sandbox it makes; and when an OCI runtime fails half-way, or is killed, what it had
+already forked into the sandbox becomes a child of the server. All must be waited for: until then the kernel keeps them,
+and those inside keep the sandbox's pid namespace and with it the sandbox's first process.
 """
 
 import os

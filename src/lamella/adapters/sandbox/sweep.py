@@ -34,13 +34,14 @@ def sweep(layout: CgroupLayout, parent: str, state: Path) -> int:
         while True:
             for pid in cgroups.processes_everywhere(layout, path):
                 _kill(pid)
-            cgroups.thaw_everywhere(layout, path)
             if cgroups.remove_everywhere(layout, path):
                 break
             if time.monotonic() > deadline_s:
                 raise SandboxError(f"processes of a former server will not die: control group {path}")
             time.sleep(_POLL_S)
     for entry in state.iterdir() if state.is_dir() else ():
+        if entry.is_mount():  # the server's own view of the control groups
+            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

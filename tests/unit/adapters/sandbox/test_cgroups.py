@@ -24,7 +24,7 @@ def layout(text: str, controllers: str = "") -> CgroupLayout:
 def test_version_2_does_everything_in_one_place() -> None:
     found = layout(V2, "cpuset cpu io memory pids")
     assert (found.mode, found.missing(), found.entered) == ("v2", [], [])
-    assert found.limiter("memory") == found.freezer == Path("/sys/fs/cgroup")
+    assert found.limiter("memory") == Path("/sys/fs/cgroup")
     assert found.is_v2("memory")
     assert found.roots == [Path("/sys/fs/cgroup")]
 
@@ -33,8 +33,7 @@ def test_version_1_has_a_hierarchy_for_each() -> None:
     found = layout(V1)
     assert (found.mode, found.missing()) == ("v1", [])
     assert found.limiter("cpu") == Path("/sys/fs/cgroup/cpu,cpuacct")
-    assert found.freezer == Path("/sys/fs/cgroup/freezer")
-    assert [path.name for path in found.entered] == ["memory", "pids", "cpu,cpuacct", "freezer"]
+    assert [path.name for path in found.entered] == ["memory", "pids", "cpu,cpuacct"]
     assert len(found.roots) == 5
 
 
@@ -43,7 +42,7 @@ def test_a_hybrid_host_limits_in_version_1_and_freezes_in_version_2() -> None:
     assert (found.mode, found.missing()) == ("hybrid", [])
     assert found.limiter("memory") == Path("/sys/fs/cgroup/memory")
     assert not found.is_v2("memory")
-    assert found.freezer == Path("/sys/fs/cgroup/unified")
+    assert found.v2 == Path("/sys/fs/cgroup/unified")
     assert [path.name for path in found.entered] == ["memory", "pids", "cpu,cpuacct"]
 
 
@@ -56,9 +55,9 @@ def test_a_controller_may_have_moved_to_version_2() -> None:
 @pytest.mark.parametrize(
     ("text", "controllers", "missing"),
     [
-        ("", "", ["memory", "pids", "cpu", "freezer"]),
+        ("", "", ["memory", "pids", "cpu"]),
         (V2, "cpu pids", ["memory"]),
-        (V1.replace("relatime,freezer", "relatime"), "", ["freezer"]),
+        (V1.replace("relatime,pids", "relatime"), "", ["pids"]),
     ],
 )
 def test_what_is_missing_is_named(text: str, controllers: str, missing: list[str]) -> None:
