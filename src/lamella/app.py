@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,7 +36,7 @@ from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import OPERATIONS
 from lamella.awsapi.spec import ServiceSpec
-from lamella.config import Settings
+from lamella.config import Address, Settings
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.services import ControlServices, ControlSettings
@@ -77,7 +78,7 @@ def serve(settings: Settings) -> int:
     try:
         with DataDirectory(settings.data) as directory:
             return uvloop.run(_serve(settings, directory))
-    except (DirectoryError, SandboxError, UnavailableError, OSError) as error:
+    except (AddressError, DirectoryError, SandboxError, UnavailableError, OSError) as error:
         print(f"lamella: {error}", file=sys.stderr)  # the user's terminal, not the log
         return 1
 
@@ -116,12 +117,14 @@ def _calm_garbage_collector() -> None:
 async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[str]:
     """Everything from the database to the listener, in the order of need; released in the opposite order."""
     async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_claim(settings.listen))
         database = await asyncio.to_thread(Database.open, settings.data / "lamella.db")
         stack.callback(database.close)
         functions, layers = SqlFunctionStore(database), SqlLayerStore(database)
         artifacts = await asyncio.to_thread(FilesystemArtifactStore, settings.data / "artifacts")
         packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes")
         await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
+        await asyncio.to_thread(packs.prune, ())  # nothing runs yet, so no superseded pack is in use
         logs = FileLogStore(settings.data / "logs")
         stack.callback(logs.close)
         sandboxes = _provider(settings, instance=directory.instance)
@@ -187,8 +190,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         names = _LOOPBACK_NAMES | {settings.listen.host}
         door = Door(settings.region, settings.account_id, one_account=False, hosts=names, pages=pages)
         server = HttpServer(FrontDoor(api, services, door))
-        await server.start(host=settings.listen.host, port=settings.listen.port)
-        port = server.addresses[0][1]
+        port = listener.getsockname()[1]
+        await server.start(sock=listener)
         try:
             yield f"http://{type(settings.listen)(settings.listen.host, port)}"
         finally:
@@ -197,6 +200,28 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             # The listener closes at once; what it has accepted may end within the grace, with its environments.
             await server.close(grace_s=settings.drain_timeout_s)
             await router.close(grace_s=settings.drain_timeout_s)
+
+
+def _claim(address: Address) -> socket.socket:
+    """Take the address before anything that costs time; nobody is let in until the server listens on it.
+
+    Raises:
+        AddressError: Somebody else has it, or it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    claimed = socket.socket(family, socket.SOCK_STREAM)
+    claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        claimed.bind((address.host, address.port))
+        # Without this a second server could bind as well, as long as nobody listens.
+        claimed.listen(1)
+    except OSError as error:
+        claimed.close()
+        raise AddressError(
+            f"cannot listen on {address}: {error.strerror}; if another program serves there, stop it or choose "
+            "another address with --listen"
+        ) from error
+    return claimed
 
 
 def _provider(settings: Settings, *, instance: str) -> OciSandboxProvider:
@@ -214,8 +239,17 @@ async def _collect(garbage: Garbage, router: Router) -> None:
     """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
-        if count := await garbage.collect(in_use=router.mounted_digests()):
+        try:
+            count = await garbage.collect(in_use=router.mounted_digests)
+        except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
+            _log.exception("artifacts that nothing refers to could not be deleted")
+            continue
+        if count:
             _log.info("deleted %d artifacts that nothing refers to", count)
+
+
+class AddressError(Exception):
+    """The address to listen on cannot be had; the text says why and what to do."""
 
 
 class _JsonFormatter(logging.Formatter):

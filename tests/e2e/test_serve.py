@@ -61,7 +61,8 @@ def test_a_port_in_use_is_named(own: LamellaServer, tmp_path: Path) -> None:
         [LAMELLA, "serve", "--data", tmp_path, "--listen", address], capture_output=True, text=True, timeout=60
     )
     assert second.returncode == 1
-    assert "address already in use" in second.stderr
+    assert f"cannot listen on {address}: Address already in use" in second.stderr
+    assert "--listen" in second.stderr
     assert "Traceback" not in second.stderr
 
 

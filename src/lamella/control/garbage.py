@@ -6,7 +6,7 @@ each other. `ArtifactStore.release` cannot see to that alone, as it may come aft
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -35,16 +35,17 @@ class Garbage:
                 self._referencing -= 1
                 self._changed.notify_all()
 
-    async def collect(self, *, in_use: frozenset[str] = frozenset()) -> int:
+    async def collect(self, *, in_use: Callable[[], frozenset[str]] = frozenset) -> int:
         """Delete every artifact that no function, no layer and nothing in `in_use` refers to.
 
         Args:
-            in_use: Digests that execution environments have mounted, of functions that may be deleted by now.
+            in_use: Tells which digests execution environments have mounted, of functions that may be deleted by now;
+                asked when nobody makes references.
 
         Returns:
             How many were deleted.
         """
         async with self._changed:
             await self._changed.wait_for(lambda: self._referencing == 0)
-            live = in_use | await self._functions.digests() | await self._layers.digests()
+            live = in_use() | await self._functions.digests() | await self._layers.digests()
             return await self._artifacts.collect(live)

@@ -5,6 +5,7 @@ own reasons as AWS words them, the same for every OCI runtime, and costs a few s
 """
 
 import errno
+import itertools
 import os
 import stat
 import struct
@@ -65,17 +66,33 @@ class View:
         return found or self._lookup(here)
 
     def _lookup(self, path: PurePosixPath) -> Path | None:
+        """Where the kernel finds a path, none of whose parents is a link. No link is followed on the host either."""
         if path in self._above_mounts:
             return self._rootfs
         for mount, trees in self._mounts:
             if path.is_relative_to(mount):
-                relative = path.relative_to(mount)
-                for tree in trees:
-                    candidate = tree / relative
-                    if os.path.lexists(candidate):
-                        return candidate
-                return None
+                return _merged(trees, path.relative_to(mount).parts)
         return None
+
+
+def _merged(trees: Sequence[Path], parts: Sequence[str]) -> Path | None:
+    """Look up a path in directories that are merged as an overlay merges them, the first one on top.
+
+    Directories of one name are merged; anything else on top hides whatever is below it.
+    """
+    folders = list(trees)
+    for position, part in enumerate(parts):
+        found = [folder / part for folder in folders if os.path.lexists(folder / part)]
+        if not found:
+            return None
+        if position == len(parts) - 1:
+            return found[0]
+        folders = list(itertools.takewhile(_is_directory, found))
+    return folders[0] if folders else None
+
+
+def _is_directory(path: Path) -> bool:
+    return stat.S_ISDIR(path.lstat().st_mode)
 
 
 def find_entrypoint(candidates: Sequence[str], view: View, architecture: Architecture) -> str:

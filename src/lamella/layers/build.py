@@ -148,7 +148,7 @@ def size_warnings(zipped_bytes: int, unzipped_bytes: int) -> list[str]:
     if zipped_bytes > ZIP_UPLOAD.limit:
         warnings.append(
             f"The zip has {_mib(zipped_bytes)} and Lambda takes {_mib(ZIP_UPLOAD.limit)} in a direct upload: "
-            "publish it through S3"
+            "leave something out, or spread it over several layers (on AWS it can be published through S3)"
         )
     if unzipped_bytes > UNZIPPED.limit:
         warnings.append(

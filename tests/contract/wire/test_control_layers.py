@@ -200,5 +200,5 @@ class TestFunctionsWithLayers:
         assert server.run(server.garbage.collect()) == 1
         client.delete_function(FunctionName="f")
         [digest] = server.artifacts.artifacts
-        assert server.run(server.garbage.collect(in_use=frozenset({digest}))) == 0
+        assert server.run(server.garbage.collect(in_use=lambda: frozenset({digest}))) == 0
         assert server.run(server.garbage.collect()) == 1

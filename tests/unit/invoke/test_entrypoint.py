@@ -124,3 +124,23 @@ def test_the_later_layer_wins(trees: Trees) -> None:
     trees.put(trees.layers[0], "bootstrap", b"#!/bin/sh\n")
     trees.put(trees.layers[1], "bootstrap", b"#!/bin/sh\n", 0o644)
     assert refused(trees) == "fork/exec /opt/bootstrap: permission denied"
+
+
+def test_a_link_in_one_layer_does_not_lead_through_a_directory_of_another(trees: Trees, tmp_path: Path) -> None:
+    """A later layer's directory hides an earlier one's link: nothing of the host is reachable through it."""
+    trees.put(tmp_path, "outside/tool", elf())
+    (trees.layers[0] / "a").symlink_to(tmp_path / "outside")
+    (trees.layers[1] / "a").mkdir()
+    trees.put(trees.layers[1], "bootstrap", b"#!/opt/a/tool\n")
+    assert refused(trees) == "fork/exec /opt/bootstrap: no such file or directory"
+
+
+def test_a_file_of_a_later_layer_hides_a_directory(trees: Trees) -> None:
+    trees.put(trees.layers[0], "a/tool", elf())
+    trees.put(trees.layers[1], "a", b"")
+    trees.put(trees.layers[1], "bootstrap", b"#!/opt/a/tool\n")
+    assert refused(trees) == "fork/exec /opt/bootstrap: no such file or directory"
+    trees.put(trees.layers[1], "other/x", b"")
+    trees.put(trees.layers[0], "other/tool", elf())
+    trees.put(trees.layers[1], "bootstrap", b"#!/opt/other/tool\n")
+    assert trees.find() == "/opt/bootstrap"
