@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version as package_version
+from time import monotonic
 from typing import Final
 
 import uvloop
@@ -198,8 +199,9 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             health.draining = True
             log_pages.stop()
             # The listener closes at once; what it has accepted may end within the grace, with its environments.
+            deadline_s = monotonic() + settings.drain_timeout_s
             await server.close(grace_s=settings.drain_timeout_s)
-            await router.close(grace_s=settings.drain_timeout_s)
+            await router.close(grace_s=max(0.0, deadline_s - monotonic()))
 
 
 def _claim(address: Address) -> socket.socket:

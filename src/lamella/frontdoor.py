@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -20,6 +21,7 @@ from lamella.domain.errors import ApiError, RequestEntityTooLargeException
 from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import Answer, Buffered, Refusal, RejectedError, Request, Streamed, refusal_status
+from lamella.invoke.eager import drive
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +93,10 @@ class FrontDoor:
 
     def handle(self, exchange: Exchange) -> None:
         """Serve a request."""
-        if exchange.request.path.startswith(_OURS):
+        path = exchange.request.path
+        if path.endswith(_INVOCATIONS):
+            drive(self._call(exchange), partial(self._invoked, exchange))
+        elif path.startswith(_OURS):
             exchange.start(self._page(exchange))
         else:
             exchange.start(self._call(exchange))
@@ -113,6 +118,13 @@ class FrontDoor:
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:  # noqa: ARG002  # logged by the server
         """Answer what is our own fault."""
         return _answer(serialize_error(ServiceException("An internal error occurred."), new_request_id()))
+
+    def _invoked(self, exchange: Exchange, error: BaseException | None) -> None:
+        """Whatever an invocation failed with was answered where it failed; what comes up to here is a bug."""
+        if error is not None:
+            _log.error("an invocation failed", exc_info=error)
+            answer = self.failed(exchange, error)
+            exchange.respond(answer.status, answer.headers, answer.body)
 
     def _check_site(self, request: Request) -> None:
         """Refuse forged cross-site requests and rebound names, also on loopback (architecture, "Security model")."""

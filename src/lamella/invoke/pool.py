@@ -14,6 +14,10 @@ _MIN_GRACE_S: Final = 0.01
 _MAX_GRACE_S: Final = 0.25
 
 
+class PoolClosedError(Exception):
+    """A job was never begun, because its pool was aborted."""
+
+
 class Pool:
     """Hands jobs to idle environments, and makes and retires environments."""
 
@@ -108,6 +112,8 @@ class Pool:
     def abort(self) -> None:
         """Shut every environment down, whatever it is doing."""
         self._closed = True
+        while self._waiting:
+            self._waiting.popleft().on_failure(PoolClosedError("the server stops"))
         for host in list(self._hosts):
             host.shut_down()
 

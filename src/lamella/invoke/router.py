@@ -8,6 +8,7 @@ from typing import Final
 
 from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
@@ -133,17 +134,8 @@ class Router:
         if self._in_flight >= self._settings.max_environments:
             raise BusyError
         pool = self._pool(version)
-        answer: asyncio.Future[Outcome] = self._loop.create_future()
-
-        def succeed(outcome: Outcome) -> None:
-            if not answer.done():
-                answer.set_result(outcome)
-
-        def fail(error: Exception) -> None:
-            if not answer.done():
-                answer.set_exception(error)
-
-        job = Job(invocation, version.config.timeout_s, want_tail, succeed, fail)
+        answer: Slot[Outcome] = Slot()
+        job = Job(invocation, version.config.timeout_s, want_tail, answer.set_result, answer.set_error)
         self._in_flight += 1
         self._idle.clear()
         try:
