@@ -148,6 +148,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             RouterSettings(
                 max_environments=settings.max_environments,
                 idle_timeout_s=settings.idle_timeout_s,
+                spare_sandboxes=settings.spare_sandboxes,
                 init_timeout_s=settings.init_timeout_s,
                 cpu_limits=settings.cpu_limits,
                 dev_shm=settings.dev_shm,

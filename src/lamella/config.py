@@ -238,6 +238,12 @@ class Settings:
     idle_timeout_s: float = _row(
         300.0, _seconds(0, 86_400), "How long an environment waits for its next invocation before it is retired."
     )
+    spare_sandboxes: int = _row(
+        4,
+        _number(0, 1000, whole=True),
+        "How many sandboxes are made ahead of need, one each for the function versions that were changed or started "
+        "last. A cold start that finds one takes less than half the time; each costs about half a MiB.",
+    )
     init_timeout_s: float = _row(10.0, _seconds(0.1, 900), "How long the init phase may take. On AWS it is 10 s.")
     allow_deprecated_runtimes: bool = _row(
         default=False,

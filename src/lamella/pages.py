@@ -34,6 +34,10 @@ class Load(Protocol):
     def environments(self) -> int:
         """Execution environments that exist."""
 
+    @property
+    def spare_sandboxes(self) -> int:
+        """Sandboxes that were made ahead of need."""
+
 
 class RuntimeInstaller(Protocol):
     """The runtime packs of this node, and how one is added. Blocking."""
@@ -62,6 +66,7 @@ class Health:
             "uptime_s": round(time.monotonic() - self._began_s, 3),
             "invocations_in_flight": self._load.in_flight,
             "execution_environments": self._load.environments,
+            "spare_sandboxes": self._load.spare_sandboxes,
         }
         respond_json(exchange, document, 503 if self.draining else 200)
 

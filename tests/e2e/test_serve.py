@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -42,6 +43,31 @@ def test_health(own: LamellaServer) -> None:
     assert status == 200
     assert document["status"] == "ok"
     assert (document["invocations_in_flight"], document["execution_environments"]) == (0, 0)
+
+
+def test_sandboxes_are_made_ahead_of_need(own: LamellaServer) -> None:
+    """One for each of the versions that were changed or started last, no more than the setting says."""
+    own.settings["spare_sandboxes"] = "1"
+    own.restart()
+
+    def wait_health(**wanted: int) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            _, found = get(f"{own.url}/_lamella/health")
+            if all(found[name] == value for name, value in wanted.items()):
+                return
+            assert time.monotonic() < deadline, (wanted, found)
+
+    first = bash(own.boto3(), ECHO)
+    wait_health(spare_sandboxes=1, execution_environments=0)
+    assert first.invoke(1).document == 1
+    wait_health(spare_sandboxes=1, execution_environments=1)
+    second = bash(own.boto3(), ECHO)
+    second.invoke(1)
+    wait_health(spare_sandboxes=1, execution_environments=2)
+    first.client.delete_function(FunctionName=first.name)
+    second.client.delete_function(FunctionName=second.name)
+    wait_health(spare_sandboxes=0, execution_environments=0)
 
 
 def test_a_second_server_on_the_same_data_is_refused(own: LamellaServer) -> None:

@@ -137,7 +137,7 @@ class EnvironmentHost:
     def __init__(self, deployment: Deployment, node: NodeServices, owner: Owner) -> None:
         self.id = secrets.token_hex(16)
         self.metadata_token = secrets.token_urlsafe(32)
-        self.began_s = monotonic()
+        self.began_s = monotonic()  # being made, or from `begin` on being initialised
         self.idle_since_s = 0.0
         self.runtime_release = ""
         self.idle_serial = 0
@@ -169,6 +169,15 @@ class EnvironmentHost:
 
     async def start(self) -> None:
         """Make the sandbox and begin the init phase; the owner is told how it went."""
+        if await self.prepare():
+            self.begin()
+
+    async def prepare(self) -> bool:
+        """Make the sandbox, and whatever else needs nothing of the function.
+
+        Returns:
+            Whether `begin` may be called. If not, the owner has been told, or the environment was shut down meanwhile.
+        """
         spec = self._deployment.sandbox
         try:
             self._sandbox = await self._node.sandboxes.create(
@@ -192,10 +201,15 @@ class EnvironmentHost:
         except Exception as error:  # noqa: BLE001  # whatever it was, a caller waits for this environment and is told
             await self._destroy()
             self._owner.failed(self, error)
-            return
+            return False
         if self._machine.phase is Phase.ENDED:  # shut down while it was being made
             await self._destroy()
-            return
+            return False
+        return True
+
+    def begin(self) -> None:
+        """Begin the init phase in the sandbox that was prepared."""
+        self.began_s = monotonic()
         self._print(report.init_start(self._deployment.pack, self._deployment.version.key.region))
         self.feed(InitRequested())
 

@@ -31,6 +31,8 @@ class Pool:
         self._idle: list[EnvironmentHost] = []
         self._starting: set[EnvironmentHost] = set()
         self._waiting: deque[Job] = deque()
+        self._spare: EnvironmentHost | None = None  # a sandbox that waits for its init phase
+        self._preparing: EnvironmentHost | None = None
         self._recheck: asyncio.TimerHandle | None = None
         # How long to hope that a busy environment becomes idle: what the last cold start took, as waiting longer than
         # it takes to make another one is no gain.
@@ -79,6 +81,9 @@ class Pool:
 
     def failed(self, host: EnvironmentHost, error: Exception) -> None:
         """An environment could not be made: one of those who waited for it is told, the others get another try."""
+        if host is self._preparing:
+            self._preparing = None  # nobody waits for a spare; whoever needs an environment next is told
+            return
         self._forget(host)
         if self._waiting:
             self._waiting.popleft().on_failure(error)
@@ -91,6 +96,29 @@ class Pool:
         self._scale(grace_is_over=True)
         self._report_empty()
 
+    @property
+    def has_spare(self) -> bool:
+        """Whether a sandbox is kept, or being made, for the next cold start."""
+        return self._spare is not None or self._preparing is not None
+
+    def keep_spare(self) -> None:
+        """Make a sandbox ahead of need, unless there is one: it takes more than half of a cold start."""
+        if self._closed or self.has_spare:
+            return
+        self._preparing = EnvironmentHost(self.deployment, self._node, self)
+        self._node.tasks.start(self._prepare(self._preparing), name=f"prepare {self._preparing.id}")
+
+    def drop_spare(self) -> None:
+        """Take the spare sandbox away."""
+        for host in (self._spare, self._preparing):
+            if host is not None:
+                host.shut_down()
+        self._spare = self._preparing = None
+
+    async def _prepare(self, host: EnvironmentHost) -> None:
+        if await host.prepare() and self._preparing is host:
+            self._preparing, self._spare = None, host
+
     def oldest_idle_s(self) -> float | None:
         """Since when the longest idle environment has been idle, in monotonic seconds."""
         return self._idle[0].idle_since_s if self._idle else None
@@ -102,6 +130,7 @@ class Pool:
     def close(self) -> None:
         """Shut idle environments down now, and each busy one when it has run what it was given."""
         self._closed = True
+        self.drop_spare()
         while self._idle:
             self._idle.pop().shut_down()
         if not self._waiting:
@@ -133,10 +162,14 @@ class Pool:
         soon_idle = sum(host.soon_idle for host in self._hosts)
         scale = decide(Load(len(self._waiting), len(self._starting), soon_idle), grace_is_over=grace_is_over)
         for _ in range(scale.add):
-            host = EnvironmentHost(self.deployment, self._node, self)
+            spare, self._spare = self._spare, None
+            host = spare or EnvironmentHost(self.deployment, self._node, self)
             self._hosts.add(host)
             self._starting.add(host)
-            self._node.tasks.start(host.start(), name=f"start {host.id}")
+            if spare is not None:
+                spare.begin()
+            else:
+                self._node.tasks.start(host.start(), name=f"start {host.id}")
         if scale.recheck and self._recheck is None:
             self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
 

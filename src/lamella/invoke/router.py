@@ -13,12 +13,13 @@ from lamella.invoke.entrypoint import View
 from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool
-from lamella.ports.runtimes import RuntimeCatalog
+from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
 from lamella.ports.sandbox import SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
 
 _log = logging.getLogger(__name__)
 
+_SPARE_AFTER_S: Final = 0.2
 _MIB_PER_CPU: Final = 1769
 """Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
 
@@ -49,6 +50,7 @@ class RouterSettings:
 
     max_environments: int
     idle_timeout_s: float
+    spare_sandboxes: int
     init_timeout_s: float
     cpu_limits: bool
     dev_shm: bool
@@ -78,6 +80,9 @@ class Router:
         self._settled: dict[tuple[FunctionKey, str], FunctionVersion] = {}
         self._pools: dict[tuple[FunctionKey, str], Pool] = {}
         self._retired: set[Pool] = set()  # replaced or deleted, with environments that are not gone yet
+        # Versions that keep a spare sandbox, the one that was changed or started last at the end.
+        self._spared: dict[tuple[FunctionKey, str], None] = {}
+        self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
         self._in_flight = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -92,6 +97,11 @@ class Router:
     def environments(self) -> int:
         """Execution environments that exist."""
         return sum(pool.size for pool in (*self._pools.values(), *self._retired))
+
+    @property
+    def spare_sandboxes(self) -> int:
+        """Sandboxes that were made ahead of need."""
+        return sum(pool.has_spare for pool in self._pools.values())
 
     def mounted_digests(self) -> frozenset[str]:
         """Digests of the artifacts that environments mount, whether or not a row still refers to them."""
@@ -141,6 +151,7 @@ class Router:
         try:
             if not pool.idle_count:
                 self._make_room()
+                self._spare_soon((version.key, version.version))
             pool.submit(job)
             return await answer
         except Exception as error:
@@ -156,9 +167,11 @@ class Router:
         place = (version.key, version.version)
         if version.state is State.ACTIVE:
             self._settled[place] = version
+            self._retire(place)
+            self._spare_soon(place)
         else:
             self._settled.pop(place, None)
-        self._retire(place)
+            self._retire(place)
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """The version, or the whole function, takes no more invocations."""
@@ -175,6 +188,8 @@ class Router:
         """Let running invocations end, for `grace_s` at most, then take every environment away."""
         if self._sweep is not None:
             self._sweep.cancel()
+        for timer in self._spare_timers.values():
+            timer.cancel()
         for place in list(self._pools):
             self._retire(place)
         try:
@@ -184,6 +199,29 @@ class Router:
         for pool in list(self._retired):
             pool.abort()
         await self._node.tasks.wait_idle()
+
+    def _spare_soon(self, place: tuple[FunctionKey, str]) -> None:
+        """Have a sandbox made for the next cold start of a version, once the present one is over."""
+        if self._settings.spare_sandboxes and place not in self._spare_timers:
+            self._spare_timers[place] = self._loop.call_later(_SPARE_AFTER_S, self._spare, place)
+
+    def _spare(self, place: tuple[FunctionKey, str]) -> None:
+        """Make it. Of the versions that were changed or started last, as many as the settings say keep one."""
+        del self._spare_timers[place]
+        version = self._settled.get(place)
+        if version is None:
+            return
+        try:
+            self._pool(version).keep_spare()
+        except RuntimeNotInstalledError:
+            return  # whoever invokes the function is told
+        self._spared.pop(place, None)
+        self._spared[place] = None
+        while len(self._spared) > self._settings.spare_sandboxes:
+            oldest = next(iter(self._spared))
+            del self._spared[oldest]
+            if oldest in self._pools:
+                self._pools[oldest].drop_spare()
 
     def _pool(self, version: FunctionVersion) -> Pool:
         place = (version.key, version.version)
@@ -219,6 +257,7 @@ class Router:
 
     def _retire(self, place: tuple[FunctionKey, str]) -> None:
         pool = self._pools.pop(place, None)
+        self._spared.pop(place, None)
         if pool is not None:
             self._retired.add(pool)
             pool.close()
@@ -236,7 +275,7 @@ class Router:
         for place, pool in list(self._pools.items()):
             while (since_s := pool.oldest_idle_s()) is not None and since_s <= limit_s:
                 pool.retire_oldest()
-            if not pool.size and not pool.waiting_count:
+            if not pool.size and not pool.waiting_count and not pool.has_spare:
                 del self._pools[place]
         self.start()
 

@@ -52,7 +52,9 @@ async def test_signals_are_not_ignored_as_python_would_pass_them_on(make: Make) 
     sandbox = await make()
     result = await (await start(sandbox, "/bin/cat", "/proc/self/status")).result()
     masks = dict(line.split(":\t") for line in result.output.splitlines() if line.startswith("Sig"))
-    assert (masks["SigIgn"], masks["SigBlk"]) == ("0" * 16, "0" * 16)
+    # Signals 32 and 33 belong to the C library, which does not let a program reset them: whoever started us may have.
+    assert int(masks["SigIgn"], 16) & ~(0b11 << 31) == 0
+    assert int(masks["SigBlk"], 16) == 0
 
 
 async def test_only_the_standard_descriptors_are_passed_on(make: Make) -> None:

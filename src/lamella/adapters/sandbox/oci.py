@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from lamella.adapters.sandbox import bundle, cgroups, doctor, mounts, syscalls
 from lamella.adapters.sandbox.netns import NetworkNamespace, NetworkNamespaces
@@ -47,6 +47,9 @@ class OciSettings:
     ready_tmp_mib: int = 512
 
 
+_REFILL_AFTER_S: Final = 0.05
+
+
 class Stock(Generic[T]):
     """Things that take a while to make, made ahead of need in their own thread."""
 
@@ -70,7 +73,11 @@ class Stock(Generic[T]):
         """
         if self._ready:
             taken = self._ready.popleft()
-            self.refill()
+            if len(self._ready) > self._size // 2:
+                # Making the next one would share the processors with the cold start that this one is for.
+                asyncio.get_running_loop().call_later(_REFILL_AFTER_S, self.refill)
+            else:
+                self.refill()
             return taken
         made = asyncio.get_running_loop().run_in_executor(self._executor, self._make)
         try:
