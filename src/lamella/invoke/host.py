@@ -199,8 +199,10 @@ class EnvironmentHost:
             self._endpoint = HttpServer(self._node.endpoint_for(self._deployment.version.key))
             await self._endpoint.start(sock=self._sandbox.endpoint_listener.dup())
         except Exception as error:  # noqa: BLE001  # whatever it was, a caller waits for this environment and is told
-            await self._destroy()
-            self._owner.failed(self, error)
+            try:
+                await self._destroy()
+            finally:
+                self._owner.failed(self, error)
             return False
         if self._machine.phase is Phase.ENDED:  # shut down while it was being made
             await self._destroy()
@@ -405,12 +407,14 @@ class EnvironmentHost:
         for server in (self._api, self._endpoint):
             if server is not None:
                 server.abort()
-        if self._sandbox is not None:
-            await self._sandbox.destroy()
-        self._output.drain()
-        self._output.flush()
-        self._output.close()
-        self._log.close()
+        try:
+            if self._sandbox is not None:
+                await self._sandbox.destroy()
+        finally:
+            self._output.drain()
+            self._output.flush()
+            self._output.close()
+            self._log.close()
 
     def _arm(self) -> None:
         """Wake up at the machine's deadline. No timer is moved with every invocation: one that fires early re-arms."""

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 _READ_BYTES: Final = 65536
+_MAX_READS: Final = 16
+"""As much as an unprivileged process can make a pipe hold, 1 MiB: so much at most was there when reading began. Whoever
+prints faster than we read must not keep the server from everything else."""
 _MAX_LINE_BYTES: Final = 262144
 """A line without end is cut here, which bounds what one environment can make us hold. Source: CloudWatch Logs quotas,
 event size."""
@@ -25,7 +28,9 @@ class Output:
 
     def drain(self) -> None:
         """Take what has been written so far. Called before anything that must come after those lines."""
-        while True:
+        if self.write_end < 0:
+            return  # the number of the pipe may be somebody else's by now
+        for _ in range(_MAX_READS):
             try:
                 data = os.read(self._read_end, _READ_BYTES)
             except BlockingIOError:

@@ -82,8 +82,9 @@ class Pool:
     def failed(self, host: EnvironmentHost, error: Exception) -> None:
         """An environment could not be made: one of those who waited for it is told, the others get another try."""
         if host is self._preparing:
-            self._preparing = None  # nobody waits for a spare; whoever needs an environment next is told
-            return
+            self._preparing = None
+        if host not in self._hosts:
+            return  # nobody waits for a spare, or for what was given up; whoever needs an environment next is told
         self._forget(host)
         if self._waiting:
             self._waiting.popleft().on_failure(error)

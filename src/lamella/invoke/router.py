@@ -83,6 +83,7 @@ class Router:
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
         self._spared: dict[tuple[FunctionKey, str], None] = {}
         self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
+        self._deletions = 0
         self._in_flight = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -122,15 +123,17 @@ class Router:
         Raises:
             NotReadyError: It is not active.
         """
-        known = self._settled.get((key, version))
-        if known is None:
+        while (known := self._settled.get((key, version))) is None:
+            deletions = self._deletions
             known = await self._functions.get(key, version)
             if known is None:
                 return None
             if known.state is not State.ACTIVE:
                 raise NotReadyError(known.state)
+            if deletions != self._deletions:
+                continue  # what was read may be what has been deleted since, which must not be remembered
             # Whoever settled it meanwhile knows better.
-            known = self._settled.setdefault((key, version), known)
+            return self._settled.setdefault((key, version), known)
         return known
 
     async def invoke(self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool) -> Outcome:
@@ -175,6 +178,7 @@ class Router:
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """The version, or the whole function, takes no more invocations."""
+        self._deletions += 1
         for place in [place for place in self._settled if place[0] == key and version in (None, place[1])]:
             del self._settled[place]
         for place in [place for place in self._pools if place[0] == key and version in (None, place[1])]:

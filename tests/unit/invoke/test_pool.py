@@ -1,0 +1,240 @@
+"""What a pool does when environments cannot be made, or are not wanted any more while they are made."""
+
+import asyncio
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
+from lamella.domain.invocation import Invocation, Outcome
+from lamella.httpserver.handler import Handler
+from lamella.invoke.entrypoint import View
+from lamella.invoke.freezer import Freezer
+from lamella.invoke.host import Deployment, NodeServices
+from lamella.invoke.job import Job
+from lamella.invoke.pool import Pool
+from lamella.invoke.router import Router, RouterSettings
+from lamella.invoke.tasks import Tasks
+from lamella.ports.logs import LogStore
+from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
+from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
+from lamella.ports.stores import ArtifactStore, FunctionStore
+from lamella.testing.stores import MemoryFunctionStore
+
+KEY = FunctionKey("000000000000", "us-east-1", "f")
+VERSION = FunctionVersion(
+    key=KEY,
+    version="$LATEST",
+    artifact=Artifact("0" * 64, "", 1, 1),
+    config=FunctionConfig(role="", runtime="provided.al2023", handler="h", architecture=Architecture.X86_64),
+    revision_id="1",
+    modified_at=datetime(2026, 1, 1, tzinfo=UTC),
+    state=State.ACTIVE,
+)
+
+
+class FakeStream:
+    def append(self, timestamp_ms: int, lines: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FakeLogs:
+    def open_stream(self, key: FunctionKey, stream: str) -> FakeStream:
+        return FakeStream()
+
+
+class FakeSandbox:
+    """Two sockets, and nothing that runs."""
+
+    def __init__(self, *, sticks: bool) -> None:
+        self.sticks = sticks
+        self.destroyed = 0
+        self.runtime_api_listener, self.endpoint_listener = socket.socket(), socket.socket()
+        for listener in (self.runtime_api_listener, self.endpoint_listener):
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+
+    async def destroy(self) -> None:
+        self.destroyed += 1
+        self.runtime_api_listener.close()
+        self.endpoint_listener.close()
+        if self.sticks:
+            raise SandboxError("something holds it")
+
+
+class FakeProvider:
+    """Makes sandboxes when the test says so, or fails to."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+        self.sticks = False
+        self.made: list[FakeSandbox] = []
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        self.asked.set()
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        self.made.append(FakeSandbox(sticks=self.sticks))
+        return cast("Sandbox", self.made[-1])
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.provider = FakeProvider()
+        self.tasks = Tasks()
+        self.endpoint_error: Exception | None = None
+        self.node = NodeServices(
+            cast("SandboxProvider", self.provider), cast("LogStore", FakeLogs()), Freezer(), self.endpoint, self.tasks
+        )
+        pack = RuntimePack(
+            name="provided.al2023",
+            architecture=Architecture.X86_64,
+            rootfs=Path("/nowhere"),
+            digest="",
+            version="",
+            entrypoints=("/var/task/bootstrap",),
+        )
+        tree = Path("/nowhere")
+        deployment = Deployment(
+            version=VERSION,
+            pack=pack,
+            view=View(rootfs=tree, task=tree, layers=()),
+            sandbox=SandboxSpec(id="", rootfs=tree, task=tree, layers=(), memory_mib=128, cpus=None, tmp_mib=512),
+            init_timeout_s=10,
+            freeze=False,
+            endpoint_url="",
+            secret_access_key="",
+        )
+        self.emptied: list[Pool] = []
+        self.pool = Pool(deployment, self.node, on_empty=self.emptied.append)
+        self.outcomes: list[Outcome] = []
+        self.failures: list[Exception] = []
+
+    def endpoint(self, key: FunctionKey) -> Handler:
+        if self.endpoint_error is not None:
+            raise self.endpoint_error
+        return cast("Handler", None)  # nobody calls
+
+    def job(self) -> Job:
+        invocation = Invocation("1", b"{}", "", "", "")
+        return Job(invocation, 3, want_tail=False, on_outcome=self.outcomes.append, on_failure=self.failures.append)
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def open_files() -> set[str]:
+    return {f"{path.name} {target}" for path in Path("/proc/self/fd").iterdir() if (target := link_of(path))}
+
+
+def link_of(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except FileNotFoundError:  # the one that the listing itself used
+        return ""
+
+
+async def test_a_spare_that_is_given_up_while_it_is_made_is_taken_away_once_it_is_there(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = open_files()
+    bench.pool.keep_spare()
+    await bench.provider.asked.wait()
+    bench.pool.drop_spare()
+    bench.provider.go.set()
+    await bench.tasks.wait_idle()
+    assert [sandbox.destroyed for sandbox in bench.provider.made] == [1]
+    assert not caplog.records
+    assert open_files() == before
+
+
+async def test_a_spare_that_is_given_up_and_then_fails_is_no_news_to_those_who_wait(bench: Bench) -> None:
+    bench.pool.keep_spare()
+    await bench.provider.asked.wait()
+    bench.pool.drop_spare()
+    bench.provider.asked.clear()
+    bench.pool.submit(bench.job())  # waits for an environment of its own
+    await bench.provider.asked.wait()
+    started = next(iter(bench.pool._hosts))
+    spare_failed = SandboxError("of the spare")
+    spare = type("Spare", (), {})()
+    bench.pool.failed(spare, spare_failed)
+    assert bench.failures == []
+    assert bench.pool._hosts == {started}
+    bench.provider.error = SandboxError("of its own")
+    bench.provider.go.set()
+    await bench.tasks.wait_idle()
+    assert [str(error) for error in bench.failures] == ["of its own"]
+
+
+async def test_who_waits_is_told_although_the_half_made_sandbox_cannot_be_removed(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = open_files()
+    bench.provider.sticks = True
+    bench.endpoint_error = RuntimeError("no endpoint")
+    bench.provider.go.set()
+    bench.pool.submit(bench.job())
+    await bench.tasks.wait_idle()
+    assert [str(error) for error in bench.failures] == ["no endpoint"]
+    assert bench.pool.size == 0
+    assert "something holds it" in caplog.text
+    assert open_files() == before
+
+
+class SlowFunctions(MemoryFunctionStore):
+    """Answers `get` with what was there when it was asked, but only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def get(self, key: FunctionKey, version: str = "$LATEST") -> FunctionVersion | None:
+        found = await super().get(key, version)
+        self.asked.set()
+        await self.go.wait()
+        return found
+
+
+async def test_a_function_that_is_deleted_while_it_is_looked_up_is_not_remembered(bench: Bench) -> None:
+    functions = SlowFunctions()
+    await functions.create(replace(VERSION), {})
+    settings = RouterSettings(
+        max_environments=1,
+        idle_timeout_s=1,
+        spare_sandboxes=0,
+        init_timeout_s=1,
+        cpu_limits=False,
+        dev_shm=False,
+        freeze=False,
+        endpoint_url="",
+        secret_access_key="",
+    )
+    router = Router(
+        settings,
+        cast("FunctionStore", functions),
+        cast("ArtifactStore", None),
+        cast("RuntimeCatalog", None),
+        bench.node,
+    )
+    async with asyncio.TaskGroup() as group:
+        lookup = group.create_task(router.resolve(KEY, "$LATEST"))
+        await functions.asked.wait()
+        await functions.delete(KEY)
+        router.function_deleted(KEY, None)
+        functions.go.set()
+    assert lookup.result() is None
+    assert await router.resolve(KEY, "$LATEST") is None
