@@ -111,6 +111,7 @@ def test_an_event_is_legal_or_refused_without_a_trace(path: str, event: Event) -
 
 
 def test_a_cold_start_launches_freezes_and_offers() -> None:
+    # rule RT-24
     one = machine()
     assert one.receive(InitRequested(), now_s=5.0) == [LaunchRuntime(InitPhase.INIT)]
     assert one.deadline_s == 15.0
@@ -120,6 +121,21 @@ def test_a_cold_start_launches_freezes_and_offers() -> None:
         Offer(),
     ]
     assert (one.phase, one.deadline_s) == (Phase.IDLE, math.inf)
+
+
+def test_only_the_first_next_ends_the_init_phase() -> None:
+    # rule RT-24: a second connection of the runtime just waits as well
+    one = machine("idle")
+    assert one.receive(NextPolled(), now_s=9.0) == []
+    assert one.phase is Phase.IDLE
+
+
+@pytest.mark.parametrize("path", ["cold", "init, error posted", "reset", "ended"])
+def test_next_is_refused_where_no_runtime_may_ask(path: str) -> None:
+    # rule RT-23
+    one = machine(path)
+    with pytest.raises(TransitionError):
+        one.receive(NextPolled(), now_s=1.0)
 
 
 def test_an_invocation_thaws_gives_replies_and_freezes() -> None:
@@ -154,23 +170,42 @@ def test_next_while_running_gives_the_same_event_again() -> None:
     assert machine("invoke").receive(NextPolled(), now_s=1.0) == [GiveEvent(INVOCATION)]
 
 
-def test_a_wrong_id_is_refused_before_any_state_is_looked_at() -> None:
-    # rule RT-31
-    for path in PATHS:
-        with pytest.raises(ProtocolError):
-            machine(path).receive(ResponsePosted("other", b""), now_s=1.0)
+@pytest.mark.parametrize("answer", [ResponsePosted("other", b""), ErrorPosted("other", b"", "")])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_wrong_id_is_refused_before_any_state_is_looked_at(path: str, answer: Event) -> None:
+    # rules RT-31, RT-55
+    with pytest.raises(ProtocolError):
+        machine(path).receive(answer, now_s=1.0)
 
 
-def test_a_second_answer_is_refused_until_next_and_unknown_afterwards() -> None:
-    # rule RT-32
-    one = machine("invoke, answered")
+@pytest.mark.parametrize("first", [ResponsePosted("r-1", b"1"), ErrorPosted("r-1", b"1", "")])
+def test_a_second_answer_is_refused_until_next_and_unknown_afterwards(first: Event) -> None:
+    # rules RT-32, RT-55
+    one = machine("invoke")
+    assert [type(command) for command in one.receive(first, now_s=1.0)] == [Reply]
     with pytest.raises(TransitionError, match="from RuntimeResponseSentState to InvocationResponse"):
         one.receive(ResponsePosted("r-1", b"2"), now_s=1.0)
     with pytest.raises(TransitionError, match="to InvocationErrorResponse"):
         one.receive(ErrorPosted("r-1", b"2", ""), now_s=1.0)
     one.receive(NextPolled(), now_s=1.0)
+    for late in (ResponsePosted("r-1", b"2"), ErrorPosted("r-1", b"2", "")):
+        with pytest.raises(ProtocolError):
+            one.receive(late, now_s=1.0)
+
+
+@pytest.mark.parametrize("late", [ResponsePosted("r-1", b"late"), ErrorPosted("r-1", b"late", "")])
+def test_an_answer_after_the_timeout_is_refused(late: Event) -> None:
+    # rules RT-33, RT-55: while the processes are killed, when they are gone, and during the next invocation
+    one = machine("invoke")
+    replies = [command for command in one.receive(DeadlinePassed(), now_s=3.0) if isinstance(command, Reply)]
+    assert len(replies) == 1  # the timeout; what comes later must not add another
+    for following in (ProcessesGone(), InvocationAssigned(SECOND, 3.0), NextPolled()):
+        with pytest.raises(ProtocolError):
+            one.receive(late, now_s=3.1)
+        one.receive(following, now_s=3.2)
     with pytest.raises(ProtocolError):
-        one.receive(ResponsePosted("r-1", b"2"), now_s=1.0)
+        one.receive(late, now_s=3.3)
+    assert one.receive(ResponsePosted("r-2", b"2"), now_s=3.4) == [Reply(SECOND, b"2")]
 
 
 def test_a_function_error_is_the_answer_and_not_a_failure_of_the_environment() -> None:
