@@ -7,6 +7,7 @@ within a short while is written in one go: at thousands of invocations a second 
 import asyncio
 import contextlib
 import heapq
+import itertools
 import logging
 import os
 from collections import deque
@@ -23,6 +24,14 @@ _FLUSH_S: Final = 0.05
 _MAX_STREAM_BYTES: Final = 64 * 1024 * 1024
 _MAX_FUNCTION_BYTES: Final = 512 * 1024 * 1024
 """What one function may fill the disk with; its oldest streams go first."""
+_MAX_STREAMS: Final = 1000
+"""Of one function: each is a file that a reader opens, so an old function must not have them without end."""
+_PRUNE_EVERY: Final = 16
+"""Looking at all the files costs a millisecond or two, which most cold starts need not pay."""
+_BATCH_EVENTS: Final = 500
+
+_Offsets = dict[tuple[str, int], int]
+"""Where reading goes on, by stream and number of the file: a long stream gives its file another name."""
 
 
 class FileLogStream:
@@ -76,6 +85,7 @@ class FileLogStream:
         """Begin the file anew, and keep the one before."""
         os.close(self._file)
         self._path.replace(self._path.with_suffix(".old"))
+        self._store.prune(self._path.parent)
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self.size_bytes = 0
 
@@ -88,12 +98,15 @@ class FileLogStore:
         self._dirty: list[FileLogStream] = []
         self._timer: asyncio.TimerHandle | None = None
         self._flushed = asyncio.Event()
+        self._opened = 0
 
     def open_stream(self, key: FunctionKey, stream: str) -> FileLogStream:
         """Begin a stream; its file appears with the first line."""
         folder = self._folder(key)
-        with contextlib.suppress(FileNotFoundError):
-            self._prune(folder)
+        if self._opened % _PRUNE_EVERY == 0:
+            with contextlib.suppress(FileNotFoundError):
+                self.prune(folder)
+        self._opened += 1
         # A stream's name has slashes, and sorts by time only to the day: the file's own time decides the order.
         return FileLogStream(self, folder / (stream.replace("/", "_") + ".log"))
 
@@ -121,19 +134,21 @@ class FileLogStore:
     async def read(
         self, key: FunctionKey, *, since_ms: int = 0, limit: int | None = None, follow: bool = False
     ) -> AsyncIterator[LogEvent]:
-        """Events of all the function's streams by time; the newest `limit` of those that are there, then new ones."""
+        """Events of all the function's streams by time; the newest `limit` of those that are there, then new ones.
+
+        Files are read in a worker thread: there may be half a gigabyte, and nothing else must wait for that.
+        """
         self.flush()
         folder = self._folder(key)
-        offsets: dict[Path, int] = {}
-        events: Iterator[LogEvent] = heapq.merge(
-            *(_events(path, offsets, since_ms) for path in _files(folder)), key=_time_of
-        )
-        for event in deque(events, limit) if limit is not None else events:
-            yield event
+        offsets: _Offsets = {}
+        events = await asyncio.to_thread(_merged, folder, offsets, since_ms, limit)
+        while batch := await asyncio.to_thread(_take, events):
+            for event in batch:
+                yield event
         while follow:
             flushed = self._flushed
-            fresh = [event for path in _files(folder) for event in _events(path, offsets, since_ms)]
-            for event in sorted(fresh, key=_time_of):
+            fresh = await asyncio.to_thread(_take, _merged(folder, offsets, since_ms))
+            for event in fresh:
                 yield event
             if not fresh:
                 await flushed.wait()
@@ -141,12 +156,12 @@ class FileLogStore:
     def _folder(self, key: FunctionKey) -> Path:
         return self._root / key.account / key.region / key.name
 
-    def _prune(self, folder: Path) -> None:
+    def prune(self, folder: Path) -> None:
         """Delete the oldest streams of a function that has filled its share."""
         files = sorted(((path.stat(), path) for path in folder.iterdir()), key=lambda item: item[0].st_mtime)
         total_bytes = sum(status.st_size for status, _ in files)
-        for status, path in files:
-            if total_bytes <= _MAX_FUNCTION_BYTES:
+        for number, (status, path) in enumerate(files):
+            if total_bytes <= _MAX_FUNCTION_BYTES and len(files) - number <= _MAX_STREAMS:
                 return
             path.unlink()
             total_bytes -= status.st_size
@@ -159,16 +174,28 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _events(path: Path, offsets: dict[Path, int], since_ms: int) -> Iterator[LogEvent]:
+def _merged(folder: Path, offsets: _Offsets, since_ms: int, limit: int | None = None) -> Iterator[LogEvent]:
+    """Events of all files by time, or the newest `limit` of them. Reads files, at once if there is a limit."""
+    events = heapq.merge(*(_events(path, offsets, since_ms) for path in _files(folder)), key=_time_of)
+    return events if limit is None else iter(deque(events, limit))
+
+
+def _take(events: Iterator[LogEvent]) -> list[LogEvent]:
+    """The next few events, none at the end. Reads files."""
+    return list(itertools.islice(events, _BATCH_EVENTS))
+
+
+def _events(path: Path, offsets: _Offsets, since_ms: int) -> Iterator[LogEvent]:
     """Complete lines of one file after the offset reached before, which is moved on."""
     stream = path.stem.replace("_", "/", 3)
     try:
         with path.open("rb") as file:
-            file.seek(offsets.get(path, 0))
+            place = (stream, os.fstat(file.fileno()).st_ino)
+            file.seek(offsets.get(place, 0))
             for line in file:
                 if not line.endswith(b"\n"):
                     return  # still being written
-                offsets[path] = offsets.get(path, 0) + len(line)
+                offsets[place] = offsets.get(place, 0) + len(line)
                 stamp, _, message = line[:-1].partition(b" ")
                 if int(stamp) >= since_ms:
                     yield LogEvent(int(stamp), stream, message.decode(errors="replace"))

@@ -84,6 +84,7 @@ async def test_a_line_being_written_is_not_read(tmp_path: Path) -> None:
 async def test_a_function_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_MAX_FUNCTION_BYTES", 1000)
     monkeypatch.setattr(logs, "_MAX_STREAM_BYTES", 500)
+    monkeypatch.setattr(logs, "_PRUNE_EVERY", 1)
     store = FileLogStore(tmp_path)
     for number in range(10):
         stream = store.open_stream(KEY, f"2026/11/20/[$LATEST]{number:032}")
@@ -96,3 +97,59 @@ async def test_a_function_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pyte
     )
     assert total <= 1000 + 2 * 700
     assert (await read(store))[-1].timestamp_ms == 9
+
+
+async def test_a_function_does_not_keep_streams_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_MAX_STREAMS", 20)
+    store = FileLogStore(tmp_path)
+    for number in range(100):
+        stream = store.open_stream(KEY, f"2026/11/20/[$LATEST]{number:032}")
+        stream.append(number, b"x\n")
+        stream.close()
+    assert len(list(tmp_path.rglob("*.log"))) <= 20 + logs._PRUNE_EVERY
+    assert (await read(store))[-1].timestamp_ms == 99
+
+
+async def test_reading_much_does_not_keep_the_loop_from_other_work(tmp_path: Path) -> None:
+    store = FileLogStore(tmp_path)
+    stream = store.open_stream(KEY, A)
+    stream.append(1, b"line\n" * 300_000)
+    stream.close()
+    turns = 0
+    reading = True
+
+    async def work() -> None:
+        nonlocal turns
+        while reading:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work())
+        try:
+            assert len(await read(store, limit=3)) == 3
+        finally:
+            reading = False
+    assert turns > 50  # reading on the loop leaves it two
+
+
+async def test_following_a_stream_that_begins_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_MAX_STREAM_BYTES", 10)
+    store = FileLogStore(tmp_path)
+    stream = store.open_stream(KEY, A)
+    stream.append(1, b"the first file, with a long line\n")
+    stream.flush()
+    seen = []
+    async with asyncio.timeout(10):
+        async for event in store.read(KEY, follow=True):
+            seen.append(event.message)
+            if len(seen) == 1:
+                stream.append(2, b"short\n")
+                store.flush()
+            if event.message == "short":
+                stream.append(3, b"last\n")
+                store.flush()
+            if event.message == "last":
+                break
+    assert seen == ["the first file, with a long line", "short", "last"]
+    store.close()
