@@ -89,6 +89,10 @@ _SIGNAL_NAMES: Final = {
 }
 
 
+class BrokenEnvironmentError(Exception):
+    """An environment could not go on because of a fault of ours."""
+
+
 class Owner(Protocol):
     """The pool that an environment belongs to."""
 
@@ -254,10 +258,24 @@ class EnvironmentHost:
     def feed(self, event: Event) -> None:
         """Give the machine one event and perform what it commands."""
         commands = self._machine.receive(event, now_s=monotonic())
-        for command in commands:
-            self._perform(command)
+        try:
+            for command in commands:
+                self._perform(command)
+        except Exception:
+            self._broken()
+            raise
         if self._machine.deadline_s < self._timer_at_s:
             self._arm()
+
+    def _broken(self) -> None:
+        """A command could not be performed, which is a bug: nobody may be left waiting for what the others would do."""
+        _log.exception("execution environment %s is broken and is discarded", self.id)
+        job, self._job = self._job, None
+        if job is not None:
+            job.on_failure(BrokenEnvironmentError("the execution environment failed; the server's log says how"))
+        if self._machine.phase is not Phase.ENDED:
+            self._machine.receive(ShutdownRequested(), now_s=monotonic())
+            self._perform(Discard())
 
     def _perform(self, command: Command) -> None:
         match command:

@@ -1,5 +1,6 @@
 """How invocations end, and what survives them: section 4 and 7 of the contract, with real sandboxes."""
 
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.functions import PRELUDE, Function, bash, create
+from tests.support.server import LamellaServer
 
 pytestmark = pytest.mark.sandbox
 
@@ -79,8 +81,11 @@ def test_an_exit_between_invocations_is_nobodys_error(client: Any) -> None:
     """EX-66: the environment is discarded, and the next invocation gets a fresh one."""
     function = bash(client, 'while true; do next; respond "\\"$AWS_LAMBDA_LOG_STREAM_NAME\\"" >/dev/null; done')
     before = function.invoke().document  # with the log's tail it is answered when the environment is idle
-    for pid in _runtime_processes(function.name):
+    processes = _runtime_processes(function.name)
+    for pid in processes:
         os.kill(pid, signal.SIGKILL)
+    while any(Path(f"/proc/{pid}").exists() for pid in processes):
+        pass  # until the server, their parent, has taken note
     after = function.invoke(tail=False)
     assert after.error is None
     assert after.document != before
@@ -281,6 +286,14 @@ def test_the_variables_of_a_custom_runtime(client: Any) -> None:
     }
 
 
+def test_the_values_of_variables_pass_as_they_are(client: Any) -> None:
+    """EN-05: equals signs, line feeds, any UTF-8."""
+    given = {"A1": "a=b=", "B_2": "two\nlines ü \N{SNOWMAN}", "c3": ""}
+    script = 'while true; do next; respond "$A1|$B_2|$c3|${c3-unset}" >/dev/null; done'
+    answer = bash(client, script, Environment={"Variables": given}).invoke(tail=False)
+    assert answer.payload.decode() == f"{given['A1']}|{given['B_2']}||"
+
+
 def test_the_file_system(client: Any) -> None:
     """Section 6.2, EN-21: what exists, and what can be written."""
     script = """
@@ -321,10 +334,13 @@ def test_concurrent_invocations_get_environments_of_their_own(client: Any) -> No
     assert function.invoke(tail=False).document in streams
 
 
-def test_a_client_that_calls_again_at_once_stays_with_its_environment(client: Any) -> None:
+def test_a_client_that_calls_again_at_once_stays_with_its_environment(server: LamellaServer, client: Any) -> None:
     """The moment between answer and `next` does not cause a second cold start."""
-    function = bash(client, 'while true; do next; respond "\\"$AWS_LAMBDA_LOG_STREAM_NAME\\"" >/dev/null; done')
-    assert len({function.invoke(tail=False).document for _ in range(30)}) == 1
+    packs = json.loads(server.lamella("runtime", "list", "--json").stdout)["runtimes"]
+    runtime = next(pack["name"] for pack in packs if pack["name"].startswith("python3."))
+    code = "import os\ndef handler(event, context):\n    return os.environ['AWS_LAMBDA_LOG_STREAM_NAME']\n"
+    function = create(client, {"app.py": code}, runtime=runtime, handler="app.handler", MemorySize=1769)
+    assert len({function.invoke(tail=False).document for _ in range(50)}) == 1
 
 
 def test_an_update_takes_a_new_environment(client: Any) -> None:

@@ -192,10 +192,12 @@ class Cgroup:
             _write(file, limit if limited else no_limit)
 
     def memory_peak_bytes(self) -> int:
-        """Estimate the highest use without files: the peak less the page cache, looked at each time the peak has risen.
+        """Estimate the highest use of memory as AWS counts it, looked at each time the kernel's own peak has risen.
 
-        The kernel's peak counts page cache (of layers, of `/tmp`), which it would take back before killing
-        anything; AWS's "Max Memory Used" does not grow with it. The usual call is a single `pread`.
+        The kernel's peak holds page cache that it would take back before killing anything, and lacks the pages of
+        libraries that another sandbox has loaded first. On AWS every environment has a machine to itself: what its
+        processes have mapped counts, what was merely read does not. So it is the larger of the peak without page cache
+        and of the processes' highest resident sizes. The usual call is a single `pread`.
         """
         if self._peak < 0:
             return self._peak_estimate_bytes
@@ -203,7 +205,8 @@ class Cgroup:
         if peak_bytes != self._last_peak_bytes:
             self._last_peak_bytes = peak_bytes
             cache_bytes = page_cache_bytes((self._directory("memory") / "memory.stat").read_bytes())
-            self._peak_estimate_bytes = max(self._peak_estimate_bytes, peak_bytes - cache_bytes)
+            resident_bytes = sum(_peak_resident_bytes(pid) for pid in self.process_ids())
+            self._peak_estimate_bytes = max(self._peak_estimate_bytes, peak_bytes - cache_bytes, resident_bytes)
         return self._peak_estimate_bytes
 
     def oom_kills(self) -> int:
@@ -290,6 +293,16 @@ def page_cache_bytes(memory_stat: bytes) -> int:
 def parse_counters(text: bytes) -> dict[str, int]:
     """Parse lines of a name and a number."""
     return {name.decode(): int(value) for name, value in (line.split() for line in text.splitlines())}
+
+
+def _peak_resident_bytes(pid: int) -> int:
+    """Highest resident size of a process, pages of files it has mapped included; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    _, found, rest = status.partition(b"VmHWM:")
+    return int(rest.split(maxsplit=1)[0]) * 1024 if found else 0  # a zombie has none
 
 
 def _process_ids(directory: Path) -> set[int]:
