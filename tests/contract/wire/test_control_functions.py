@@ -148,7 +148,10 @@ class TestCreate:
             ({"Role": "r1"}, "ValidationException",
              ("1 validation error detected: Value 'r1' at 'role' failed to satisfy constraint: Member must satisfy "
              r"regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")),
-            ({"Environment": {"Variables": {"_HANDLER": "y"}}}, "ValidationException", None),
+            # rule EN-05: a letter, then at least one letter, digit or underscore
+            *(({"Environment": {"Variables": {name: "y"}}}, "ValidationException", None)
+              for name in ("_HANDLER", "A", "1A", "A-B", "A B", "Ä1", "")),
+            # rule EN-04
             ({"Environment": {"Variables": {"AWS_REGION": "x", "OK_": "", "LAMBDA_TASK_ROOT": "y"}}},
              "InvalidParameterValueException",
              ("Lambda was unable to configure your environment variables because the environment variables you have "

@@ -26,6 +26,17 @@ def error_body(error_type: str, message: str) -> str:
     return json.dumps({"errorMessage": message, "errorType": error_type}, separators=(",", ":"))
 
 
+def test_plain_http_at_the_address_that_the_variable_names(client: Any) -> None:
+    """RT-01: by hand over a bare connection, at the address that every environment has."""
+    script = r"""
+    exec 3<>/dev/tcp/169.254.100.1/9001
+    printf 'GET /2018-06-01/ping HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n' >&3
+    R+=("$AWS_LAMBDA_RUNTIME_API" "$(tr -d '\r' <&3 | sed -n '1p;$p')")
+    exec 3>&-
+    """
+    assert results(client, script) == ["169.254.100.1:9001", "HTTP/1.1 200 OK", "pong"]
+
+
 def test_an_event_comes_with_its_headers(client: Any) -> None:
     """RT-21, RT-39."""
     function = bash(client, 'while true; do next; respond "$(json < /tmp/head)" >/dev/null; done')
@@ -80,6 +91,51 @@ def test_an_accepted_answer(client: Any) -> None:
         "Error: State transition is not allowed",
     )
     assert late == "400 " + error_body("InvalidRequestID", "Invalid request ID")
+
+
+def test_errors_keep_the_rules_of_responses(client: Any) -> None:
+    """RT-55: a wrong id is 400 before the state is looked at, a second answer 403, and 400 after `next`."""
+    script = """
+    next; A=$ID
+    fail() { call POST "/invocation/$1/error" -H 'Expect:' -d "$2"; }
+    R1=$(fail 00000000-0000-0000-0000-000000000000 x)
+    R2=$(fail "$A" '"first"')
+    R3=$(fail "$A" '"second"')
+    R4=$(fail 00000000-0000-0000-0000-000000000000 x)
+    next
+    R5=$(fail "$A" '"third"')
+    respond "$(printf '%s\\n' "$R1" "$R2" "$R3" "$R4" "$R5")" >/dev/null
+    next
+    """
+    function = bash(client, script)
+    first = function.invoke(tail=False)
+    assert (first.error, first.payload) == ("Unhandled", b'"first"')
+    unknown = "400 " + error_body("InvalidRequestID", "Invalid request ID")
+    twice = "403 " + error_body(
+        "InvalidStateTransition",
+        "State transition from RuntimeResponseSentState to InvocationErrorResponse failed for runtime. "
+        "Error: State transition is not allowed",
+    )
+    found = function.invoke(tail=False).payload.decode().splitlines()
+    assert found == [unknown, '202 {"status":"OK"}', twice, unknown, unknown]
+
+
+def test_an_answer_after_the_timeout_is_refused(client: Any) -> None:
+    """RT-33: the runtime that comes after it in the same environment answers for the invocation that timed out."""
+    script = """
+    if [ ! -e /tmp/late ]; then next; echo "$ID" > /tmp/late; sleep 60; fi
+    next; A=$(</tmp/late)
+    R1=$(call POST "/invocation/$A/response" -d '"late"')
+    R2=$(call POST "/invocation/$A/error" -d '"late"')
+    respond "$(printf '%s\\n' "$A" "$R1" "$R2")" >/dev/null
+    next
+    """
+    function = bash(client, script, Timeout=1)
+    timed_out = function.invoke(tail=False)
+    assert timed_out.document["errorType"] == "Sandbox.Timedout"
+    refused = "400 " + error_body("InvalidRequestID", "Invalid request ID")
+    found = function.invoke(tail=False).payload.decode().splitlines()
+    assert found == [timed_out.request_id, refused, refused]
 
 
 def test_the_largest_response_and_one_byte_more(client: Any) -> None:
@@ -301,7 +357,7 @@ def test_an_error_with_a_cause_loses_the_cause(client: Any) -> None:
 
 
 def test_a_second_init_error_is_the_callers_payload(client: Any) -> None:
-    """RT-60, RT-61, RT-62, RT-63, and the log lines of section 4.3."""
+    """RT-23, RT-60, RT-61, RT-62, RT-63, and the log lines of section 4.3."""
     script = """
     call POST /init/error -H 'Lambda-Runtime-Function-Error-Type: Runtime.NoConfig' -d '{"errorMessage":"no config"}'
     echo
@@ -313,7 +369,8 @@ def test_a_second_init_error_is_the_callers_payload(client: Any) -> None:
     assert "Phase: invoke\tStatus: error\tError Type: Runtime.NoConfig\nSTART RequestId" in answer.tail
     assert answer.tail.endswith("Status: error\tError Type: Runtime.NoConfig\n")
     assert "Init Duration" not in answer.tail.splitlines()[-1]
-    assert "State transition from InitError to Ready failed" in answer.tail
+    refusal = "State transition from InitError to Ready failed for runtime. Error: State transition is not allowed"
+    assert "403 " + error_body("InvalidStateTransition", refusal) in answer.tail
 
 
 def test_init_error_is_refused_after_next(client: Any) -> None:
