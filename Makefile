@@ -54,8 +54,9 @@ reference: setup ## Write the generated files again
 	$(PYTHON) scripts/reference_pages.py
 	$(PYTHON) scripts/state_diagrams.py
 
-bench: setup ## Measure, and print the budgets and the peers beside it
-	@$(PYTHON) -m bench
+bench: ## Measure, and print the budgets and the peers beside it
+	@scripts/setup.sh bench
+	@$(PYTHON) -m bench $(ARGS)
 
 clean: ## Remove everything that was made here; the data of servers stays
 	rm -rf .venv .tools .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what Lamella needs on Debian or Ubuntu: system packages, uv, and the Python environment in .venv.
 # Quick the second time: the work is done again only when this file, pyproject.toml or uv.lock has changed.
+# With the word `bench` it installs what `make bench` needs as well: a C compiler that can link statically.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,6 +10,16 @@ cd "$(dirname "$0")/.."
 packages="bash coreutils crun catatonit e2fsprogs curl ca-certificates git zip unzip php-cli
 	python3 python3-venv"
 stamp=.venv/.lamella-setup
+programs="crun catatonit mkfs.ext4 curl git zip unzip python3"
+case "${1:-}" in
+	"") ;;
+	bench)
+		packages="$packages gcc libc6-dev"
+		programs="$programs cc"
+		stamp=$stamp-bench
+		;;
+	*) echo "usage: scripts/setup.sh [bench]" >&2; exit 2 ;;
+esac
 
 say() { printf '%s\n' "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -29,7 +40,7 @@ if command -v dpkg-query >/dev/null; then
 		esac
 	done
 else
-	for program in crun catatonit mkfs.ext4 curl git zip unzip python3; do
+	for program in $programs; do
 		command -v "$program" >/dev/null || missing="$missing $program"
 	done
 	[ -z "$missing" ] || fail "this is neither Debian nor Ubuntu; please install what provides:$missing"
