@@ -3,13 +3,12 @@
 import asyncio
 import functools
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from lamella.httpserver.exchange import Exchange, Phase
-from lamella.httpserver.handler import LOG, Handler, word_failure, word_refusal
+from lamella.httpserver.handler import LOG, word_failure, word_refusal
 from lamella.httpserver.incoming import IncomingBody
-from lamella.httpserver.limits import Limits
 from lamella.httpserver.link import BUSY, CLOSED, LINGERING, READING, Link
 from lamella.httpserver.message import (
     Answer,
@@ -21,40 +20,11 @@ from lamella.httpserver.message import (
     TruncatedBodyError,
 )
 from lamella.httpserver.reader import RequestReader
+from lamella.httpserver.shared import Shared
 
 _PARKED_BYTES_MAX: Final = 65_536  # of input that came too early; then reading pauses
 _WRITE_TOGETHER_BYTES_MAX: Final = 65_536  # a body up to this is copied behind its head, to be one write
 _REST_BYTES_MAX: Final = 65_536  # of a body whose answer came early: dropping that costs less than a new connection
-
-
-class Shared:
-    """What all connections of one server have in common."""
-
-    __slots__ = (
-        "connections",
-        "dated",
-        "half_close",
-        "handler",
-        "limits",
-        "loop",
-        "on_quiet",
-        "retiring",
-        "tasks",
-        "watch",
-    )
-
-    def __init__(self, handler: Handler, limits: Limits, *, half_close: bool, dated: bool) -> None:
-        """Start without a loop; the server sets it when it starts."""
-        self.handler = handler
-        self.limits = limits
-        self.half_close = half_close
-        self.dated = dated
-        self.loop: asyncio.AbstractEventLoop
-        self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.retiring = False  # the server is closing: no connection is kept
-        self.watch: Callable[[], None]  # makes sure that deadlines are looked at
-        self.on_quiet: Callable[[], None]  # called when a connection or task has ended
 
 
 class Connection(Link):
@@ -74,6 +44,7 @@ class Connection(Link):
         "_exchange",
         "_head_armed",
         "_held",
+        "_held_bytes",
         "_idle_s",
         "_incoming",
         "_parked",
@@ -97,6 +68,7 @@ class Connection(Link):
         self._continue_owed = False
         self._head_armed = True  # the deadline of `connection_made` covers the first head
         self._parked = b""
+        self._held_bytes = 0  # as counted in what is shared
         self._held = False  # the next request waits until the peer reads
         self._idle_s = shared.limits.keepalive_timeout_s
         self.keep_alive = True
@@ -157,6 +129,8 @@ class Connection(Link):
         self._shared.connections.discard(self)
         self._lose_exchange()
         self._parked = b""
+        self._let_go()
+        self._reader.close()
         self._shared.on_quiet()
 
     # Called by the server
@@ -208,6 +182,8 @@ class Connection(Link):
     def finish_answer(self) -> None:
         """Go on to the next request, or close."""
         self._exchange = None
+        if self._held_bytes:
+            self._let_go()
         if self._incoming is not None:
             self._incoming.fail(TruncatedBodyError(Refusal.TRUNCATED))  # for a reader that outlives the answer
             self._incoming = None
@@ -222,6 +198,7 @@ class Connection(Link):
                 self._resume_soon()
         else:
             self._parked = b""
+            self._reader.discard(None)
             if self._draining:
                 self._linger(self._limits.drain_bytes)
             else:
@@ -262,8 +239,20 @@ class Connection(Link):
             self._advancing = False
         if start < end:
             self._park(data[start:] if start else data)
-        elif reader.request is not None and not self._state:
+        elif reader.begun and not self._state and self._hold() and reader.request is not None:
             self._body_goes_on()
+
+    def _hold(self) -> bool:
+        """Count what the incomplete request takes; False if it was refused because all of them take too much."""
+        before, self._held_bytes = self._held_bytes, self._reader.held_bytes
+        if self._shared.hold(self._held_bytes - before) or self._answered:
+            return True
+        self._refuse(Refusal.OVERLOADED)
+        return False
+
+    def _let_go(self) -> None:
+        self._shared.hold(-self._held_bytes)
+        self._held_bytes = 0
 
     def _park(self, data: bytes) -> None:
         """Keep input whose time has not come, or drop it if it never comes."""

@@ -16,6 +16,8 @@ class Limits:
         keepalive_timeout_s: How long a connection may lie idle between requests.
         write_timeout_s: How long the peer may leave a full send buffer without reading any of it.
         max_connections: More are answered `OVERLOADED` and closed.
+        held_bytes: What the requests that are still coming in may take, all connections together; one that would take
+            more is answered `OVERLOADED`.
         drain_bytes: How much of a refused body is read and dropped at most, see `Buffered.drain_excess`.
         stream_bytes: Unread bytes of a streamed body at which reading from the peer pauses.
     """
@@ -28,6 +30,7 @@ class Limits:
     keepalive_timeout_s: float | None = 75.0
     write_timeout_s: float | None = 60.0
     max_connections: int | None = None
+    held_bytes: int | None = None
     drain_bytes: int = 268_435_456
     stream_bytes: int = 262_144
 

@@ -60,7 +60,7 @@ class Refusal(enum.Enum):
     TRUNCATED = enum.auto()  # the peer ended its side in the middle of a request
     TIMEOUT = enum.auto()  # the head or the body did not arrive in time
     UNSUPPORTED = enum.auto()  # transfer coding, expectation, version or method that is not implemented
-    OVERLOADED = enum.auto()  # more connections than `Limits.max_connections`
+    OVERLOADED = enum.auto()  # more than `Limits.max_connections` or `Limits.held_bytes`
 
 
 _REFUSAL_STATUS = {

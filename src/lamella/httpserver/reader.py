@@ -155,6 +155,18 @@ class RequestReader:
             self._reset_body()
         self._reset_head()
 
+    def close(self) -> None:
+        """Let go of everything: reader and parser know each other, so a body would stay until cycles are collected."""
+        self._reset_head()
+        self._reset_body()
+        self._tail = b""
+        del self._parser
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the request takes, of which not all has been read; its decoded headers count twice."""
+        return len(self._body) + 2 * self._head_bytes
+
     @property
     def begun(self) -> bool:
         """Some but not all of a request has been read."""

@@ -7,10 +7,11 @@ import os
 import socket
 from typing import Any, Final
 
-from lamella.httpserver.connection import Connection, Shared
+from lamella.httpserver.connection import Connection
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.handler import Handler
 from lamella.httpserver.limits import Limits
+from lamella.httpserver.shared import Shared
 
 __all__ = ["Exchange", "Handler", "HttpServer", "Limits"]
 

@@ -67,7 +67,13 @@ RUNTIME_API_LIMITS: Final = Limits(
     head_timeout_s=None,
     body_idle_timeout_s=None,
     keepalive_timeout_s=None,  # a `next` may wait for hours (RT-02)
+    max_connections=256,
+    held_bytes=32 * 1024 * 1024,
 )
+"""What a function sends is kept in the server's memory, not in its own, so all its connections together have a bound:
+several of the largest responses."""
+ENDPOINT_LIMITS: Final = Limits(max_connections=256, held_bytes=160 * 1024 * 1024)
+"""As above, for AWS's API inside a sandbox: two of the largest uploads."""
 _TAIL_BYTES: Final = 4096  # LG-10
 
 _SIGNAL_NAMES: Final = {
@@ -200,7 +206,7 @@ class EnvironmentHost:
             )
             self._api = HttpServer(RuntimeApi(self), RUNTIME_API_LIMITS, half_close=False)
             await self._api.start(sock=self._sandbox.runtime_api_listener.dup())
-            self._endpoint = HttpServer(self._node.endpoint_for(self._deployment.version.key))
+            self._endpoint = HttpServer(self._node.endpoint_for(self._deployment.version.key), ENDPOINT_LIMITS)
             await self._endpoint.start(sock=self._sandbox.endpoint_listener.dup())
         except Exception as error:  # noqa: BLE001  # whatever it was, a caller waits for this environment and is told
             try:

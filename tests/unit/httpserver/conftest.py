@@ -18,7 +18,8 @@ from lamella.httpserver import (
     Streamed,
     refusal_status,
 )
-from lamella.httpserver.connection import Connection, Shared
+from lamella.httpserver.connection import Connection
+from lamella.httpserver.shared import Shared
 
 DEFAULT = Limits()
 

@@ -1,6 +1,8 @@
 """Keep-alive, order, bodies, deadlines and ends of one connection."""
 
 import asyncio
+import gc
+import sys
 from typing import Any
 
 import pytest
@@ -721,3 +723,47 @@ async def test_a_cancelled_coroutine_cuts(wire: Any) -> None:
         task.cancel()
     await wire.settle()
     assert wire.transport.aborted
+
+
+# What incomplete requests may take, all connections together
+
+
+def test_incomplete_bodies_have_a_bound_together(make_wire: Any) -> None:
+    wire = make_wire(Limits(held_bytes=1000))
+    assert wire.feed(post(b"x" * 900, length=950)) == b""
+    wire.shared.held_bytes += 500  # of another connection
+    assert wire.feed(b"x").startswith(b"HTTP/1.1 503 ")
+    assert wire.handler.refusals == [Refusal.OVERLOADED]
+    assert wire.handler.exchanges == []
+    assert wire.shared.held_bytes == 500
+
+
+def test_heads_that_do_not_end_count_as_well(make_wire: Any) -> None:
+    wire = make_wire(Limits(held_bytes=1000))
+    assert wire.feed(b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"x" * 1000).startswith(b"HTTP/1.1 503 ")
+
+
+def test_what_was_held_is_let_go_when_the_request_is_answered_or_lost(make_wire: Any) -> None:
+    wire = make_wire(Limits(held_bytes=10_000))
+    for _ in range(3):
+        wire.feed(post(b"x" * 500, length=1000))
+        assert wire.shared.held_bytes == 500
+        assert wire.feed(b"x" * 500).startswith(b"HTTP/1.1 200 ")
+        assert wire.shared.held_bytes == 0
+    wire.feed(post(b"x" * 500, length=1000))
+    wire.connection.connection_lost(None)
+    assert wire.shared.held_bytes == 0
+
+
+def test_a_lost_connection_is_freed_without_the_garbage_collector(make_wire: Any) -> None:
+    wire = make_wire(Limits())
+    wire.feed(post(b"x" * 500, length=1000))
+    reader = wire.connection._reader
+    wire.connection.connection_lost(None)
+    assert reader.held_bytes == 0
+    gc.disable()
+    try:
+        known = sys.getrefcount(reader)
+        assert known == 3, gc.get_referrers(reader)  # the connection, our name, and the argument of the call
+    finally:
+        gc.enable()
