@@ -35,7 +35,7 @@ def suite(*, quick: bool, cpu: int) -> Mapping[str, tuple[str, Measure]]:
             lambda: warm.measure(cpu, rounds=rounds, run_s=run_s),
         ),
         "cold": (
-            "cold starts, also with 250 MB of layers against none",
+            "cold starts without and with spare sandboxes, and with 250 MB of layers against none",
             lambda: cold.measure(starts=starts),
         ),
         "density": (

@@ -24,6 +24,8 @@ from botocore.config import Config
 from bench import processes
 from bench.programs import CACHE
 
+_SPARES_S: Final = 10.0
+_SPARE_MADE_S: Final = 0.25
 _READY: Final = "Lamella is ready at "
 _ROLE: Final = "arn:aws:iam::000000000000:role/bench"
 _DATE: Final = (2020, 1, 1, 0, 0, 0)
@@ -135,6 +137,7 @@ class Node(Endpoint):
         if packs.exists():
             subprocess.run(["cp", "--archive", "--link", str(packs), str(self.data / "runtimes")], check=True)
         self.cpu = cpu
+        self.keeps_spares = settings.get("spare_sandboxes") != "0"
         self._log = (self.data / "server.log").open("w")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LAMELLA_", "AWS_"))}
         environment |= {"LAMELLA_LISTEN": "127.0.0.1:0", "LAMELLA_DATA": str(self.data), "LAMELLA_STATE_DELAY_S": "0"}
@@ -189,16 +192,40 @@ class Node(Endpoint):
             processes.pin(self.everything(), self.cpu)
 
     def wait_environments(self, most: int) -> None:
-        """Wait until no more than so many execution environments are left, and their processes are gone."""
+        """Wait until no more than so many execution environments are left, and their processes are gone.
+
+        Spare sandboxes are no environments yet; where they are kept, processes cannot be told apart and are not waited
+        for.
+        """
         with self.caller() as caller:
-            while json.loads(caller.call("GET", "/_lamella/health")[1])["execution_environments"] > most:
+            while _health(caller)["execution_environments"] > most:
                 time.sleep(0.01)
-        while len({text.splitlines()[-1] for text in self._cgroups().values()}) > most:
+        while not self.keeps_spares and len({text.splitlines()[-1] for text in self._cgroups().values()}) > most:
             time.sleep(0.01)
+
+    def wait_spares(self, functions: int) -> None:
+        """Wait until each of so many functions has its spare sandbox, if the node keeps any; they must fit its limit.
+
+        Raises:
+            RuntimeError: They do not come.
+        """
+        if not self.keeps_spares:
+            return
+        end_s = time.monotonic() + _SPARES_S
+        with self.caller() as caller:
+            while _health(caller)["spare_sandboxes"] < functions:
+                if time.monotonic() > end_s:
+                    raise RuntimeError(f"the node has not made {functions} spare sandboxes within {_SPARES_S} s")
+                time.sleep(0.01)
+        time.sleep(_SPARE_MADE_S)  # it counts from the moment its making is begun
 
     def _cgroups(self) -> dict[int, str]:
         found = processes.of_cgroups(self.instance)
         return {pid: text for pid, text in found.items() if processes.command(pid)}  # the others are dead already
+
+
+def _health(caller: Caller) -> dict[str, Any]:
+    return dict(json.loads(caller.call("GET", "/_lamella/health")[1]))
 
 
 def code_zip(files: Mapping[str, bytes], *, executable: Sequence[str] = ()) -> bytes:
