@@ -137,7 +137,7 @@ class FrontDoor:
         if not known:
             raise RejectedError(Answer(403, _JSON, _error_body(f"This server is not called '{host}'.")))
         origin = request.header("origin")
-        if origin and (urlsplit(origin).netloc != host):
+        if origin and _place_of(origin) != host:
             raise RejectedError(Answer(403, _JSON, _error_body(f"Pages of '{origin}' may not call this server.")))
         if request.header("sec-fetch-site") in ("cross-site", "same-site"):
             raise RejectedError(Answer(403, _JSON, _error_body("Pages of other sites may not call this server.")))
@@ -207,7 +207,7 @@ def body_object(exchange: Exchange) -> Mapping[str, Any]:  # Any: JSON
     """
     try:
         document = json.loads(exchange.request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise PageError(400, "The body must be a JSON object.")
@@ -220,6 +220,13 @@ def _answer(wire: WireResponse) -> Answer:
 
 def _error_body(message: str) -> bytes:
     return json.dumps({"error": message}).encode() + b"\n"
+
+
+def _place_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _name_of(url: str) -> str:

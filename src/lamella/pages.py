@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,9 @@ from lamella.ports.stores import ArtifactStore
 
 _CHUNK_BYTES: Final = 256 * 1024
 _HEARTBEAT_S: Final = 10.0
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,140}")
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_REGION: Final = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class Load(Protocol):
@@ -87,16 +91,18 @@ class Logs:
     async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
         """Query: `account`, `region`, `since_ms`, `limit`, and `follow=1` for an answer without end."""
         name = path_tail(exchange)
-        if not name or "/" in name or name.startswith("."):
+        if not _NAME.fullmatch(name):
             raise PageError(400, "Say which function: /_lamella/logs/<name>")
         account, region = query.get("account", self._account), query.get("region", self._region)
-        if "/" in account + region or ".." in account + region:
+        if not _ACCOUNT.fullmatch(account) or not _REGION.fullmatch(region):
             raise PageError(400, "That is no account or region.")
         try:
             since_ms = int(query.get("since_ms", "0"))
             limit = int(query["limit"]) if "limit" in query else None
         except ValueError:
             raise PageError(400, "since_ms and limit are whole numbers.") from None
+        if limit is not None and limit < 1:
+            raise PageError(400, "limit is 1 or more.")
         events = self._store.read(
             FunctionKey(account, region, name), since_ms=since_ms, limit=limit, follow=query.get("follow") == "1"
         )

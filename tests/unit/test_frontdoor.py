@@ -45,7 +45,9 @@ def test_a_rebound_name_is_refused(door: FrontDoor, host: str) -> None:
     assert host in json.loads(rejection.value.answer.body)["error"]
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:8080", "https://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://[", "http://localhost:8080", "https://localhost"]
+)
 def test_a_page_of_another_site_is_refused(door: FrontDoor, origin: str) -> None:
     with pytest.raises(RejectedError):
         door.head(request("POST", origin=origin))

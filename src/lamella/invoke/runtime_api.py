@@ -196,7 +196,7 @@ def _without_cause(body: bytes) -> bytes:
     """RT-53: the caller gets three of the members, written anew; `errorCause` is for tracing."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         return b'"Invalid error body"'

@@ -132,7 +132,7 @@ def _client_context(encoded: str) -> str:
     try:
         text = base64.b64decode(encoded, validate=True).decode()
         json.loads(text)
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, RecursionError):
         text = ""
     if not text or len(encoded) > _MAX_CLIENT_CONTEXT_BYTES:
         raise InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.")

@@ -61,7 +61,7 @@ def test_an_error_with_cause_loses_the_cause() -> None:
     }
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"7", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"7", b"\xff", b"[" * 100_000])
 def test_an_error_with_an_unreadable_cause(body: bytes) -> None:
     # rule RT-53
     assert _without_cause(body) == b'"Invalid error body"'

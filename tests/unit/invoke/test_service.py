@@ -1,0 +1,34 @@
+"""What the caller of Invoke hands over beside the event."""
+
+import base64
+
+import pytest
+
+from lamella.domain._api_errors import InvalidRequestContentException
+from lamella.invoke.service import _client_context
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("text", ["", '{"custom": {"a": "ä"}}', "[1]"])
+def test_a_client_context(text: str) -> None:
+    assert _client_context(encoded(text)) == text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "!",
+        "e30",
+        encoded("{"),
+        encoded('"' + "x" * 3000 + '"'),
+        base64.b64encode(b'"\xff"').decode(),
+        encoded("[" * 2600),
+    ],
+    ids=["characters", "padding", "json", "long", "utf-8", "deep"],
+)
+def test_what_is_no_client_context(given: str) -> None:
+    with pytest.raises(InvalidRequestContentException):
+        _client_context(given)
