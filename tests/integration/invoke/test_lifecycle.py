@@ -93,12 +93,18 @@ def test_an_exit_between_invocations_is_nobodys_error(client: Any) -> None:
 
 def _runtime_processes(name: str) -> list[int]:
     """Host ids of the runtime's processes of a function; there must be some."""
+    found = _running_processes(name)
+    assert found
+    return found
+
+
+def _running_processes(name: str) -> list[int]:
+    """Host ids of the processes that have a function's variables."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if f"AWS_LAMBDA_FUNCTION_NAME={name}".encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
-    assert found
     return found
 
 
@@ -140,6 +146,61 @@ def test_an_init_that_takes_too_long(client: Any) -> None:
     answer = function.invoke()
     assert answer.document["errorType"] == "Sandbox.Timedout"
     assert "Phase: invoke\tStatus: timeout\n" in answer.tail
+
+
+def test_an_init_has_no_cpu_limit(client: Any) -> None:
+    """EX-62: none until the first `next`; the share of the function's memory from then on."""
+    script = """
+    curl -sS "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/ping" >/dev/null
+    touch /tmp/here; until [ -e /tmp/go ]; do :; done
+    next; touch /tmp/here; until [ -e /tmp/answer ]; do :; done
+    respond 1 >/dev/null
+    next
+    """
+    function = bash(client, script, MemorySize=442)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(function.invoke, tail=False)
+        tmp = _tmp_of_runtime(function.name)
+        _await_file(tmp / "here")
+        during_init = _cpu_quota(function.name)
+        (tmp / "here").unlink()
+        (tmp / "go").touch()
+        _await_file(tmp / "here")
+        during_invoke = _cpu_quota(function.name)
+        (tmp / "answer").touch()
+        assert answer.result().error is None
+    assert during_init is None
+    assert during_invoke == pytest.approx(442 / 1769, rel=0.01)
+
+
+def _tmp_of_runtime(name: str) -> Path:
+    """`/tmp` of a function that is about to run, as the host sees it."""
+    while not (found := _running_processes(name)):
+        pass
+    return Path(f"/proc/{min(found)}/root/tmp")
+
+
+def _await_file(path: Path) -> None:
+    while not path.exists():
+        pass
+
+
+def _cpu_quota(name: str) -> float | None:
+    """Processors that the control group of a running function may use; `None` for no limit."""
+    lines = Path(f"/proc/{min(_running_processes(name))}/cgroup").read_text().splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        for root in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu,cpuacct"), Path("/sys/fs/cgroup/cpu")):
+            for folder in (root / path[1:], *(root / path[1:]).parents):
+                if (folder / "cpu.max").exists() and not controllers:
+                    quota, period = (folder / "cpu.max").read_text().split()
+                    if quota != "max":
+                        return int(quota) / int(period)
+                if (folder / "cpu.cfs_quota_us").exists() and "cpu" in controllers.split(","):
+                    micros = int((folder / "cpu.cfs_quota_us").read_text())
+                    if micros > 0:
+                        return micros / int((folder / "cpu.cfs_period_us").read_text())
+    return None
 
 
 def test_out_of_memory(client: Any) -> None:
@@ -204,8 +265,8 @@ def test_nothing_runs_between_invocations(client: Any) -> None:
     while true; do next; respond "$(cat /tmp/n)" >/dev/null; done
     """
     function = bash(client, script)
-    function.invoke(tail=False)
-    before = function.invoke(tail=False).document
+    function.invoke()  # with the log's tail it is answered when the environment is idle, so there is only one
+    before = function.invoke().document
     other = bash(client, ECHO)  # takes a while: thousands of rounds of the counter if it ran
     other.invoke(tail=False)
     after = function.invoke(tail=False).document
