@@ -6,8 +6,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # Sandboxes: crun catatonit; sized /tmp: e2fsprogs; inside every sandbox: bash coreutils curl ca-certificates;
-# the demo: git zip unzip php-cli; the environment: python3-venv, which brings pip.
-packages="bash coreutils crun catatonit e2fsprogs curl ca-certificates git zip unzip php-cli
+# the demo: git zip unzip php-cli; the tests of the other OCI runtime: runc; the environment: python3-venv, which
+# brings pip.
+packages="bash coreutils crun catatonit e2fsprogs curl ca-certificates git zip unzip php-cli runc
 	python3 python3-venv"
 stamp=.venv/.lamella-setup
 programs="crun catatonit mkfs.ext4 curl git zip unzip python3"

@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+from collections.abc import Generator
 
 import pytest
 from tests.support.host import missing_for_sandboxes
@@ -14,3 +15,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("CI"):
             pytest.fail(f"this test {reason}, and CI must run it", pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI nothing may be skipped for want of a program, which set-up has to install: such a skip is a failure.
+
+    What another kind of host would be needed for may be skipped: its reason begins with `this host`.
+    """
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not reason.removeprefix("Skipped: ").startswith("this host"):
+            report.outcome = "failed"
+            report.longrepr = f"skipped in CI: {reason}"
+    return report

@@ -259,7 +259,7 @@ async def test_a_host_with_version_1_alone(settings: OciSettings, rootfs: Path, 
     enter_private_mount_namespace()
     unified = [mounted.target for mounted in current_mounts() if mounted.fstype == "cgroup2"]
     if not unified or "memory" not in detect_here().v1:
-        pytest.skip("needs a hybrid host")
+        pytest.skip("this host is not a hybrid one")
     syscalls.umount(unified[0], syscalls.MNT_DETACH)
     try:
         assert detect_here().mode == "v1"
