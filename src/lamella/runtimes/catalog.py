@@ -19,7 +19,7 @@ from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, Run
 from lamella.runtimes.base import populate_base
 from lamella.runtimes.elf import LibraryFinder
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
-from lamella.runtimes.interpreters import Interpreter, find_interpreter, probe
+from lamella.runtimes.interpreters import Interpreter, find_interpreter, probe, trusted
 from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, host_architecture, read_manifest
 from lamella.runtimes.python import populate_python
 from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
@@ -241,7 +241,7 @@ def _interpreter(name: str, source: Path | None) -> Interpreter | None:
             )
         return found
     path = source / "bin" / name if source.is_dir() else source
-    interpreter = probe(path)
+    interpreter = probe(trusted(path))
     if interpreter.runtime != name:
         raise PackBuildError(f"{path} is {interpreter.runtime}, not {name}")
     return interpreter

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,34 @@ def probe(path: Path) -> Interpreter:
         platlibdir=facts["platlibdir"],
         ca_file=facts["ca_file"],
     )
+
+
+def trusted(path: Path) -> Path:
+    """The program behind a path that somebody has named, without links.
+
+    A server that makes sandboxes runs as root and asks no local user who he is; it must not run as root what he wrote.
+
+    Raises:
+        PackBuildError: Another user could have written it.
+    """
+    try:
+        program = path.resolve(strict=True)
+        for place in (program, *program.parents):
+            status = place.stat()
+            if status.st_uid not in (0, os.geteuid()):
+                raise PackBuildError(
+                    f"{path} is not used: {place} belongs to user {status.st_uid}, and the server would run what that "
+                    f"user can change. Name an interpreter that belongs to root, or make this one so: "
+                    f"chown -R root {place}"
+                )
+            if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+                raise PackBuildError(
+                    f"{path} is not used: every user can change {place}, and the server would run it. "
+                    f"Forbid that first: chmod o-w {place}"
+                )
+    except (OSError, ValueError) as error:
+        raise PackBuildError(f"{path} does not run as a Python interpreter: {error}") from error
+    return program
 
 
 def candidates() -> Iterator[tuple[str, Path]]:

@@ -207,3 +207,38 @@ def test_unknown_runtimes_are_refused_with_those_that_can_be_built(tmp_path: Pat
 def test_a_version_that_no_host_has_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(PackBuildError, match=r"lamella runtime add python3\.99 --from"):
         PackCatalog(tmp_path).add("python3.99")
+
+
+@pytest.mark.parametrize("weak", ["program", "directory"])
+def test_a_program_that_others_can_change_is_not_run(tmp_path: Path, weak: str) -> None:
+    """The server is root and serves every local user: naming an interpreter must not be a way to become root."""
+    ran = tmp_path / "ran"
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "python3.11"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o777 if weak == "program" else 0o755)
+    folder.chmod(0o777 if weak == "directory" else 0o755)
+    link = tmp_path / "python3.11"
+    link.symlink_to(program)
+    for source in (program, link):
+        with pytest.raises(PackBuildError, match="every user can change"):
+            PackCatalog(tmp_path / "packs").add("python3.11", source)
+    assert not ran.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_program_of_another_user_is_not_run(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    program = tmp_path / "python3.11"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    os.chown(program, 12345, 12345)
+    with pytest.raises(PackBuildError, match="belongs to user 12345"):
+        PackCatalog(tmp_path / "packs").add("python3.11", program)
+    assert not ran.exists()
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PackBuildError, match="No such file"):
+        PackCatalog(tmp_path / "packs").add("python3.11", tmp_path / "python3.11")
