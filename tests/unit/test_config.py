@@ -83,7 +83,7 @@ class TestFile:
         ("content", "expected"),
         [
             ("lsten = 1", "lamella.toml, lsten: there is no such setting; the nearest is listen"),
-            ("[sandbox]\nruntime = 1", "sandbox: there is no such setting; the nearest is sandbox_runtime"),
+            ("[sandbox_run]\ntime = 1", "sandbox_run: there is no such setting; the nearest is sandbox_runtime"),
             ("account_id = 123456789012", "account_id: 123456789012 must be written in quotes"),
             ('cpu_limits = "true"', "cpu_limits: 'true' is not true or false"),
             ("cpu_limits = 1", "cpu_limits: 1 is not true or false"),
