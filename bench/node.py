@@ -157,7 +157,8 @@ class Node(Endpoint):
         if not line.startswith(_READY):
             self._process.wait()
             raise RuntimeError(f"the server did not start:\n{(self.data / 'server.log').read_text()[-4000:]}")
-        if not packs.exists():
+        if _packs(packs) != _packs(self.data / "runtimes"):  # it has built some, which takes longer than to measure
+            shutil.rmtree(packs, ignore_errors=True)
             subprocess.run(["cp", "--archive", "--link", str(self.data / "runtimes"), str(packs)], check=True)
         self.pid = self._process.pid
         self.instance = (self.data / "instance").read_text().strip()
@@ -222,6 +223,10 @@ class Node(Endpoint):
     def _cgroups(self) -> dict[int, str]:
         found = processes.of_cgroups(self.instance)
         return {pid: text for pid, text in found.items() if processes.command(pid)}  # the others are dead already
+
+
+def _packs(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.glob("*/*")}
 
 
 def _health(caller: Caller) -> dict[str, Any]:
