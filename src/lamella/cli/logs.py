@@ -36,8 +36,10 @@ def logs(
     With --json each line is an object with timestamp (ms), stream and message.
     """
     since_ms = 0 if since is None else int((time.time() - parse_age_s(since)) * 1000)
+    found = False
     try:
         for line in Client(endpoint(endpoint_url, region)).logs(name, since_ms=since_ms, limit=limit, follow=follow):
+            found = True
             text = line.decode(errors="replace")
             output.write_untrusted(text if json_ else render(text), sys.stdout)
             sys.stdout.flush()
@@ -45,6 +47,8 @@ def logs(
         if not follow:
             raise
         # Following ends with Ctrl-C and no other way: that is not a failure.
+    if not found:
+        output.say(f"{name} has written nothing{' in that time' if since else ''}; is that the function's name?")
 
 
 def parse_age_s(text: str) -> int:

@@ -22,9 +22,13 @@ def say(text: str) -> None:
 
 
 def write_untrusted(text: str, stream: TextIO) -> None:
-    """Print what a function wrote. On a terminal it gets no way to move the cursor, set the title or paste keys."""
+    """Print what a function wrote. On a terminal it gets no way to move the cursor, set the title or paste keys.
+
+    Carriage returns become line ends there: AWS's Python client puts them between the lines of a traceback.
+    """
     if stream.isatty():
-        text = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
+        lines = text.replace("\r\n", "\n").replace("\r", "\n")
+        text = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", lines)
     stream.write(text)
 
 

@@ -133,6 +133,12 @@ class TestLogs:
         server.will_reply(200, log_line("one") + log_line("two"))
         assert lamella.run("logs", "hello", "--json").stdout == log_line("one") + log_line("two")
 
+    def test_nothing_is_said_to_be_nothing(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, b"")
+        result = lamella.run("logs", "hello")
+        assert (result.returncode, result.stdout) == (0, b"")
+        assert b"hello has written nothing" in result.stderr
+
     def test_since_is_a_time_in_the_past(self, lamella: Any, server: Any) -> None:
         server.will_reply(200, b"")
         assert lamella.run("logs", "hello", "--since", "1w").returncode == 0

@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 def test_a_function_cannot_command_the_terminal() -> None:
     terminal = Terminal()
     write_untrusted("a\x1b]0;title\x07b\x9b2Jc\td\r\ne\rf\n", terminal)
-    assert terminal.getvalue() == "a\\x1b]0;title\\x07b\\x9b2Jc\td\ne\\x0df\n"
+    assert terminal.getvalue() == "a\\x1b]0;title\\x07b\\x9b2Jc\td\ne\nf\n"
 
 
 def test_a_pipe_gets_what_was_written() -> None:
