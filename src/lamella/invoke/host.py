@@ -75,6 +75,7 @@ several of the largest responses."""
 ENDPOINT_LIMITS: Final = Limits(max_connections=256, held_bytes=160 * 1024 * 1024)
 """As above, for AWS's API inside a sandbox: two of the largest uploads."""
 _TAIL_BYTES: Final = 4096  # LG-10
+_MANY_POLLS: Final = RUNTIME_API_LIMITS.max_connections or 256
 
 _SIGNAL_NAMES: Final = {
     1: "hangup",
@@ -241,6 +242,8 @@ class EnvironmentHost:
         Raises:
             TransitionError: Not legal now.
         """
+        if len(self._polls) >= _MANY_POLLS:  # a runtime that asks and goes away, again and again
+            self._polls = deque(poll for poll in self._polls if poll.connected)
         self._polls.append(exchange)
         try:
             if self._machine.phase is not Phase.IDLE:

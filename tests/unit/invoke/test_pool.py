@@ -11,14 +11,17 @@ import pytest
 
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.handler import Handler
+from lamella.httpserver.message import Request
 from lamella.invoke.entrypoint import View
 from lamella.invoke.freezer import Freezer
-from lamella.invoke.host import Deployment, NodeServices
+from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.tasks import Tasks
+from lamella.lifecycle.events import InitRequested, NextPolled
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
@@ -238,3 +241,23 @@ async def test_a_function_that_is_deleted_while_it_is_looked_up_is_not_remembere
         functions.go.set()
     assert lookup.result() is None
     assert await router.resolve(KEY, "$LATEST") is None
+
+
+class LostPoll:
+    """A `next` of a runtime that has gone away."""
+
+    connected = False
+    request = Request("GET", b"/", "/", "", [])
+
+
+async def test_polls_of_runtimes_that_have_gone_do_not_pile_up(bench: Bench) -> None:
+    """An environment that is not frozen between invocations could go on with that for ever."""
+    host = EnvironmentHost(bench.pool.deployment, bench.node, bench.pool)
+    host._sandbox = cast("Sandbox", FakeSandbox(sticks=False))
+    host._machine.receive(InitRequested(), now_s=0)
+    host._machine.receive(NextPolled(), now_s=0)  # idle from now on
+    for _ in range(2000):
+        host.poll(cast("Exchange", LostPoll()))
+    assert len(host._polls) < 500
+    host.shut_down()
+    await bench.tasks.wait_idle()
