@@ -59,6 +59,8 @@ release=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME" ||
 # What scripts/setup.sh installs, and the kernel, which brings an initial ramdisk.
 packages=$(sed -n '/^packages="/,/"$/p' scripts/setup.sh | sed 's/^packages=//' | tr -d '"\\' | xargs | tr ' ' ',')
 key="$release $packages,linux-image-cloud-amd64"
+exec 9>"$cache/base.lock"
+flock 9 # runs of two arrangements may begin at once
 if [ "$(cat "$cache/base.key" 2>/dev/null)" != "$key" ]; then
 	say "installing Debian $release into .cache/vm/base"
 	rm -rf --one-file-system "$cache/base" "$cache/base.key" # an interrupted debootstrap may have left mounts
@@ -67,14 +69,16 @@ if [ "$(cat "$cache/base.key" 2>/dev/null)" != "$key" ]; then
 	rm -rf "$cache/base/var/cache/apt/archives" "$cache/base/var/lib/apt/lists"
 	printf '%s\n' "$key" >"$cache/base.key"
 fi
-kernel=$(echo "$cache"/base/boot/vmlinuz-*)
-initrd=$(echo "$cache"/base/boot/initrd.img-*)
 
 # --- the disk: Debian, this checkout and its interpreter, each at its own path ------------------------------------
 work=$(mktemp -d "$cache/run-XXXXXX")
 root=$work/root
 link() { cp -al "$@" 2>/dev/null || cp -a "$@"; } # linked: nothing is written to, only read into the disk's image
 link "$cache/base" "$root"
+link "$cache"/base/boot/vmlinuz-* "$cache"/base/boot/initrd.img-* "$work/"
+exec 9>&-
+kernel=$(echo "$work"/vmlinuz-*)
+initrd=$(echo "$work"/initrd.img-*)
 add() { # a file or directory of this host
 	mkdir -p "$root$(dirname "$1")"
 	link "$1" "$root$(dirname "$1")/"
