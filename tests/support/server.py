@@ -287,7 +287,9 @@ def share_runtimes(target: Path) -> None:
     source = _CACHE / "runtimes"
     with _locked(_CACHE / "runtimes.lock"):
         PackCatalog(source).ensure_defaults()
-        subprocess.run(["cp", "--archive", "--link", source, target], check=True)
+        # Hard links where the two are on one file system, else copies.
+        link = ["--link"] if source.stat().st_dev == target.parent.stat().st_dev else []
+        subprocess.run(["cp", "--archive", *link, source, target], check=True)
 
 
 @contextmanager
