@@ -30,6 +30,8 @@ from lamella.ports.runtimes import RuntimeNotInstalledError
 
 _MAX_CLIENT_CONTEXT_BYTES: Final = 3583
 """Source: model, member `ClientContext` of Invoke: "up to 3,583 bytes of base64-encoded data"."""
+_MAX_HEADER_CHARS: Final = 8192
+"""AWS's clients of the Runtime API read headers with libcurl, which gives up at 100 KiB: the environment would crash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ async def invoke(ctx: Context, req: InvocationRequest) -> InvocationResponse:
     invocation = Invocation(
         request_id=ctx.request_id,
         payload=payload,
-        content_type=ctx.header("content-type") or "application/json",
+        content_type=_carried(ctx.header("content-type")) or "application/json",
         function_arn=reference.arn,
-        trace_id=ctx.header("x-amzn-trace-id") or new_trace_id(),
+        trace_id=_carried(ctx.header("x-amzn-trace-id")) or new_trace_id(),
         client_context=_client_context(req.get("ClientContext", "")),
     )
     return await _run(router, version, invocation, want_tail=req.get("LogType") == "Tail")
@@ -100,6 +102,11 @@ async def _run(
     if outcome.log_tail is not None:
         response["LogResult"] = base64.b64encode(outcome.log_tail).decode()
     return response
+
+
+def _carried(value: str) -> str:
+    """A header of the caller's that is handed on to the runtime; nothing if no runtime could be expected to take it."""
+    return value if len(value) <= _MAX_HEADER_CHARS else ""
 
 
 def new_trace_id() -> str:

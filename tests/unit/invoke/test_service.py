@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from lamella.domain._api_errors import InvalidRequestContentException
-from lamella.invoke.service import _client_context
+from lamella.invoke.service import _carried, _client_context
 
 
 def encoded(text: str) -> str:
@@ -32,3 +32,9 @@ def test_a_client_context(text: str) -> None:
 def test_what_is_no_client_context(given: str) -> None:
     with pytest.raises(InvalidRequestContentException):
         _client_context(given)
+
+
+def test_headers_that_no_runtime_could_read_are_not_handed_on() -> None:
+    assert _carried("Root=1-a-b") == "Root=1-a-b"
+    assert _carried("x" * 8192) == "x" * 8192
+    assert _carried("x" * 8193) == ""
