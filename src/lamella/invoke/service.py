@@ -31,7 +31,7 @@ from lamella.ports.runtimes import RuntimeNotInstalledError
 _MAX_CLIENT_CONTEXT_BYTES: Final = 3583
 """Source: model, member `ClientContext` of Invoke: "up to 3,583 bytes of base64-encoded data"."""
 _MAX_HEADER_CHARS: Final = 8192
-"""AWS's clients of the Runtime API read headers with libcurl, which gives up at 100 KiB: the environment would crash."""
+"""AWS's clients read headers with libcurl, which gives up at 100 KiB and ends the environment."""
 
 
 @dataclass(frozen=True, slots=True)
