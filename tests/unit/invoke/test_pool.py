@@ -16,12 +16,12 @@ from lamella.httpserver.handler import Handler
 from lamella.httpserver.message import Request
 from lamella.invoke.entrypoint import View
 from lamella.invoke.freezer import Freezer
-from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
+from lamella.invoke.host import BrokenEnvironmentError, Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.tasks import Tasks
-from lamella.lifecycle.events import InitRequested, NextPolled
+from lamella.lifecycle.events import InitRequested, NextPolled, ResponsePosted
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
@@ -261,3 +261,23 @@ async def test_polls_of_runtimes_that_have_gone_do_not_pile_up(bench: Bench) -> 
     assert len(host._polls) < 500
     host.shut_down()
     await bench.tasks.wait_idle()
+
+
+async def test_a_fault_of_ours_leaves_no_caller_waiting(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The fake sandbox does not know how much memory is used, which END and REPORT ask for."""
+    host = EnvironmentHost(bench.pool.deployment, bench.node, bench.pool)
+    sandbox = FakeSandbox(sticks=False)
+    host._sandbox = cast("Sandbox", sandbox)
+    host._machine.receive(InitRequested(), now_s=0)
+    host._machine.receive(NextPolled(), now_s=0)
+    job = bench.job()
+    job.want_tail = True
+    host.assign(job)
+    host.feed(ResponsePosted("1", b"answer"))
+    assert (bench.outcomes, bench.failures) == ([], [])  # waits for the log's tail
+    with pytest.raises(AttributeError):
+        host.feed(NextPolled())
+    assert [type(error) for error in bench.failures] == [BrokenEnvironmentError]
+    await bench.tasks.wait_idle()
+    assert sandbox.destroyed == 1
+    assert "is broken and is discarded" in caplog.text
