@@ -61,11 +61,12 @@ class FileLogStream:
             return
         data, self._pending = b"".join(self._pending), []
         try:
+            if self.size_bytes > _MAX_STREAM_BYTES:
+                self._roll()
             if self._file < 0:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-            if self.size_bytes > _MAX_STREAM_BYTES:
-                self._roll()
+                self._store.being_written.add(self._path)
             view = memoryview(data)
             while view:
                 view = view[os.write(self._file, view) :]
@@ -77,21 +78,28 @@ class FileLogStream:
     def close(self) -> None:
         """Write what is left and close the file. Idempotent."""
         self.flush()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._shut()
+        self._store.being_written.discard(self._path)
 
     def _roll(self) -> None:
-        """Begin the file anew, and keep the one before."""
-        os.close(self._file)
+        """Keep the file under another name; the next write begins it anew."""
+        self._shut()
         self._path.replace(self._path.with_suffix(".old"))
-        self._store.prune(self._path.parent)
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self.size_bytes = 0
+        self._store.prune(self._path.parent)
+
+    def _shut(self) -> None:
+        if self._file >= 0:
+            file, self._file = self._file, -1
+            os.close(file)
 
 
 class FileLogStore:
-    """All log streams of a node, below one directory."""
+    """All log streams of a node, below one directory.
+
+    Attributes:
+        being_written: Files of streams that are open: whoever made room by deleting one would lose its later lines.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -99,6 +107,7 @@ class FileLogStore:
         self._timer: asyncio.TimerHandle | None = None
         self._flushed = asyncio.Event()
         self._opened = 0
+        self.being_written: set[Path] = set()
 
     def open_stream(self, key: FunctionKey, stream: str) -> FileLogStream:
         """Begin a stream; its file appears with the first line."""
@@ -163,6 +172,8 @@ class FileLogStore:
         for number, (status, path) in enumerate(files):
             if total_bytes <= _MAX_FUNCTION_BYTES and len(files) - number <= _MAX_STREAMS:
                 return
+            if path in self.being_written:
+                continue
             path.unlink()
             total_bytes -= status.st_size
 

@@ -151,3 +151,23 @@ async def test_following_a_stream_that_begins_a_new_file(tmp_path: Path, monkeyp
                 break
     assert seen == ["the first file, with a long line", "short", "last"]
     store.close()
+
+
+async def test_a_stream_that_is_open_is_not_deleted_to_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment that was quiet while others filled the function's share goes on in the same file."""
+    monkeypatch.setattr(logs, "_MAX_FUNCTION_BYTES", 1000)
+    monkeypatch.setattr(logs, "_PRUNE_EVERY", 1)
+    store = FileLogStore(tmp_path)
+    quiet = store.open_stream(KEY, A)
+    quiet.append(1, b"early\n")
+    store.flush()
+    for number in range(30):
+        loud = store.open_stream(KEY, f"2026/11/20/[$LATEST]{number:032}")
+        loud.append(2, b"x" * 200 + b"\n")
+        loud.close()
+    quiet.append(3, b"late\n")
+    store.flush()
+    assert [event.message for event in await read(store) if event.stream == A] == ["early", "late"]
+    quiet.close()
