@@ -17,6 +17,7 @@ from signal import SIGKILL
 from time import monotonic
 from typing import Final, Protocol, assert_never
 
+from lamella.domain.errors import FunctionErrorType
 from lamella.domain.function import FunctionKey, FunctionVersion
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.httpserver.limits import Limits
@@ -392,11 +393,11 @@ class EnvironmentHost:
                 ProcessSpec((program,), variables, "/var/task", self._output.write_end)
             )
         except InvalidEntrypointError as error:
-            self.feed(LaunchFailed("Runtime.InvalidEntrypoint", str(error)))
+            self.feed(LaunchFailed(FunctionErrorType.RUNTIME_INVALID_ENTRYPOINT, str(error)))
             return
         except SandboxError as error:
             _log.exception("the runtime of %s could not be started", deployment.version.key.arn())
-            self.feed(LaunchFailed("Sandbox.Failure", str(error)))
+            self.feed(LaunchFailed(FunctionErrorType.SANDBOX_FAILURE, str(error)))
             return
         if generation != self._generation:
             process.signal_group(SIGKILL)  # the environment was reset while the process was on its way

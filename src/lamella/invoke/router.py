@@ -20,6 +20,8 @@ from lamella.ports.stores import ArtifactStore, FunctionStore
 _log = logging.getLogger(__name__)
 
 _SPARE_AFTER_S: Final = 0.2
+_MIN_SWEEP_S: Final = 0.1  # an idle timeout of 0 must not keep the processor busy
+_MAX_SWEEP_S: Final = 60.0
 _MIB_PER_CPU: Final = 1769
 """Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
 
@@ -186,7 +188,8 @@ class Router:
 
     def start(self) -> None:
         """Begin to retire environments that have been idle for too long."""
-        self._sweep = self._loop.call_later(min(self._settings.idle_timeout_s, 60.0), self._retire_idle)
+        pause_s = min(max(self._settings.idle_timeout_s, _MIN_SWEEP_S), _MAX_SWEEP_S)
+        self._sweep = self._loop.call_later(pause_s, self._retire_idle)
 
     async def close(self, *, grace_s: float) -> None:
         """Let running invocations end, for `grace_s` at most, then take every environment away."""

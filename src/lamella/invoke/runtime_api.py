@@ -7,6 +7,7 @@ import json
 import re
 from typing import Final, Protocol
 
+from lamella.domain.errors import FunctionErrorType
 from lamella.domain.invocation import Invocation
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
 from lamella.httpserver.message import Answer, Buffered, Refusal, Request, Streamed
@@ -107,7 +108,7 @@ class RuntimeApi:
         request = exchange.request
         mode = request.header("lambda-runtime-function-response-mode")
         if mode and mode != "streaming":
-            error_type = "Runtime.InvalidResponseModeHeader"
+            error_type = FunctionErrorType.RUNTIME_INVALID_RESPONSE_MODE_HEADER
             self._host.post(ResponseRefused(request_id, error_type, "Invalid function response mode"))
             _refuse(exchange, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
             return
@@ -130,7 +131,9 @@ class RuntimeApi:
             request_id = request.path[len(_INVOCATION) :].partition("/")[0]
             message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
             try:
-                self._host.post(ResponseRefused(request_id, "Function.ResponseSizeTooLarge", message))
+                self._host.post(
+                    ResponseRefused(request_id, FunctionErrorType.FUNCTION_RESPONSE_SIZE_TOO_LARGE, message)
+                )
             except ProtocolError as error:
                 return _answer(400, "InvalidRequestID", str(error))
             except TransitionError as error:
@@ -189,7 +192,7 @@ def error_type_of(text: str) -> str:
     """The error type as logs and telemetry show it (RT-51); the payload is not rewritten by it."""
     if _KNOWN_ERROR.search(text):
         return text
-    return "Function.Unknown" if text.startswith("Function.") else "Runtime.Unknown"
+    return FunctionErrorType.FUNCTION_UNKNOWN if text.startswith("Function.") else FunctionErrorType.RUNTIME_UNKNOWN
 
 
 def _without_cause(body: bytes) -> bytes:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, assert_never
 
+from lamella.domain.errors import FunctionErrorType
 from lamella.domain.invocation import Invocation
 from lamella.lifecycle.commands import (
     Command,
@@ -192,8 +193,10 @@ class EnvironmentMachine:
                 return self._failed(error_type, error_type, message, now_s)
             case RuntimeExited(message=message, out_of_memory=out_of_memory):
                 # The payload always says ExitError; REPORT and telemetry know about memory (table of EX-67).
-                reported = "Runtime.OutOfMemory" if out_of_memory else "Runtime.ExitError"
-                return self._failed(reported, "Runtime.ExitError", message, now_s)
+                reported = (
+                    FunctionErrorType.RUNTIME_OUT_OF_MEMORY if out_of_memory else FunctionErrorType.RUNTIME_EXIT_ERROR
+                )
+                return self._failed(reported, FunctionErrorType.RUNTIME_EXIT_ERROR, message, now_s)
             case DeadlinePassed():
                 return self._deadline_passed(now_s)
             case ProcessesGone():
@@ -297,7 +300,7 @@ class EnvironmentMachine:
             duration_s = self._timeout_s if timed_out else now_s - self._began_s
             if timed_out:
                 text = f"RequestId: {invocation.request_id} Error: Task timed out after {self._timeout_s:.2f} seconds"
-                commands += self._reply(_error_payload("Sandbox.Timedout", text), failed=True)
+                commands += self._reply(_error_payload(FunctionErrorType.SANDBOX_TIMEDOUT, text), failed=True)
             else:
                 assert self._failure is not None
                 commands += self._reply(self._failure[1], failed=True)
@@ -331,8 +334,8 @@ class EnvironmentMachine:
         if invocation is not None:
             if not self._replied:
                 text = f"RequestId: {invocation.request_id} Error: The execution environment was shut down"
-                payload = _error_payload("Sandbox.Failure", text)
-                self._failure = self._failure or ("Sandbox.Failure", payload)
+                payload = _error_payload(FunctionErrorType.SANDBOX_FAILURE, text)
+                self._failure = self._failure or (FunctionErrorType.SANDBOX_FAILURE, payload)
                 commands += self._reply(payload, failed=True)
             if not self._start_recorded:
                 commands.append(RecordStart(invocation))
