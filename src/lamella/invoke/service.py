@@ -62,7 +62,7 @@ async def invoke(ctx: Context, req: InvocationRequest) -> InvocationResponse:
             f"The function is currently in the following state: {error.state}"
         ) from None
     if version is None:
-        # Source: answers of AWS recorded by LocalStack, 2023: without a qualifier the text names $LATEST's own ARN.
+        # Source: answers of AWS recorded by LocalStack, 2023: the ARN is as the caller named it, with any qualifier.
         raise ResourceNotFoundException(f"Function not found: {reference.arn}")
     if kind == "DryRun":
         return {"StatusCode": 204}

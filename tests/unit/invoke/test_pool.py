@@ -40,6 +40,19 @@ VERSION = FunctionVersion(
 )
 
 
+SETTINGS = RouterSettings(
+    max_environments=1,
+    idle_timeout_s=1,
+    spare_sandboxes=0,
+    init_timeout_s=1,
+    cpu_limits=False,
+    dev_shm=False,
+    freeze=False,
+    endpoint_url="",
+    secret_access_key="",
+)
+
+
 class FakeStream:
     def append(self, timestamp_ms: int, lines: bytes) -> None:
         pass
@@ -215,19 +228,8 @@ class SlowFunctions(MemoryFunctionStore):
 async def test_a_function_that_is_deleted_while_it_is_looked_up_is_not_remembered(bench: Bench) -> None:
     functions = SlowFunctions()
     await functions.create(replace(VERSION), {})
-    settings = RouterSettings(
-        max_environments=1,
-        idle_timeout_s=1,
-        spare_sandboxes=0,
-        init_timeout_s=1,
-        cpu_limits=False,
-        dev_shm=False,
-        freeze=False,
-        endpoint_url="",
-        secret_access_key="",
-    )
     router = Router(
-        settings,
+        SETTINGS,
         cast("FunctionStore", functions),
         cast("ArtifactStore", None),
         cast("RuntimeCatalog", None),
@@ -281,3 +283,19 @@ async def test_a_fault_of_ours_leaves_no_caller_waiting(bench: Bench, caplog: py
     await bench.tasks.wait_idle()
     assert sandbox.destroyed == 1
     assert "is broken and is discarded" in caplog.text
+
+
+async def test_an_idle_timeout_of_nothing_does_not_keep_the_loop_busy(bench: Bench) -> None:
+    settings = replace(SETTINGS, idle_timeout_s=0)
+    router = Router(
+        settings,
+        cast("FunctionStore", None),
+        cast("ArtifactStore", None),
+        cast("RuntimeCatalog", None),
+        bench.node,
+    )
+    now_s = asyncio.get_running_loop().time()
+    router.start()
+    assert router._sweep is not None
+    assert router._sweep.when() >= now_s + 0.1
+    await router.close(grace_s=0)
