@@ -25,6 +25,78 @@ class LaunchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtensionRegistered:
+    """A process asks to be told of the environment's life: `POST /extension/register`.
+
+    Attributes:
+        identifier: A new UUID, which the extension is to name itself by if it is accepted.
+        name: As the extension calls itself. One of the files in `/opt/extensions` is that external extension; any other
+            name is an internal one (EX-04).
+        events: What it asks for, as it spells it: `INVOKE`, `SHUTDOWN` or anything else.
+    """
+
+    identifier: str
+    name: str
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionPolled:
+    """An extension asks for the next event: `GET /extension/event/next`.
+
+    Attributes:
+        replaces: The connection of its call that was waiting is gone, so that this one takes its place (EX-36).
+    """
+
+    identifier: str
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionInitErrorPosted:
+    """An extension says that its initialisation failed: `POST /extension/init/error`.
+
+    Attributes:
+        error_type: As the extension gives it, for `platform.extension` (EX-53).
+    """
+
+    identifier: str
+    error_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionExitErrorPosted:
+    """An extension says that it is about to end with an error: `POST /extension/exit/error`."""
+
+    identifier: str
+    error_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionExited:
+    """The process of an external extension has ended.
+
+    Attributes:
+        message: As in the table of exits (rule EX-65), e.g. `exit status 2`.
+    """
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionLaunchFailed:
+    """The process of an external extension could not be started (EX-03).
+
+    Attributes:
+        message: E.g. `fork/exec /opt/extensions/x: permission denied`.
+    """
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class NextPolled:
     """The runtime asks for the next event: `GET /runtime/invocation/next`."""
 
@@ -43,10 +115,40 @@ class InvocationAssigned:
 
 @dataclass(frozen=True, slots=True)
 class ResponsePosted:
-    """The runtime hands in the result of an invocation, complete."""
+    """The runtime hands in the result of an invocation, complete.
+
+    Attributes:
+        content_type: Of the payload; only callers that stream see it.
+    """
 
     request_id: str
     payload: bytes
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """The runtime begins a response in streaming mode to a caller who takes it in pieces (RT-41)."""
+
+    request_id: str
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseEnded:
+    """The response that was begun is complete, or will never be.
+
+    Attributes:
+        size_bytes: Of what came.
+        error_type: Empty, or why it is incomplete: as the runtime's trailer says (RT-42), or in our words if it broke
+            off.
+        error_body: Error document for the caller, as the trailer's base64 holds it, or ours.
+    """
+
+    request_id: str
+    size_bytes: int
+    error_type: str = ""
+    error_body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +182,19 @@ class InitErrorPosted:
 
 
 @dataclass(frozen=True, slots=True)
+class RestorePolled:
+    """The runtime of a function with snapshots has initialised itself: `GET /runtime/restore/next` (RT-70)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreErrorPosted:
+    """What the runtime does after a restore has failed: `POST /runtime/restore/error`."""
+
+    payload: bytes
+    error_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeExited:
     """The runtime process has ended.
 
@@ -90,6 +205,11 @@ class RuntimeExited:
 
     message: str
     out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryFlushed:
+    """What subscribers had coming when `FlushTelemetry` was asked for has been delivered, or cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +230,24 @@ class ShutdownRequested:
 Event: TypeAlias = (
     InitRequested
     | LaunchFailed
+    | ExtensionRegistered
+    | ExtensionPolled
+    | ExtensionInitErrorPosted
+    | ExtensionExitErrorPosted
+    | ExtensionExited
+    | ExtensionLaunchFailed
     | NextPolled
     | InvocationAssigned
     | ResponsePosted
+    | ResponseStarted
+    | ResponseEnded
     | ErrorPosted
     | ResponseRefused
     | InitErrorPosted
+    | RestorePolled
+    | RestoreErrorPosted
     | RuntimeExited
+    | TelemetryFlushed
     | DeadlinePassed
     | ProcessesGone
     | ShutdownRequested

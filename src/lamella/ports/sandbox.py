@@ -3,8 +3,21 @@
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+LOG_CHANNEL_FD: Final = 3
+"""Number that `ProcessSpec.log_channel` has inside the process."""
+
+
+class Network(StrEnum):
+    """What a sandbox can reach beside its Runtime API and the AWS endpoint."""
+
+    NONE = "none"  # nothing
+    NAT = "nat"  # the world beyond this host, by address translation; not the host itself, nor other sandboxes
+    HOST = "host"  # whatever the host can reach, its loopback included
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,7 @@ class SandboxSpec:
         max_processes: Processes and threads together.
         max_open_files: `RLIMIT_NOFILE` of each process.
         dev_shm: Whether `/dev/shm` exists. It does not on AWS.
+        network: What it can reach.
     """
 
     id: str
@@ -34,6 +48,7 @@ class SandboxSpec:
     max_processes: int = 742
     max_open_files: int = 1024
     dev_shm: bool = False
+    network: Network = Network.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +57,15 @@ class ProcessSpec:
 
     Attributes:
         output: Write end of a pipe that becomes both stdout and stderr. The caller keeps its own copy and closes it.
+        log_channel: Write end of a pipe that becomes descriptor `LOG_CHANNEL_FD`, for framed log records (6.5); `None`
+            if the process gets none. The caller keeps its own copy, as above.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
     output: int
+    log_channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +105,23 @@ class Sandbox(Protocol):
         """What it was made from."""
 
     @property
+    def address(self) -> str:
+        """Where the server and `sandbox.localdomain` are found inside: 169.254.100.1, but for `Network.HOST`."""
+
+    @property
     def runtime_api_listener(self) -> socket.socket:
-        """Listening at 169.254.100.1:9001 in the sandbox's network namespace; non-blocking; owned by the sandbox."""
+        """Listening at port 9001 of `address` in the sandbox's network; non-blocking; owned by the sandbox."""
 
     @property
     def endpoint_listener(self) -> socket.socket:
-        """Listening at 169.254.100.1:4566 there: the AWS endpoint for the function; owned by the sandbox."""
+        """Listening at port 4566 there: the AWS endpoint for the function; owned by the sandbox."""
+
+    async def open_socket(self) -> socket.socket:
+        """A new TCP socket in the sandbox's network namespace, non-blocking and not connected; the caller closes it.
+
+        Raises:
+            SandboxError: The sandbox is being destroyed.
+        """
 
     async def start_process(self, spec: ProcessSpec) -> Process:
         """Start a process as leader of its own process group.
