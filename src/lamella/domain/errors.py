@@ -163,6 +163,8 @@ class FunctionErrorType(StrEnum):
     RUNTIME_INVALID_WORKING_DIR = "Runtime.InvalidWorkingDir"
     RUNTIME_OUT_OF_MEMORY = "Runtime.OutOfMemory"
     RUNTIME_INVALID_RESPONSE_MODE_HEADER = "Runtime.InvalidResponseModeHeader"
+    RUNTIME_RESTORE_HOOK_USER_TIMEOUT = "Runtime.RestoreHookUserTimeout"
+    RUNTIME_TRUNCATED_RESPONSE = "Runtime.TruncatedResponse"
     RUNTIME_UNKNOWN = "Runtime.Unknown"
     FUNCTION_RESPONSE_SIZE_TOO_LARGE = "Function.ResponseSizeTooLarge"
     FUNCTION_UNKNOWN = "Function.Unknown"

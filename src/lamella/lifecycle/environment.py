@@ -1,45 +1,75 @@
 """The phases of one execution environment: init, invoke, reset, shutdown (section 4 of the contract).
 
-Two couplings that the tables cannot show:
+Couplings that the tables cannot show:
 
-* The caller is answered at `response`, the environment is free at the following `next` (EX-63). In between the phase is
-  still INVOKE and the deadline still holds, but the caller's answer can no longer change.
-* A failed init is not the caller's error. The environment goes through RESET back to COLD, and the invocation that is
-  then assigned carries a second init inside itself, against the function's own timeout (4.3, "suppressed init"). So
-  COLD takes two events: `InitRequested` for the first try, `InvocationAssigned` for every later one.
+* The caller is answered at `response`, the environment is free when the runtime and every extension that follows
+  invocations have asked for the next event (EX-63). In between the phase is still INVOKE and the deadline still holds,
+  but the caller's answer can no longer change.
+* A failed init is not the caller's error. The environment goes through SHUTDOWN and RESET back to COLD, and the
+  invocation that is then assigned carries a second init inside itself, against the function's own timeout (4.3,
+  "suppressed init"). So COLD takes two events: `InitRequested` for the first try, `InvocationAssigned` for every later
+  one.
+* An init has up to three steps: external extensions register, then the runtime starts, then all of them ask for their
+  first event (4.1). Without extensions the first and the last are empty.
+* SHUTDOWN is the orderly end of the processes, for a reset and for the end of the environment alike: first the runtime,
+  then the extensions (4.6). Only extensions that have registered make it last; without any it is left at once.
 
-Calls of a runtime whose environment is being reset or shut down are refused like any other illegal transition; the host
-has cut its connections by then.
+Calls of processes whose environment is being killed are refused like any other illegal transition; the host has cut
+their connections by then.
 """
 
 import json
 import math
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from typing import Final, assert_never
 
 from lamella.domain.errors import FunctionErrorType
 from lamella.domain.invocation import Invocation
 from lamella.lifecycle.commands import (
+    AnswerRestore,
+    CloseSubscriptions,
     Command,
     Discard,
+    EndReply,
+    FlushTelemetry,
     Freeze,
     GiveEvent,
+    GiveInvoke,
+    GiveShutdown,
     InitPhase,
+    KillExtension,
     KillProcesses,
+    KillRuntime,
+    LaunchExtension,
     LaunchRuntime,
     Offer,
     RecordEnd,
+    RecordExtension,
     RecordInit,
+    RecordInitRuntimeDone,
+    RecordInitStart,
+    RecordRestore,
+    RecordRestoreStart,
+    RecordRuntimeDone,
     RecordStart,
     Reply,
+    ShutdownReason,
     Status,
+    TerminateRuntime,
     Thaw,
+    Withdraw,
 )
 from lamella.lifecycle.events import (
     DeadlinePassed,
     ErrorPosted,
     Event,
+    ExtensionExited,
+    ExtensionExitErrorPosted,
+    ExtensionInitErrorPosted,
+    ExtensionLaunchFailed,
+    ExtensionPolled,
+    ExtensionRegistered,
     InitErrorPosted,
     InitRequested,
     InvocationAssigned,
@@ -47,55 +77,122 @@ from lamella.lifecycle.events import (
     NextPolled,
     ProcessesGone,
     ProtocolError,
+    ResponseEnded,
     ResponsePosted,
     ResponseRefused,
+    ResponseStarted,
+    RestoreErrorPosted,
+    RestorePolled,
     RuntimeExited,
     ShutdownRequested,
+    TelemetryFlushed,
     TransitionError,
 )
+from lamella.lifecycle.extension import MAX_EXTENSIONS, SHUTDOWN, Extensions, ExtensionState
 from lamella.lifecycle.runtime import RuntimeMachine, RuntimeState
 
 INIT_ERROR_GRACE_S: Final = 1.0
-"""How long a runtime that posted `init/error` has for its exit; then the call itself counts as the failure (EX-52)."""
+"""How long a process that posted an error has for its exit; then the call itself counts as the failure (EX-52)."""
+RESTORE_HOOKS_S: Final = 10.0  # RT-70
+RUNTIME_SHUTDOWN_S: Final = 0.3  # with external extensions; the table of 4.6 has all three
+INTERNAL_SHUTDOWN_S: Final = 0.5
+SHUTDOWN_S: Final = 2.0
+FLUSH_S: Final = 0.5
+"""How long SHUTDOWN events wait for the telemetry that is on its way. An extension may exit as soon as it has the
+event, so what is buffered goes first (EX-83); one that takes no telemetry must still get the event in time."""
 
 
 class Phase(Enum):
     """What the environment is doing."""
 
-    COLD = "cold"  # a sandbox without a runtime process
-    INIT = "init"  # the runtime starts, no invocation is bound to it
-    IDLE = "idle"  # the runtime waits in `next`; frozen
+    COLD = "cold"  # a sandbox without any process of the function
+    INIT = "init"  # extensions and runtime start, no invocation is bound to them
+    IDLE = "idle"  # all wait for an event; frozen
     INVOKE = "invoke"  # one invocation is bound, whether its runtime is still starting or not
+    SHUTDOWN = "shutdown"  # the processes end in order, before a reset or for good
     RESET = "reset"  # the processes are being killed; the sandbox stays
     ENDED = "ended"  # nothing more will happen
 
 
+_EXTENSION_CALLS: Final = frozenset(
+    {ExtensionRegistered, ExtensionPolled, ExtensionInitErrorPosted, ExtensionExitErrorPosted}
+)
+_LATE: Final = frozenset({RuntimeExited, LaunchFailed, ExtensionExited, ExtensionLaunchFailed, TelemetryFlushed})
+"""What a shutdown or a reset brings about by itself; of an environment that is past it, it is no news."""
+
 LEGAL: Final[Mapping[Phase, frozenset[type[Event]]]] = {
     Phase.COLD: frozenset({InitRequested, InvocationAssigned, ShutdownRequested}),
     Phase.INIT: frozenset(
-        {NextPolled, InitErrorPosted, LaunchFailed, RuntimeExited, DeadlinePassed, ShutdownRequested}
+        {
+            NextPolled,
+            RestorePolled,
+            RestoreErrorPosted,
+            InitErrorPosted,
+            LaunchFailed,
+            RuntimeExited,
+            ExtensionLaunchFailed,
+            ExtensionExited,
+            DeadlinePassed,
+            ShutdownRequested,
+            *_EXTENSION_CALLS,
+        }
     ),
-    Phase.IDLE: frozenset({NextPolled, InvocationAssigned, RuntimeExited, ShutdownRequested}),
+    Phase.IDLE: frozenset(
+        {NextPolled, InvocationAssigned, RuntimeExited, ExtensionExited, ShutdownRequested, *_EXTENSION_CALLS}
+    ),
     Phase.INVOKE: frozenset(
         {
             NextPolled,
+            RestorePolled,
+            RestoreErrorPosted,
             InitErrorPosted,
             LaunchFailed,
             ResponsePosted,
+            ResponseStarted,
+            ResponseEnded,
             ErrorPosted,
             ResponseRefused,
             RuntimeExited,
+            ExtensionLaunchFailed,
+            ExtensionExited,
             DeadlinePassed,
             ShutdownRequested,
+            *_EXTENSION_CALLS,
         }
     ),
-    # The exit that the reset itself causes is no news.
-    Phase.RESET: frozenset({ProcessesGone, RuntimeExited, LaunchFailed, ShutdownRequested}),
-    Phase.ENDED: frozenset({ProcessesGone, RuntimeExited, LaunchFailed, ShutdownRequested}),
+    Phase.SHUTDOWN: frozenset({DeadlinePassed, ShutdownRequested, *_EXTENSION_CALLS, *_LATE}),
+    Phase.RESET: frozenset({ProcessesGone, ShutdownRequested, *_LATE}),
+    Phase.ENDED: frozenset({ProcessesGone, ShutdownRequested, *_LATE}),
 }
-"""Which events a phase takes. Calls of the runtime are checked by its own table as well."""
+"""Which events a phase takes. Calls of runtime and extensions are checked by their own tables as well."""
 
-_RUNTIME_CALLS: Final = frozenset({NextPolled, InitErrorPosted, ResponsePosted, ErrorPosted, ResponseRefused})
+_RUNTIME_CALLS: Final = frozenset(
+    {
+        NextPolled,
+        RestorePolled,
+        RestoreErrorPosted,
+        InitErrorPosted,
+        ResponsePosted,
+        ResponseStarted,
+        ResponseEnded,
+        ErrorPosted,
+        ResponseRefused,
+    }
+)
+_ANSWERS: Final = frozenset({ResponsePosted, ResponseStarted, ResponseEnded, ErrorPosted, ResponseRefused})
+
+# Commands without arguments are the same object each time.
+_THAW: Final = Thaw()
+_FREEZE: Final = Freeze()
+_OFFER: Final = Offer()
+
+
+class _Step(Enum):
+    """How far a shutdown has got (4.6)."""
+
+    RUNTIME = auto()  # the runtime has SIGTERM and a little time
+    FLUSH = auto()  # telemetry goes out before the extensions are told
+    EXTENSIONS = auto()  # those that want to know have the event
 
 
 class EnvironmentMachine:
@@ -108,31 +205,71 @@ class EnvironmentMachine:
 
     __slots__ = (
         "_began_s",
+        "_ending",
+        "_extension_names",
+        "_extensions",
         "_failure",
+        "_failure_posted",
+        "_function_error",
         "_init_duration_s",
         "_init_timeout_s",
+        "_initialising",
         "_invocation",
+        "_produced_bytes",
+        "_reason",
         "_replied",
+        "_response_s",
+        "_restore_began_s",
+        "_restore_duration_s",
         "_runtime",
+        "_runtime_alive",
+        "_runtime_done_s",
+        "_runtime_init_recorded",
+        "_shutdown_began_s",
         "_start_recorded",
+        "_step",
         "_timeout_s",
         "deadline_s",
         "phase",
     )
 
-    def __init__(self, *, init_timeout_s: float) -> None:
+    def __init__(self, *, init_timeout_s: float, extensions: Sequence[str] = ()) -> None:
+        """A sandbox stands, and nothing runs in it.
+
+        Args:
+            init_timeout_s: Of an init phase of its own (EX-60, EX-61).
+            extensions: Names of the external extensions, sorted.
+        """
         self.phase = Phase.COLD
         self.deadline_s = math.inf
         self._init_timeout_s = init_timeout_s
+        self._extension_names = extensions
         self._runtime = RuntimeMachine()
+        self._runtime_alive = False
+        self._extensions = Extensions()
+        self._initialising = False
+        self._runtime_init_recorded = False
         self._invocation: Invocation | None = None
         self._timeout_s = 0.0
         self._began_s = 0.0  # of the init in phase INIT, of the invocation in phase INVOKE
         self._replied = False
         self._start_recorded = False
-        # The first fatal error wins (EX-64): type, and payload if the runtime gave one.
+        # The first fatal error wins (EX-64): type, and payload for the caller.
         self._failure: tuple[str, bytes] | None = None
+        self._failure_posted = False  # by a process that has yet to exit
+        self._function_error = ""  # type of an error that the handler reported (TL-49)
         self._init_duration_s: float | None = None
+        self._restore_began_s: float | None = None
+        self._restore_duration_s: float | None = None
+        # Of the running invocation, for telemetry:
+        self._response_s: tuple[float, float] | None = None
+        self._produced_bytes: int | None = None
+        self._runtime_done_s: float | None = None
+        # Of the running shutdown:
+        self._step = _Step.RUNTIME
+        self._reason = ShutdownReason.SPINDOWN
+        self._shutdown_began_s = 0.0
+        self._ending = False
 
     @property
     def responded(self) -> bool:
@@ -151,60 +288,163 @@ class EnvironmentMachine:
 
         Raises:
             ProtocolError: A response or error for an invocation that is not running; nothing has changed.
+            ExtensionRefusedError: An extension asked for what it cannot have; nothing has changed.
             TransitionError: Not legal now; nothing has changed.
         """
+        kind = type(event)
         # The id is checked before any state (RT-31).
-        if isinstance(event, ResponsePosted | ErrorPosted | ResponseRefused) and (
-            self._invocation is None or event.request_id != self._invocation.request_id
+        if kind in _ANSWERS and (
+            self._invocation is None or event.request_id != self._invocation.request_id  # type: ignore[union-attr]  # those have one
         ):
             raise ProtocolError
-        if type(event) not in LEGAL[self.phase]:
-            raise TransitionError(self._runtime.state.value, type(event).__name__)
-        if type(event) in _RUNTIME_CALLS:
-            before = self._runtime.state
+        if kind not in LEGAL[self.phase]:
+            raise TransitionError(self._runtime.state.value, kind.__name__)
+        before = self._runtime.state
+        if kind in _RUNTIME_CALLS:
             self._runtime.receive(event)
-        else:
-            before = self._runtime.state
         match event:
             case NextPolled():
                 return self._next_polled(before, now_s)
-            case ResponsePosted(payload=payload):
-                return self._reply(payload, failed=False)
-            case ErrorPosted(payload=payload):
-                # Not a failure of the environment: REPORT does not show it (LG-02).
+            case ResponsePosted(payload=payload, content_type=content_type):
+                self._response_s, self._produced_bytes = (now_s, now_s), len(payload)
+                return self._reply(payload, failed=False, content_type=content_type)
+            case ErrorPosted(payload=payload, error_type=error_type):
+                # Not a failure of the environment: REPORT does not show it (LG-02), `runtimeDone` does (TL-49).
+                self._function_error = error_type
+                self._response_s, self._produced_bytes = (now_s, now_s), len(payload)
                 return self._reply(payload, failed=True)
             case ResponseRefused(error_type=error_type, message=message):
                 payload = _error_payload(error_type, message)
                 self._failure = self._failure or (error_type, payload)
                 return self._reply(payload, failed=True)
+            case ResponseStarted():
+                self._response_s = (now_s, now_s)
+                return []
+            case ResponseEnded():
+                return self._response_ended(event, now_s)
             case InvocationAssigned(invocation=invocation, timeout_s=timeout_s):
                 return self._assigned(invocation, timeout_s, now_s)
             case InitRequested():
                 self.phase = Phase.INIT
-                self._runtime = RuntimeMachine()
                 self._began_s = now_s
                 self.deadline_s = now_s + self._init_timeout_s
-                return [LaunchRuntime(InitPhase.INIT)]
-            case InitErrorPosted(payload=payload, error_type=error_type):
-                self._failure = self._failure or (error_type, payload)
-                self.deadline_s = min(self.deadline_s, now_s + INIT_ERROR_GRACE_S)
-                return []
+                return self._start_init(InitPhase.INIT, now_s)
+            case ExtensionRegistered():
+                return self._registered(event)
+            case ExtensionPolled(identifier=identifier):
+                self._extensions.identified(identifier).receive(event)
+                return self._extension_polled(identifier, now_s)
+            case ExtensionInitErrorPosted(identifier=identifier):
+                self._extensions.identified(identifier).receive(event)
+                return self._error_posted(FunctionErrorType.EXTENSION_INIT_ERROR, b"", now_s)
+            case ExtensionExitErrorPosted(identifier=identifier):
+                self._extensions.identified(identifier).receive(event)
+                return self._error_posted(FunctionErrorType.EXTENSION_EXIT_ERROR, b"", now_s)
+            case ExtensionLaunchFailed(name=name, message=message) | ExtensionExited(name=name, message=message):
+                return self._extension_ended(event, name, message, now_s)
+            case RestorePolled():
+                return self._restore_polled(now_s)
+            case (
+                InitErrorPosted(payload=payload, error_type=error_type)
+                | RestoreErrorPosted(payload=payload, error_type=error_type)
+            ):
+                return self._error_posted(error_type, payload, now_s)
             case LaunchFailed(error_type=error_type, message=message):
+                self._runtime_alive = False
                 return self._failed(error_type, error_type, message, now_s)
             case RuntimeExited(message=message, out_of_memory=out_of_memory):
+                self._runtime_alive = False
                 # The payload always says ExitError; REPORT and telemetry know about memory (table of EX-67).
                 reported = (
                     FunctionErrorType.RUNTIME_OUT_OF_MEMORY if out_of_memory else FunctionErrorType.RUNTIME_EXIT_ERROR
                 )
                 return self._failed(reported, FunctionErrorType.RUNTIME_EXIT_ERROR, message, now_s)
+            case TelemetryFlushed():
+                return self._tell_extensions(now_s)
             case DeadlinePassed():
                 return self._deadline_passed(now_s)
             case ProcessesGone():
                 return self._processes_gone()
             case ShutdownRequested():
-                return self._shut_down(now_s)
+                return self._shutdown_requested(now_s)
             case _:
                 assert_never(event)
+
+    # Init
+
+    def _start_init(self, phase: InitPhase, now_s: float) -> list[Command]:
+        """Begin with the extensions; the runtime follows when all of them have registered (4.1)."""
+        self._runtime = RuntimeMachine()
+        self._runtime_alive = False
+        self._extensions = Extensions(self._extension_names)
+        self._initialising = True
+        self._runtime_init_recorded = False
+        self._init_duration_s = self._restore_duration_s = self._restore_began_s = None
+        self._failure = None
+        self._failure_posted = False
+        begin: list[Command] = [RecordInitStart(phase)]
+        if len(self._extension_names) > MAX_EXTENSIONS:
+            error_type = FunctionErrorType.EXTENSION_LAUNCH_ERROR
+            return begin + self._failed(error_type, error_type, "TooManyExtensions", now_s)
+        if self._extension_names:
+            return [*begin, *(LaunchExtension(name) for name in self._extension_names)]
+        return [*begin, self._launch_runtime()]
+
+    def _launch_runtime(self) -> LaunchRuntime:
+        self._runtime_alive = True
+        return LaunchRuntime(self._init_phase)
+
+    @property
+    def _init_phase(self) -> InitPhase:
+        return InitPhase.INIT if self._invocation is None else InitPhase.INVOKE
+
+    def _registered(self, event: ExtensionRegistered) -> list[Command]:
+        began = self._runtime.state not in (RuntimeState.STARTED, RuntimeState.RESTORING)
+        self._extensions.register(event, closed=began or not self._initialising)
+        if self._initialising and not self._runtime_alive and self._extensions.launched:
+            return [self._launch_runtime()]
+        return []
+
+    def _restore_polled(self, now_s: float) -> list[Command]:
+        self._restore_began_s = now_s
+        self.deadline_s = min(self.deadline_s, now_s + RESTORE_HOOKS_S)
+        return [self._runtime_init_done(Status.SUCCESS), RecordRestoreStart(), AnswerRestore()]
+
+    def _runtime_init_done(self, status: Status, error_type: str = "") -> RecordInitRuntimeDone:
+        self._runtime_init_recorded = True
+        return RecordInitRuntimeDone(self._init_phase, status, error_type)
+
+    def _runtime_initialised(self, before: RuntimeState, now_s: float) -> list[Command]:
+        """The runtime has asked for its first event."""
+        if before is RuntimeState.RESTORING and self._restore_began_s is not None:
+            self._restore_duration_s = now_s - self._restore_began_s
+            done: list[Command] = [RecordRestore(self._restore_duration_s, Status.SUCCESS)]
+        else:
+            done = [self._runtime_init_done(Status.SUCCESS)]
+        return done + self._init_ended_if_complete(now_s)
+
+    def _init_ended_if_complete(self, now_s: float) -> list[Command]:
+        if self._runtime.state is not RuntimeState.READY or not self._extensions.initialised or self._failure_posted:
+            return []
+        self._initialising = False
+        invocation = self._invocation
+        duration_s = now_s - self._began_s
+        done: list[Command] = [*self._extension_records(), CloseSubscriptions()]
+        if invocation is None:
+            self.phase = Phase.IDLE
+            self.deadline_s = math.inf
+            # REPORT shows the one or the other, never both.
+            self._init_duration_s = duration_s if self._restore_duration_s is None else None
+            return [*done, RecordInit(InitPhase.INIT, duration_s, Status.SUCCESS), _FREEZE, _OFFER]
+        return [*done, RecordInit(InitPhase.INVOKE, duration_s, Status.SUCCESS), *self._give(invocation)]
+
+    def _extension_records(self) -> list[Command]:
+        return [
+            RecordExtension(extension.name, extension.state.value, extension.events, extension.error_type)
+            for extension in self._extensions
+        ]
+
+    # Invocations
 
     def _assigned(self, invocation: Invocation, timeout_s: float, now_s: float) -> list[Command]:
         self._invocation = invocation
@@ -212,142 +452,354 @@ class EnvironmentMachine:
         self._began_s = now_s
         self._replied = False
         self._failure = None
+        self._function_error = ""
+        self._response_s = self._produced_bytes = self._runtime_done_s = None
         self.deadline_s = now_s + timeout_s
         if self.phase is Phase.COLD:
             self.phase = Phase.INVOKE
-            self._runtime = RuntimeMachine()
             self._start_recorded = False
-            self._init_duration_s = None
-            return [LaunchRuntime(InitPhase.INVOKE)]
-        self._runtime.receive(_ASSIGNED)
+            return self._start_init(InitPhase.INVOKE, now_s)
         self.phase = Phase.INVOKE
+        return [_THAW, *self._give(invocation)]
+
+    def _give(self, invocation: Invocation) -> list[Command]:
+        """Release the event: to the extensions first, then to the runtime (4.1, step 7)."""
+        self._runtime.receive(_ASSIGNED)
         self._start_recorded = True
-        return [Thaw(), RecordStart(invocation), GiveEvent(invocation)]
+        followers = self._extensions.followers
+        if not followers:
+            return [RecordStart(invocation), GiveEvent(invocation)]
+        for extension in followers:
+            extension.receive(_ASSIGNED)
+        told = [GiveInvoke(extension.identifier, invocation) for extension in followers]
+        return [RecordStart(invocation), *told, GiveEvent(invocation)]
 
     def _next_polled(self, before: RuntimeState, now_s: float) -> list[Command]:
+        if before in (RuntimeState.STARTED, RuntimeState.RESTORING):
+            return self._runtime_initialised(before, now_s)
         invocation = self._invocation
-        if self.phase is Phase.INIT:
-            self.phase = Phase.IDLE
-            self.deadline_s = math.inf
-            self._init_duration_s = now_s - self._began_s
-            return [RecordInit(InitPhase.INIT, self._init_duration_s, Status.SUCCESS), Freeze(), Offer()]
-        if invocation is None:  # IDLE: one more connection waits
+        if invocation is None or before is RuntimeState.READY:  # one more connection waits
             return []
-        if before is RuntimeState.STARTED:  # the init inside the invocation succeeded
-            self._runtime.receive(_ASSIGNED)
-            self._start_recorded = True
-            return [
-                RecordInit(InitPhase.INVOKE, now_s - self._began_s, Status.SUCCESS),
-                RecordStart(invocation),
-                GiveEvent(invocation),
-            ]
         if before is RuntimeState.RUNNING:
             return [GiveEvent(invocation)]
+        self._runtime_done_s = now_s
+        done = self._runtime_done(invocation, now_s)
+        if not self._extensions.done:
+            return [done]
+        return [done, *self._invocation_ended(invocation, now_s)]
+
+    def _invocation_ended(self, invocation: Invocation, now_s: float) -> list[Command]:
+        """Everybody has asked for the next event."""
+        if self._failure_posted:
+            return []  # an extension that is about to exit: the environment is not free
+        end = self._end(invocation, now_s - self._began_s, now_s=now_s)
         self.phase = Phase.IDLE
         self.deadline_s = math.inf
-        commands: list[Command] = [self._end(invocation, now_s - self._began_s), Freeze(), Offer()]
         self._invocation = None
-        return commands
+        return [end, _FREEZE, _OFFER]
 
-    def _reply(self, payload: bytes, *, failed: bool) -> list[Command]:
+    def _extension_polled(self, identifier: str, now_s: float) -> list[Command]:
+        if self._initialising:
+            return self._init_ended_if_complete(now_s)
+        if self.phase is Phase.INVOKE:
+            invocation = self._invocation
+            assert invocation is not None
+            if self._runtime_done_s is not None and self._extensions.done:
+                return self._invocation_ended(invocation, now_s)
+        elif self.phase is Phase.SHUTDOWN and self._step is _Step.EXTENSIONS:
+            return self._shutdown_events(identifier)
+        return []
+
+    def _response_ended(self, event: ResponseEnded, now_s: float) -> list[Command]:
+        assert self._invocation is not None
+        first_s = now_s if self._response_s is None else self._response_s[0]
+        self._response_s, self._produced_bytes = (first_s, now_s), event.size_bytes
+        self._function_error = event.error_type
+        if self._replied:
+            return []
+        self._replied = True
+        return [EndReply(self._invocation, event.error_type, event.error_body)]
+
+    def _reply(self, payload: bytes, *, failed: bool, content_type: str = "") -> list[Command]:
         assert self._invocation is not None
         if self._replied:
             return []
         self._replied = True
-        return [Reply(self._invocation, payload, failed)]
+        return [Reply(self._invocation, payload, failed, content_type)]
 
-    def _end(self, invocation: Invocation, duration_s: float, *, timed_out: bool = False) -> RecordEnd:
-        init_duration_s, self._init_duration_s = self._init_duration_s, None
+    def _runtime_done(self, invocation: Invocation, now_s: float, *, timed_out: bool = False) -> RecordRuntimeDone:
+        status, error_type = Status.SUCCESS, ""
         if timed_out:
-            return RecordEnd(invocation, duration_s, Status.TIMEOUT, "", init_duration_s)
-        if self._failure is not None:
+            status = Status.TIMEOUT
+        elif self._failure is not None:
             error_type = self._failure[0]
-            return RecordEnd(invocation, duration_s, _status_of(error_type), error_type, init_duration_s)
-        return RecordEnd(invocation, duration_s, Status.SUCCESS, "", init_duration_s)
+            status = _status_of(error_type)
+        elif self._function_error:
+            status, error_type = Status.ERROR, self._function_error
+        complete = self._runtime_done_s is not None
+        duration_s = self._timeout_s if timed_out else now_s - self._began_s
+        return RecordRuntimeDone(
+            invocation,
+            duration_s,
+            status,
+            error_type,
+            self._produced_bytes if complete else None,  # left out for timeouts and crashes (TL-42)
+            self._began_s,
+            self._response_s if complete else None,
+            now_s,
+        )
 
-    def _failed(self, reported_type: str, payload_type: str, message: str, now_s: float) -> list[Command]:
-        """The runtime cannot go on: its process ended, or never began."""
-        if self.phase in (Phase.RESET, Phase.ENDED):
+    def _end(self, invocation: Invocation, duration_s: float, *, now_s: float, timed_out: bool = False) -> RecordEnd:
+        init_duration_s, self._init_duration_s = self._init_duration_s, None
+        restore_duration_s, self._restore_duration_s = self._restore_duration_s, None
+        overhead_s = None
+        if self._extensions.followers and self._runtime_done_s is not None:
+            overhead_s = (self._runtime_done_s, now_s)
+        status, error_type = Status.SUCCESS, ""
+        if timed_out:
+            status = Status.TIMEOUT
+        elif self._failure is not None:
+            error_type = self._failure[0]
+            status = _status_of(error_type)
+        return RecordEnd(invocation, duration_s, status, error_type, init_duration_s, restore_duration_s, overhead_s)
+
+    # Failures
+
+    def _error_posted(self, error_type: str, payload: bytes, now_s: float) -> list[Command]:
+        """A process says that it cannot go on; it takes effect when it exits, or does not (RT-62, EX-52)."""
+        if self.phase is Phase.SHUTDOWN:
             return []
         if self.phase is Phase.IDLE:
+            return self._begin_shutdown(ShutdownReason.FAILURE, now_s, ending=True)
+        if self._failure is None:
+            self._failure = (error_type, payload)
+        self._failure_posted = True
+        self.deadline_s = min(self.deadline_s, now_s + INIT_ERROR_GRACE_S)
+        return []
+
+    def _extension_ended(
+        self, event: ExtensionLaunchFailed | ExtensionExited, name: str, message: str, now_s: float
+    ) -> list[Command]:
+        if self.phase in (Phase.RESET, Phase.ENDED):
+            return []
+        extension = self._extensions.named(name)
+        extension.receive(event)
+        if self.phase is Phase.SHUTDOWN:
+            if self._step is not _Step.RUNTIME and not self._extensions.any_alive:
+                return self._kill()
+            return []
+        launched = isinstance(event, ExtensionExited)
+        error_type = FunctionErrorType.EXTENSION_CRASH if launched else FunctionErrorType.EXTENSION_LAUNCH_ERROR
+        if self._failure is not None and self._failure[0].startswith("Extension.") and not self._failure[1]:
+            error_type = FunctionErrorType(self._failure[0])  # what it said itself, with the words of its exit
+            self._failure = None
+        extension.error_type = extension.error_type or error_type
+        return self._failed(error_type, error_type, message, now_s)
+
+    def _failed(self, reported_type: str, payload_type: str, message: str, now_s: float) -> list[Command]:
+        """A process cannot go on: it has ended, or never began."""
+        if self.phase in (Phase.RESET, Phase.ENDED):
+            return []
+        if self.phase is Phase.SHUTDOWN:
+            return self._runtime_step_over(now_s) if self._step is _Step.RUNTIME and not self._runtime_alive else []
+        if self.phase is Phase.IDLE:
             # Between invocations nobody is waiting: no error, a fresh environment next time (EX-66).
-            self.phase = Phase.ENDED
-            return [Discard()]
-        invocation = self._invocation
-        prefix = "" if invocation is None else f"RequestId: {invocation.request_id} "
-        posted = self._failure
-        self._failure = posted or (reported_type, _error_payload(payload_type, f"{prefix}Error: {message}"))
+            return self._begin_shutdown(ShutdownReason.FAILURE, now_s, ending=True)
+        self._failure = self._failure or (reported_type, self._payload(payload_type, message))
         return self._reset(now_s)
 
+    def _payload(self, error_type: str, message: str) -> bytes:
+        prefix = "" if self._invocation is None else f"RequestId: {self._invocation.request_id} "
+        return _error_payload(error_type, f"{prefix}Error: {message}")
+
     def _deadline_passed(self, now_s: float) -> list[Command]:
-        if self._failure is not None and self._runtime.state is RuntimeState.INIT_ERROR:
+        if self.phase is Phase.SHUTDOWN:
+            return self._shutdown_deadline(now_s)
+        if self._failure_posted:
             return self._reset(now_s)  # it said that it failed, and did not exit
+        if self._initialising and self._runtime.state is RuntimeState.RESTORING and not self._out_of_time(now_s):
+            error_type = FunctionErrorType.RUNTIME_RESTORE_HOOK_USER_TIMEOUT
+            self._failure = (error_type, self._payload(error_type, "Restore hooks timed out"))
+            return self._reset(now_s)
         return self._reset(now_s, timed_out=True)
 
+    def _out_of_time(self, now_s: float) -> bool:
+        """Whether it is the init or the invocation as a whole that has run out of time."""
+        limit_s = self._init_timeout_s if self._invocation is None else self._timeout_s
+        return now_s >= self._began_s + limit_s
+
     def _reset(self, now_s: float, *, timed_out: bool = False) -> list[Command]:
-        """End the phase with its failure, and have the processes killed."""
+        """End the phase with its failure, and have the processes ended."""
         commands: list[Command] = []
         invocation = self._invocation
-        if invocation is None:
-            commands.append(self._init_record(InitPhase.INIT, now_s, timed_out=timed_out))
-        else:
+        if self._initialising:
+            commands += self._init_failed(now_s, timed_out=timed_out)
+        if invocation is not None:
             if not self._start_recorded:
                 # The report of the init inside the invocation comes before START (4.3).
-                commands += [
-                    self._init_record(InitPhase.INVOKE, now_s, timed_out=timed_out),
-                    RecordStart(invocation),
-                ]
+                commands.append(RecordStart(invocation))
             duration_s = self._timeout_s if timed_out else now_s - self._began_s
             if timed_out:
                 text = f"RequestId: {invocation.request_id} Error: Task timed out after {self._timeout_s:.2f} seconds"
                 commands += self._reply(_error_payload(FunctionErrorType.SANDBOX_TIMEDOUT, text), failed=True)
             else:
-                assert self._failure is not None
-                commands += self._reply(self._failure[1], failed=True)
-            commands.append(self._end(invocation, duration_s, timed_out=timed_out))
-        commands.append(KillProcesses())
-        self.phase = Phase.RESET
-        self.deadline_s = math.inf
+                commands += self._reply(self._failure_payload(), failed=True)
+            if self._runtime_done_s is None:
+                commands.append(self._runtime_done(invocation, now_s, timed_out=timed_out))
+            commands.append(self._end(invocation, duration_s, now_s=now_s, timed_out=timed_out))
+        reason = ShutdownReason.TIMEOUT if timed_out else ShutdownReason.FAILURE
+        self._initialising = False
         self._invocation = None
         self._failure = None
+        self._failure_posted = False
         self._init_duration_s = None
+        return commands + self._begin_shutdown(reason, now_s, ending=False)
+
+    def _failure_payload(self) -> bytes:
+        assert self._failure is not None
+        error_type, payload = self._failure
+        if payload or not error_type.startswith("Extension."):
+            return payload
+        # An extension that posted an error and did not exit: there is no exit to put into words.
+        return self._payload(error_type, "the extension reported an error and did not exit")
+
+    def _init_failed(self, now_s: float, *, timed_out: bool) -> list[Command]:
+        error_type = ""
+        status = Status.TIMEOUT
+        if not timed_out:
+            assert self._failure is not None
+            error_type = self._failure[0]
+            status = _status_of(error_type)
+        commands: list[Command] = []
+        if not self._runtime_init_recorded:
+            commands.append(self._runtime_init_done(status, error_type))
+        elif self._restore_began_s is not None and self._restore_duration_s is None:
+            commands.append(RecordRestore(now_s - self._restore_began_s, status, error_type))
+        commands += self._extension_records()
+        return [*commands, RecordInit(self._init_phase, now_s - self._began_s, status, error_type)]
+
+    # Shutdown and reset
+
+    def _begin_shutdown(self, reason: ShutdownReason, now_s: float, *, ending: bool) -> list[Command]:
+        """End the processes, the runtime's first (EX-80)."""
+        self._ending = ending
+        self._reason = reason
+        if not self._extensions.registered_count:
+            return self._kill()
+        commands: list[Command] = [_THAW] if self.phase is Phase.IDLE else []
+        if ending:
+            commands.append(Withdraw())
+        self.phase = Phase.SHUTDOWN
+        self._shutdown_began_s = now_s
+        self._step = _Step.RUNTIME
+        self.deadline_s = math.inf
+        # One that crashed gets no SIGTERM, as it is not there any more (EX-84).
+        if not self._runtime_alive:
+            return commands + self._runtime_step_over(now_s)
+        external = self._extensions.has_registered_external
+        self.deadline_s = now_s + (RUNTIME_SHUTDOWN_S if external else INTERNAL_SHUTDOWN_S)
+        return [*commands, TerminateRuntime()]
+
+    def _shutdown_deadline(self, now_s: float) -> list[Command]:
+        match self._step:
+            case _Step.RUNTIME:
+                return [KillRuntime(), *self._runtime_step_over(now_s)]
+            case _Step.FLUSH:
+                return self._tell_extensions(now_s)
+            case _Step.EXTENSIONS:
+                return self._kill()
+            case _:
+                assert_never(self._step)
+
+    def _runtime_step_over(self, now_s: float) -> list[Command]:
+        if not self._extensions.has_registered_external or not self._extensions.any_alive:
+            return self._kill()
+        self._step = _Step.FLUSH
+        self.deadline_s = min(now_s + FLUSH_S, self._shutdown_began_s + SHUTDOWN_S)
+        silent: list[Command] = [
+            KillExtension(extension.name)
+            for extension in self._extensions
+            if extension.external and extension.alive and SHUTDOWN not in extension.events
+        ]
+        return [*silent, FlushTelemetry()]
+
+    def _tell_extensions(self, now_s: float) -> list[Command]:  # noqa: ARG002  # the deadline counts from the start
+        if self.phase is not Phase.SHUTDOWN or self._step is not _Step.FLUSH:
+            return []
+        self._step = _Step.EXTENSIONS
+        self.deadline_s = self._shutdown_began_s + SHUTDOWN_S
+        return self._shutdown_events()
+
+    def _shutdown_events(self, identifier: str | None = None) -> list[Command]:
+        """Tell those that wait for an event, once; or the one that has just asked."""
+        commands: list[Command] = []
+        for extension in self._extensions:
+            if (
+                extension.state is ExtensionState.READY
+                and extension.alive
+                and SHUTDOWN in extension.events
+                and not extension.told
+                and identifier in (None, extension.identifier)
+            ):
+                extension.receive(_SHUTDOWN)
+                commands.append(GiveShutdown(extension.identifier, self._reason, self.deadline_s))
         return commands
 
-    def _init_record(self, phase: InitPhase, now_s: float, *, timed_out: bool) -> RecordInit:
-        duration_s = now_s - self._began_s
-        if timed_out:
-            return RecordInit(phase, duration_s, Status.TIMEOUT)
-        assert self._failure is not None
-        return RecordInit(phase, duration_s, _status_of(self._failure[0]), self._failure[0])
+    def _kill(self) -> list[Command]:
+        """Whatever still runs has had its time."""
+        self.deadline_s = math.inf
+        if self._ending:
+            self.phase = Phase.ENDED
+            return [Discard()]
+        self.phase = Phase.RESET
+        return [KillProcesses()]
 
     def _processes_gone(self) -> list[Command]:
         if self.phase is Phase.ENDED:
             return []
         self.phase = Phase.COLD
-        return [Offer()]
+        self._extensions = Extensions()
+        return [_OFFER]
 
-    def _shut_down(self, now_s: float) -> list[Command]:
-        if self.phase is Phase.ENDED:
+    def _shutdown_requested(self, now_s: float) -> list[Command]:
+        match self.phase:
+            case Phase.ENDED:
+                return []
+            case Phase.RESET:
+                self._ending = True
+                return self._kill()
+            case Phase.SHUTDOWN:
+                if self._ending:
+                    return []
+                self._ending = True
+                return [Withdraw()]
+            case _:
+                commands = self._cut_off(now_s)
+                self._initialising = False
+                self._invocation = None
+                return commands + self._begin_shutdown(ShutdownReason.SPINDOWN, now_s, ending=True)
+
+    def _cut_off(self, now_s: float) -> list[Command]:
+        """Answer for the invocation that the shutdown interrupts, if there is one."""
+        invocation = self._invocation
+        if invocation is None:
             return []
         commands: list[Command] = []
-        invocation = self._invocation
-        if invocation is not None:
-            if not self._replied:
-                text = f"RequestId: {invocation.request_id} Error: The execution environment was shut down"
-                payload = _error_payload(FunctionErrorType.SANDBOX_FAILURE, text)
-                self._failure = self._failure or (FunctionErrorType.SANDBOX_FAILURE, payload)
-                commands += self._reply(payload, failed=True)
-            if not self._start_recorded:
-                commands.append(RecordStart(invocation))
-            commands.append(self._end(invocation, now_s - self._began_s))
-        self._invocation = None
-        self.phase = Phase.ENDED
-        self.deadline_s = math.inf
-        return [*commands, Discard()]
+        if not self._replied:
+            text = "The execution environment was shut down"
+            payload = self._payload(FunctionErrorType.SANDBOX_FAILURE, text)
+            self._failure = self._failure or (FunctionErrorType.SANDBOX_FAILURE, payload)
+            commands += self._reply(payload, failed=True)
+        if not self._start_recorded:
+            commands.append(RecordStart(invocation))
+        if self._runtime_done_s is None:
+            commands.append(self._runtime_done(invocation, now_s))
+        return [*commands, self._end(invocation, now_s - self._began_s, now_s=now_s)]
 
 
 _ASSIGNED: Final = InvocationAssigned(Invocation("", b"", "", "", ""), 0.0)
-"""For the runtime's own table, which looks at the type alone."""
+"""For the tables of runtime and extensions, which look at the type alone."""
+_SHUTDOWN: Final = ShutdownRequested()
 
 
 def _status_of(error_type: str) -> Status:

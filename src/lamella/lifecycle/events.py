@@ -255,16 +255,18 @@ Event: TypeAlias = (
 
 
 class TransitionError(Exception):
-    """The event is not legal now, and nothing has changed. The runtime is answered 403 `InvalidStateTransition`.
+    """The event is not legal now, and nothing has changed.
+
+    A runtime is answered 403 `InvalidStateTransition`, an extension 403 `Extension.InvalidExtensionState`.
 
     Attributes:
-        state: Name of the state the runtime is in, as AWS spells it.
+        state: Name of the state the participant is in, as AWS spells it.
         target: Name of the state it asked for.
     """
 
-    def __init__(self, state: str, target: str) -> None:
+    def __init__(self, state: str, target: str, subject: str = "runtime") -> None:
         super().__init__(
-            f"State transition from {state} to {target} failed for runtime. Error: State transition is not allowed"
+            f"State transition from {state} to {target} failed for {subject}. Error: State transition is not allowed"
         )
         self.state = state
         self.target = target
@@ -275,3 +277,15 @@ class ProtocolError(Exception):
 
     def __init__(self) -> None:
         super().__init__("Invalid request ID")
+
+
+class ExtensionRefusedError(Exception):
+    """An extension asked for what it cannot have, and nothing has changed. It is answered 403.
+
+    Attributes:
+        error_type: E.g. `Extension.RegistrationClosed`.
+    """
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
