@@ -110,6 +110,9 @@ class Owner(Protocol):
     def failed(self, host: "EnvironmentHost", error: Exception) -> None:
         """The environment could not be made; it is gone."""
 
+    def leaving(self, host: "EnvironmentHost") -> None:
+        """The environment takes no more jobs, but is still there: its extensions may have time to shut down."""
+
     def gone(self, host: "EnvironmentHost") -> None:
         """The environment takes no more jobs; its sandbox is being destroyed."""
 

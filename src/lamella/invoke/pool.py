@@ -91,8 +91,13 @@ class Pool:
         self._scale(grace_is_over=True)
         self._report_empty()
 
+    def leaving(self, host: EnvironmentHost) -> None:
+        """An environment takes no more jobs. It exists, and counts, until it is gone."""
+        self._withdraw(host)
+        self._scale(grace_is_over=True)
+
     def gone(self, host: EnvironmentHost) -> None:
-        """An environment takes no more jobs."""
+        """An environment has ended."""
         self._forget(host)
         self._scale(grace_is_over=True)
         self._report_empty()
@@ -149,6 +154,9 @@ class Pool:
 
     def _forget(self, host: EnvironmentHost) -> None:
         self._hosts.discard(host)
+        self._withdraw(host)
+
+    def _withdraw(self, host: EnvironmentHost) -> None:
         self._starting.discard(host)
         if host in self._idle:
             self._idle.remove(host)

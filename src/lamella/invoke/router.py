@@ -90,6 +90,7 @@ class Router:
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._emptied = asyncio.Event()  # whenever the last environment of a retired pool has ended
 
     @property
     def in_flight(self) -> int:
@@ -205,6 +206,10 @@ class Router:
             _log.warning("%d invocations did not end within %s s and are cut off", self._in_flight, grace_s)
         for pool in list(self._retired):
             pool.abort()
+        while self._retired:
+            # No task need be running while extensions take their time to shut down.
+            self._emptied.clear()
+            await self._emptied.wait()
         await self._node.tasks.wait_idle()
 
     def _spare_soon(self, place: tuple[FunctionKey, str]) -> None:
@@ -234,7 +239,7 @@ class Router:
         place = (version.key, version.version)
         pool = self._pools.get(place)
         if pool is None:
-            pool = self._pools[place] = Pool(self._deployment(version), self._node, on_empty=self._retired.discard)
+            pool = self._pools[place] = Pool(self._deployment(version), self._node, on_empty=self._pool_emptied)
         return pool
 
     def _deployment(self, version: FunctionVersion) -> Deployment:
@@ -268,6 +273,10 @@ class Router:
         if pool is not None:
             self._retired.add(pool)
             pool.close()
+
+    def _pool_emptied(self, pool: Pool) -> None:
+        self._retired.discard(pool)
+        self._emptied.set()
 
     def _make_room(self) -> None:
         """Keep the node's limit: an environment that nobody uses goes before another one is made."""

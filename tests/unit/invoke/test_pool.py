@@ -299,3 +299,55 @@ async def test_an_idle_timeout_of_nothing_does_not_keep_the_loop_busy(bench: Ben
     assert router._sweep is not None
     assert router._sweep.when() >= now_s + 0.1
     await router.close(grace_s=0)
+
+
+async def test_an_environment_that_is_leaving_gets_no_job_and_still_counts(bench: Bench) -> None:
+    pool = bench.pool
+    leaving = EnvironmentHost(pool.deployment, bench.node, pool)
+    pool._hosts.add(leaving)
+    pool.offered(leaving)
+    pool.leaving(leaving)
+    assert (pool.size, pool.idle_count) == (1, 0)
+    pool.submit(bench.job())
+    await bench.provider.asked.wait()  # another one is made
+    assert pool.size == 2
+    pool.close()
+    pool.abort()
+    bench.provider.go.set()
+    await bench.tasks.wait_idle()
+    assert (pool.size, bench.emptied) == (0, [pool])
+
+
+async def test_the_router_waits_for_environments_that_take_their_time_to_leave(bench: Bench) -> None:
+    router = Router(
+        SETTINGS,
+        cast("FunctionStore", None),
+        cast("ArtifactStore", None),
+        cast("RuntimeCatalog", None),
+        bench.node,
+    )
+    pool = Pool(bench.pool.deployment, bench.node, on_empty=router._pool_emptied)
+    router._pools[KEY, "$LATEST"] = pool
+    leaving = Leaving(pool)
+    pool._hosts.add(cast("EnvironmentHost", leaving))
+    async with asyncio.TaskGroup() as group:
+        closing = group.create_task(router.close(grace_s=0))
+        await leaving.told.wait()
+        await asyncio.wait({closing}, timeout=0)
+        assert not closing.done()
+        pool.gone(cast("EnvironmentHost", leaving))
+    assert router.environments == 0
+
+
+class Leaving:
+    """An environment whose extensions are shutting down, without any task of the server's."""
+
+    soon_idle = False
+
+    def __init__(self, pool: Pool) -> None:
+        self.told = asyncio.Event()
+        self._pool = pool
+
+    def shut_down(self) -> None:
+        self._pool.leaving(cast("EnvironmentHost", self))
+        self.told.set()
