@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.invoke.stream import ResponseStream
 
 
 @dataclass(slots=True, eq=False)
@@ -14,6 +15,7 @@ class Job:
         want_tail: The caller asked for the log's tail, so the answer waits for REPORT.
         on_outcome: Called exactly once if an environment took the job.
         on_failure: Called instead if none could be made; the error is for the operator's log.
+        stream: Takes the response, if the caller wants it streamed; the payload of the outcome is empty then.
     """
 
     invocation: Invocation
@@ -21,3 +23,4 @@ class Job:
     want_tail: bool
     on_outcome: Callable[[Outcome], None]
     on_failure: Callable[[Exception], None]
+    stream: ResponseStream | None = None

@@ -13,6 +13,7 @@ from lamella.invoke.entrypoint import View
 from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool
+from lamella.invoke.stream import ResponseStream
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
 from lamella.ports.sandbox import SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
@@ -139,8 +140,15 @@ class Router:
             return self._settled.setdefault((key, version), known)
         return known
 
-    async def invoke(self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool) -> Outcome:
-        """Run one invocation to its end.
+    async def invoke(
+        self,
+        version: FunctionVersion,
+        invocation: Invocation,
+        *,
+        want_tail: bool,
+        stream: ResponseStream | None = None,
+    ) -> Outcome:
+        """Run one invocation to its end; with a stream, the response goes there and the outcome has no payload.
 
         Raises:
             BusyError: The node's limit is reached.
@@ -151,7 +159,7 @@ class Router:
             raise BusyError
         pool = self._pool(version)
         answer: Slot[Outcome] = Slot()
-        job = Job(invocation, version.config.timeout_s, want_tail, answer.set_result, answer.set_error)
+        job = Job(invocation, version.config.timeout_s, want_tail, answer.set_result, answer.set_error, stream)
         self._in_flight += 1
         self._idle.clear()
         try:

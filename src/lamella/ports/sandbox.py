@@ -19,7 +19,6 @@ class Network(StrEnum):
     HOST = "host"  # whatever the host can reach, its loopback included
 
 
-
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """Everything that tells one sandbox from another.
