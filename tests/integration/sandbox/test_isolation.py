@@ -1,5 +1,6 @@
 """Function code is the adversary: what it may not see, write, reach or become."""
 
+import asyncio
 import socket
 import textwrap
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from tests.integration.sandbox.conftest import Make, python, start
 from tests.support.rootfs import PYTHON
 
-from lamella.ports.sandbox import ExitStatus
+from lamella.ports.sandbox import ExitStatus, SandboxError
 
 pytestmark = pytest.mark.sandbox
 
@@ -174,6 +175,48 @@ async def test_nothing_listens_but_its_own_server(make: Make) -> None:
         connection, peer = sandbox.runtime_api_listener.accept()
         connection.close()
         assert peer[0] == "169.254.100.1"
+
+
+async def test_the_server_reaches_what_listens_inside_one_sandbox_and_no_other(make: Make) -> None:
+    code = """
+        import socket
+        with socket.create_server(("0.0.0.0", 4243)) as server:
+            print("ready", flush=True)
+            connection, peer = server.accept()
+            print(peer[0], connection.recv(100))
+    """
+    sandbox, other = await make(), await make()
+    assert sandbox.address == "169.254.100.1"
+    inside = await start(sandbox, PYTHON, "-I", "-S", "-c", textwrap.dedent(code))
+    assert await inside.read() == b"ready\n"
+    loop = asyncio.get_running_loop()
+    with await other.open_socket() as elsewhere, pytest.raises(ConnectionRefusedError):
+        await loop.sock_connect(elsewhere, (other.address, 4243))
+    with await sandbox.open_socket() as client:
+        assert not client.getblocking()
+        await loop.sock_connect(client, (sandbox.address, 4243))
+        await loop.sock_sendall(client, b"records")
+        assert (await inside.result()).output == "169.254.100.1 b'records'\n"
+
+
+async def test_opening_sockets_leaves_the_servers_threads_in_their_own_network(make: Make) -> None:
+    def networks() -> set[str]:
+        return {str(path.readlink()) for path in Path("/proc/self/task").glob("*/ns/net")}
+
+    sandbox = await make()
+    before = networks()
+    sockets = await asyncio.gather(*(sandbox.open_socket() for _ in range(5)))
+    for opened in sockets:
+        opened.close()
+    assert networks() == before
+    assert len(before) == 1
+
+
+async def test_no_socket_is_opened_in_a_sandbox_that_is_gone(make: Make) -> None:
+    sandbox = await make()
+    await sandbox.destroy()
+    with pytest.raises(SandboxError, match="destroyed"):
+        await sandbox.open_socket()
 
 
 async def test_sandbox_is_a_name_that_can_be_bound(make: Make) -> None:

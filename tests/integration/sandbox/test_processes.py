@@ -1,16 +1,18 @@
 """Processes enter a sandbox, and their end is reported exactly."""
 
 import asyncio
+import os
 import signal
 import uuid
 from pathlib import Path
 
 import pytest
-from tests.integration.sandbox.conftest import Make, python, start
+from tests.integration.sandbox.conftest import Make, Result, Started, python, start
 from tests.support.rootfs import PYTHON
 
 from lamella.adapters.sandbox import OciSandboxProvider, OciSettings
-from lamella.ports.sandbox import ExitStatus, SandboxError, SandboxSpec
+from lamella.adapters.sandbox.sandbox import OciSandbox
+from lamella.ports.sandbox import LOG_CHANNEL_FD, ExitStatus, ProcessSpec, SandboxError, SandboxSpec
 
 pytestmark = pytest.mark.sandbox
 
@@ -61,6 +63,47 @@ async def test_only_the_standard_descriptors_are_passed_on(make: Make) -> None:
     sandbox = await make()
     code = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int), os.readlink('/proc/self/fd/0'))"
     assert (await python(sandbox, code)).output == "['0', '1', '2', '3'] /dev/null\n"  # 3 is the listing itself
+
+
+async def with_channel(sandbox: OciSandbox, *argv: str) -> tuple[Result, bytes]:
+    """Run a program with a log channel; how it ended, and what it wrote there."""
+    reading, writing = os.pipe()
+    channel_reading, channel_writing = os.pipe()
+    try:
+        spec = ProcessSpec(argv, {"PATH": "/usr/bin:/bin"}, "/var/task", writing, channel_writing)
+        started = Started(await sandbox.start_process(spec), reading)
+    finally:
+        os.close(writing)
+        os.close(channel_writing)
+    result = await started.result()
+    with os.fdopen(channel_reading, "rb") as channel:
+        return result, channel.read()
+
+
+async def test_the_log_channel_is_descriptor_3_and_nothing_else_is_passed_on(make: Make) -> None:
+    sandbox = await make()
+    code = f"""
+import os
+print(sorted(int(fd) for fd in os.listdir("/proc/self/fd")))
+print(os.fstat(1).st_ino == os.fstat(2).st_ino, os.fstat(1).st_ino == os.fstat({LOG_CHANNEL_FD}).st_ino)
+os.write({LOG_CHANNEL_FD}, b"framed")
+"""
+    for _ in range(2):  # the spawner's own descriptors do not shift the numbers
+        result, framed = await with_channel(sandbox, PYTHON, "-I", "-S", "-c", code)
+        assert result.output == "[0, 1, 2, 3, 4]\nTrue False\n"  # 4 is the listing itself
+        assert framed == b"framed"
+
+
+async def test_what_a_process_with_a_log_channel_cannot_start_is_an_error(make: Make) -> None:
+    with pytest.raises(SandboxError, match="start /absent"):
+        await with_channel(await make(), "/absent")
+
+
+async def test_many_processes_have_their_own_log_channels(make: Make) -> None:
+    sandbox = await make()
+    script = 'echo -n "$0" >&3'
+    results = await asyncio.gather(*(with_channel(sandbox, "/bin/bash", "-c", script, str(n)) for n in range(6)))
+    assert [framed for _, framed in results] == [b"%d" % number for number in range(6)]
 
 
 async def test_a_signal_reaches_the_whole_group_and_nobody_else(make: Make) -> None:
@@ -135,6 +178,9 @@ async def test_runc_runs_the_same_sandbox(tmp_path: Path, rootfs: Path) -> None:
         task.mkdir()
         sandbox = await provider.create(SandboxSpec(uuid.uuid4().hex, rootfs, task, tuple(layers), memory_mib=64))
         assert (await (await start(sandbox, "/bin/cat", "/opt/who")).result()).output == "two"
+        listing = "ls /proc/self/fd; echo framed >&3"
+        result, framed = await with_channel(sandbox, "/bin/bash", "-c", listing)
+        assert (result.output, framed) == ("0\n1\n2\n3\n4\n", b"framed\n")
         assert (await python(sandbox, "import os; os.kill(os.getpid(), 11)")).status == ExitStatus(
             signal=signal.SIGSEGV
         )

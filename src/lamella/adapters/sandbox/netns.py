@@ -4,11 +4,14 @@ A namespace is held by a file descriptor alone, so it is gone when server and sa
 thread: a thread's network namespace is its own, and the rest of the server must stay in the host's.
 """
 
+import asyncio
 import fcntl
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,9 +33,13 @@ class NetworkNamespace:
 
     Attributes:
         fd: Keeps the namespace; `path` leads there for other processes as long as this process lives.
+        executor: The one thread that may enter it.
+        address: Where the server's sockets listen.
     """
 
     fd: int
+    executor: ThreadPoolExecutor
+    address: str
     runtime_api_listener: socket.socket
     endpoint_listener: socket.socket
 
@@ -40,6 +47,20 @@ class NetworkNamespace:
     def path(self) -> str:
         """Where another process of this host can open the namespace."""
         return f"/proc/{os.getpid()}/fd/{self.fd}"
+
+    async def open_socket(self) -> socket.socket:
+        """A TCP socket of this namespace, non-blocking and not connected. The namespace lasts as long as the socket.
+
+        Raises:
+            OSError: The kernel refused, or `close` has been called.
+        """
+        fd = os.dup(self.fd)  # `close` may come while the thread is at work
+        made = asyncio.get_running_loop().run_in_executor(self.executor, _socket_in, fd)
+        try:
+            return await asyncio.shield(made)
+        except asyncio.CancelledError:
+            made.add_done_callback(_close_unwanted)
+            raise
 
     def close(self) -> None:
         """Close the sockets and let go of the namespace. Idempotent."""
@@ -64,16 +85,9 @@ class NetworkNamespaces:
         Raises:
             OSError: The kernel refused; nothing is left.
         """
-        host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with _back_to_the_hosts():
             syscalls.unshare(syscalls.CLONE_NEWNET)
-            try:
-                return self._furnish()
-            finally:
-                # Otherwise this thread would keep the newest namespace alive after its sandbox is gone.
-                syscalls.setns(host, syscalls.CLONE_NEWNET)
-        finally:
-            os.close(host)
+            return self._furnish()
 
     def close(self) -> None:
         """End the thread."""
@@ -92,7 +106,37 @@ class NetworkNamespaces:
         except OSError:
             runtime_api.close()
             raise
-        return NetworkNamespace(fd, runtime_api, endpoint)
+        return NetworkNamespace(fd, self.executor, SANDBOX_ADDRESS, runtime_api, endpoint)
+
+
+@contextmanager
+def _back_to_the_hosts() -> Iterator[None]:
+    """Return this thread to its network namespace at the end. It would keep another one alive after its sandbox."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            yield
+        finally:
+            syscalls.setns(own, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(own)
+
+
+def _socket_in(namespace: int) -> socket.socket:
+    """A TCP socket in the namespace of this descriptor, which is closed."""
+    try:
+        with _back_to_the_hosts():
+            syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    finally:
+        os.close(namespace)
+    made.setblocking(False)
+    return made
+
+
+def _close_unwanted(made: asyncio.Future[socket.socket]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().close()
 
 
 def _bring_up_loopback() -> None:

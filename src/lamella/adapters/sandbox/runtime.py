@@ -29,10 +29,12 @@ class OciRuntime:
             *self._global(log), "run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), sandbox,
         ]  # fmt: skip
 
-    def exec(self, sandbox: str, process: Path, pid_file: Path, log: Path) -> list[str]:
-        """Start a process in a sandbox and leave it to its new parent."""
+    def exec(self, sandbox: str, process: Path, pid_file: Path, log: Path, *, passed_fds: int = 0) -> list[str]:
+        """Start a process in a sandbox and leave it to its new parent, with so many descriptors from 3 on."""
+        passed = ["--preserve-fds", str(passed_fds)] if passed_fds else []
         return [
-            *self._global(log), "exec", "--detach", "--process", str(process), "--pid-file", str(pid_file), sandbox,
+            *self._global(log), "exec", "--detach", "--process", str(process), "--pid-file", str(pid_file), *passed,
+            sandbox,
         ]  # fmt: skip
 
     def _global(self, log: Path) -> list[str]:

@@ -100,14 +100,32 @@ class OciSandbox:
         return self._spec
 
     @property
+    def address(self) -> str:
+        """Where the server's sockets listen."""
+        return self._parts.network.address
+
+    @property
     def runtime_api_listener(self) -> socket.socket:
-        """Listening at 169.254.100.1:9001 inside."""
+        """Listening at port 9001 inside."""
         return self._parts.network.runtime_api_listener
 
     @property
     def endpoint_listener(self) -> socket.socket:
         """Listening for requests to AWS endpoints inside."""
         return self._parts.network.endpoint_listener
+
+    async def open_socket(self) -> socket.socket:
+        """A TCP socket in the sandbox's network namespace.
+
+        Raises:
+            SandboxError: It is being destroyed, or the kernel refused.
+        """
+        if self._destruction is not None:
+            raise SandboxError(f"sandbox {self._spec.id} is being destroyed")
+        try:
+            return await self._parts.network.open_socket()
+        except OSError as error:
+            raise SandboxError(f"cannot open a socket in sandbox {self._spec.id}: {error}") from error
 
     async def start(self, around: bundle.Surroundings) -> None:
         """Make the namespaces and start the keeper.
@@ -145,8 +163,9 @@ class OciSandbox:
         document, pid_file, log = (self._parts.directory / f"{name}.{kind}" for kind in ("json", "pid", "log"))
         document.write_text(json.dumps(bundle.process_config(spec, self._spec.max_open_files)))
         try:
-            argv = self._runtime.exec(self._spec.id, document, pid_file, log)
-            await self._command(f"start {spec.argv[0]}", argv, spec.output, log)
+            passed = 0 if spec.log_channel is None else 1  # descriptors from LOG_CHANNEL_FD on
+            argv = self._runtime.exec(self._spec.id, document, pid_file, log, passed_fds=passed)
+            await self._command(f"start {spec.argv[0]}", argv, spec.output, log, spec.log_channel)
             process = OciProcess(ChildWatch(int(pid_file.read_text()), asyncio.get_running_loop()))
             self._reap_strays()
             return process
@@ -238,21 +257,23 @@ class OciSandbox:
         if self._strays_possible and self._starting == 0:
             self._strays_possible = strays.reap(self._parts.cgroups_path, ChildWatch.watched) == 0
 
-    def _entering(self, argv: list[str], output: int, log: Path) -> Command:
+    def _entering(self, argv: list[str], output: int, log: Path, log_channel: int | None) -> Command:
         cgroup = self._parts.cgroup
         if not self._runtime.manages_cgroups:
-            return Command(argv, output=output, log=log, tasks_files=cgroup.tasks_files, cgroup=cgroup.v2_fd)
+            return Command(argv, output, log, cgroup.tasks_files, cgroup.v2_fd, log_channel)
         # Such a runtime enters the limiting groups by itself, and insists that they are empty before. The hybrid host's
         # v2 hierarchy is hidden from it, so there it has to be born in the group.
-        return Command(argv, output=output, log=log, cgroup=cgroup.v2_fd if cgroup.hybrid else None)
+        return Command(argv, output, log, (), cgroup.v2_fd if cgroup.hybrid else None, log_channel)
 
-    async def _command(self, what: str, argv: list[str], output: int, log: Path) -> None:
+    async def _command(
+        self, what: str, argv: list[str], output: int, log: Path, log_channel: int | None = None
+    ) -> None:
         cgroup = self._parts.cgroup
         self._starting += 1
         try:
             if self._cpu_limited:
                 cgroup.limit_cpu(False)
-            status = await self._spawner.run(self._entering(argv, output, log))
+            status = await self._spawner.run(self._entering(argv, output, log, log_channel))
         except BaseException:
             self._strays_possible = True
             raise

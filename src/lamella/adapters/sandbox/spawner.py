@@ -31,6 +31,7 @@ class Command:
         tasks_files: v1 control groups to enter first.
         cgroup: Directory of the v2 control group to be born in.
         log: File that gets a line if the program cannot be started.
+        log_channel: File descriptor that becomes its descriptor 3; `None` if that is to be closed.
     """
 
     argv: Sequence[str]
@@ -38,6 +39,7 @@ class Command:
     log: Path
     tasks_files: Sequence[str] = ()
     cgroup: int | None = None
+    log_channel: int | None = None
 
 
 class ChildWatch:
@@ -175,9 +177,10 @@ class Spawner:
             _ENVIRONMENT,
             list(command.tasks_files),
             command.cgroup is not None,
+            command.log_channel is not None,
             str(command.log),
         )
-        fds = [command.output] if command.cgroup is None else [command.output, command.cgroup]
+        fds = [fd for fd in (command.output, command.cgroup, command.log_channel) if fd is not None]
         async with self._slots:
             if self._socket is None:  # it has been killed, by the kernel or by an operator
                 self.start()

@@ -6,9 +6,9 @@ kernel, and it has to be followed by a fork of a small process with a single thr
 `CLONE_PARENT` makes the new process the server's child, so the server alone waits for it.
 
 Protocol, on a `SOCK_SEQPACKET` socket that is its stdin: a request is a marshalled tuple `(argv, environment,
-tasks_files, has_cgroup, log)` with the file descriptors for stdout and stderr, and the v2 directory if `has_cgroup`;
-the answer, in order, is the process id, or a negative errno, as 8 bytes. What fails after the clone is written to the
-file `log`, and the status is 127.
+tasks_files, has_cgroup, has_log_channel, log)` with the file descriptors for stdout and stderr, the v2 directory if
+`has_cgroup`, and what becomes descriptor 3 if `has_log_channel`; the answer, in order, is the process id, or a negative
+errno, as 8 bytes. What fails after the clone is written to the file `log`, and the status is 127.
 """
 
 import array
@@ -25,7 +25,8 @@ _CLONE_PARENT = 0x8000
 _CLONE_INTO_CGROUP = 0x2_0000_0000
 _CLONE_ARGS_SIZE = 88
 _MAX_REQUEST_BYTES = 1 << 20
-_MAX_FDS = 2
+_MAX_FDS = 3
+_LOG_CHANNEL = 3  # its number in the program
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -44,7 +45,9 @@ def _clone(cgroup_fd: int) -> int:
     return pid
 
 
-def _become(argv: list[str], environment: dict[str, str], tasks_files: list[str], log: str, output: int) -> None:
+def _become(
+    argv: list[str], environment: dict[str, str], tasks_files: list[str], log: str, output: int, log_channel: int
+) -> None:
     """In the child: enter the v1 groups and turn into the program. Does not return."""
     try:
         for path in tasks_files:
@@ -53,6 +56,10 @@ def _become(argv: list[str], environment: dict[str, str], tasks_files: list[str]
             os.close(fd)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        if log_channel >= 0:
+            # Last, because this number may be that of `output`, or of the socket, which only the parent needs.
+            os.dup2(log_channel, _LOG_CHANNEL)
+            os.set_inheritable(_LOG_CHANNEL, True)  # which dup2 leaves alone if the number was right already
         os.execve(argv[0], argv, environment)
     except BaseException as error:  # noqa: BLE001 - nothing may return into the spawner's loop
         try:
@@ -72,11 +79,11 @@ def _serve(server: socket.socket) -> None:
         fds = array.array("i")
         for _, _, data in ancillary:
             fds.frombytes(data)
-        argv, environment, tasks_files, has_cgroup, log = marshal.loads(request)  # noqa: S302 - from our parent
+        argv, environment, tasks_files, has_cgroup, has_channel, log = marshal.loads(request)  # noqa: S302 - our parent
         try:
             pid = _clone(fds[1] if has_cgroup else -1)
             if pid == 0:
-                _become(argv, environment, tasks_files, log, fds[0])
+                _become(argv, environment, tasks_files, log, fds[0], fds[-1] if has_channel else -1)
         except OSError as error:
             pid = -(error.errno or errno.EIO)
         for fd in fds:
