@@ -65,6 +65,19 @@ class View:
                 todo += reversed([part for part in target.parts if part != "/"])
         return found or self._lookup(here)
 
+    def files(self, path: str) -> tuple[str, ...]:
+        """Names in a directory of `/opt` that are no directories themselves, sorted, links among them (EX-01)."""
+        folder = PurePosixPath(path)
+        parts = folder.relative_to("/opt").parts
+        names = {
+            entry.name
+            for tree in self._mounts[1][1]
+            if _is_plain_directory(tree.joinpath(*parts))
+            for entry in tree.joinpath(*parts).iterdir()
+        }
+        found = {name: self._lookup(folder / name) for name in names}
+        return tuple(sorted(name for name, entry in found.items() if entry is not None and not _is_directory(entry)))
+
     def _lookup(self, path: PurePosixPath) -> Path | None:
         """Where the kernel finds a path, none of whose parents is a link. No link is followed on the host either."""
         if path in self._above_mounts:
@@ -91,6 +104,11 @@ def _merged(trees: Sequence[Path], parts: Sequence[str]) -> Path | None:
     return folders[0] if folders else None
 
 
+def _is_plain_directory(path: Path) -> bool:
+    """Whether it exists and is a directory, not a link to one, which could lead anywhere on the host."""
+    return os.path.lexists(path) and _is_directory(path)
+
+
 def _is_directory(path: Path) -> bool:
     return stat.S_ISDIR(path.lstat().st_mode)
 
@@ -105,12 +123,17 @@ def find_entrypoint(candidates: Sequence[str], view: View, architecture: Archite
         found = view.find(candidate)
         if found is None or found.is_dir():
             continue
-        problem = _exec_problem(found, view, architecture)
-        if problem:
-            text = os.strerror(problem).lower()
-            raise InvalidEntrypointError(f"fork/exec {candidate}: {text}")
+        if problem := launch_problem(candidate, view, architecture):
+            raise InvalidEntrypointError(problem)
         return candidate
     raise InvalidEntrypointError(f"Couldn't find valid bootstrap(s): [{' '.join(candidates)}]")
+
+
+def launch_problem(program: str, view: View, architecture: Architecture) -> str:
+    """Why a program could not be started inside the sandbox, as AWS words it; empty if it can."""
+    found = view.find(program)
+    problem = errno.ENOENT if found is None else _exec_problem(found, view, architecture)
+    return f"fork/exec {program}: {os.strerror(problem).lower()}" if problem else ""
 
 
 def _exec_problem(program: Path, view: View, architecture: Architecture) -> int:

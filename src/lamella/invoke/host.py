@@ -7,58 +7,86 @@ import asyncio
 import logging
 import math
 import secrets
+import socket
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
-from signal import SIGKILL
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from time import monotonic
 from typing import Final, Protocol, assert_never
 
-from lamella.domain.errors import FunctionErrorType
 from lamella.domain.function import FunctionKey, FunctionVersion
-from lamella.domain.invocation import Invocation, Outcome
 from lamella.httpserver.limits import Limits
 from lamella.httpserver.server import Exchange, Handler, HttpServer
-from lamella.invoke import report
-from lamella.invoke.entrypoint import InvalidEntrypointError, View, find_entrypoint
+from lamella.invoke.delivery import Telemetry
+from lamella.invoke.entrypoint import View
+from lamella.invoke.extensions_api import FunctionFacts
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.job import Job
-from lamella.invoke.output import Output
-from lamella.invoke.runtime_api import RuntimeApi, render_event
+from lamella.invoke.journal import Journal
+from lamella.invoke.processes import EXTENSIONS, Listeners, Processes, Programs
+from lamella.invoke.recorder import Recorder
+from lamella.invoke.runtime_api import RuntimeApi
+from lamella.invoke.stream import ResponseStream
 from lamella.invoke.tasks import Tasks
-from lamella.invoke.variables import runtime_variables
+from lamella.invoke.telemetry_api import Subscription
+from lamella.invoke.variables import (
+    ON_DEMAND,
+    SNAP_START,
+    credentials_document,
+    extension_variables,
+    runtime_variables,
+    takes_snapshots,
+)
+from lamella.invoke.waiting import WaitingCalls
 from lamella.lifecycle.commands import (
+    AnswerRestore,
+    CloseSubscriptions,
     Command,
     Discard,
+    EndReply,
+    FlushTelemetry,
     Freeze,
     GiveEvent,
+    GiveInvoke,
+    GiveShutdown,
+    KillExtension,
     KillProcesses,
+    KillRuntime,
+    LaunchExtension,
     LaunchRuntime,
     Offer,
     RecordEnd,
+    RecordExtension,
     RecordInit,
+    RecordInitRuntimeDone,
+    RecordInitStart,
+    RecordRestore,
+    RecordRestoreStart,
+    RecordRuntimeDone,
     RecordStart,
     Reply,
+    TerminateRuntime,
     Thaw,
+    Withdraw,
 )
 from lamella.lifecycle.environment import EnvironmentMachine, Phase
 from lamella.lifecycle.events import (
     DeadlinePassed,
     Event,
+    ExtensionPolled,
     InitRequested,
     InvocationAssigned,
-    LaunchFailed,
     NextPolled,
     ProcessesGone,
-    RuntimeExited,
+    RestorePolled,
     ShutdownRequested,
+    TelemetryFlushed,
 )
 from lamella.ports.logs import LogStore, LogStream
 from lamella.ports.runtimes import RuntimePack
-from lamella.ports.sandbox import ExitStatus, ProcessSpec, Sandbox, SandboxError, SandboxProvider, SandboxSpec
+from lamella.ports.sandbox import Sandbox, SandboxProvider, SandboxSpec
 
 _log = logging.getLogger(__name__)
 
@@ -75,26 +103,8 @@ RUNTIME_API_LIMITS: Final = Limits(
 several of the largest responses."""
 ENDPOINT_LIMITS: Final = Limits(max_connections=256, held_bytes=160 * 1024 * 1024)
 """As above, for AWS's API inside a sandbox: two of the largest uploads."""
-_TAIL_BYTES: Final = 4096  # LG-10
 _MANY_POLLS: Final = RUNTIME_API_LIMITS.max_connections or 256
-
-_SIGNAL_NAMES: Final = {
-    1: "hangup",
-    2: "interrupt",
-    3: "quit",
-    4: "illegal instruction",
-    5: "trace/breakpoint trap",
-    6: "aborted",
-    7: "bus error",
-    8: "floating point exception",
-    9: "killed",
-    10: "user defined signal 1",
-    11: "segmentation fault",
-    12: "user defined signal 2",
-    13: "broken pipe",
-    14: "alarm clock",
-    15: "terminated",
-}
+_CREDENTIALS_LIFE: Final = timedelta(hours=6)
 
 
 class BrokenEnvironmentError(Exception):
@@ -111,13 +121,13 @@ class Owner(Protocol):
         """The environment could not be made; it is gone."""
 
     def leaving(self, host: "EnvironmentHost") -> None:
-        """The environment takes no more jobs, but is still there: its extensions may have time to shut down."""
+        """The environment takes no more jobs, but its extensions may take a while to end; `gone` follows."""
 
     def gone(self, host: "EnvironmentHost") -> None:
         """The environment takes no more jobs; its sandbox is being destroyed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deployment:
     """What every environment of one function version has in common."""
 
@@ -130,6 +140,21 @@ class Deployment:
     endpoint_url: str
     secret_access_key: str
 
+    @cached_property
+    def extensions(self) -> tuple[str, ...]:
+        """Names of the external extensions, sorted (EX-01)."""
+        return self.view.files(EXTENSIONS)
+
+    @cached_property
+    def takes_snapshots(self) -> bool:
+        """Whether AWS would start it from a snapshot."""
+        return takes_snapshots(self.version)
+
+    @property
+    def initialization_type(self) -> str:
+        """`AWS_LAMBDA_INITIALIZATION_TYPE`."""
+        return SNAP_START if self.takes_snapshots else ON_DEMAND
+
 
 @dataclass(frozen=True, slots=True)
 class NodeServices:
@@ -137,6 +162,7 @@ class NodeServices:
 
     Attributes:
         endpoint_for: Gives the handler that answers AWS's API inside the sandboxes of a function.
+        recorder_for: Makes the flight recorder of an environment, of its id, its function, version and log stream.
     """
 
     sandboxes: SandboxProvider
@@ -144,6 +170,7 @@ class NodeServices:
     freezer: Freezer
     endpoint_for: Callable[[FunctionKey], Handler]
     tasks: Tasks
+    recorder_for: Callable[[str, FunctionKey, str, str], Recorder]
 
 
 class EnvironmentHost:
@@ -152,6 +179,8 @@ class EnvironmentHost:
     def __init__(self, deployment: Deployment, node: NodeServices, owner: Owner) -> None:
         self.id = secrets.token_hex(16)
         self.metadata_token = secrets.token_urlsafe(32)
+        self.takes_snapshots = deployment.takes_snapshots
+        self.stream: ResponseStream | None = None  # of the running invocation
         self.began_s = monotonic()  # being made, or from `begin` on being initialised
         self.idle_since_s = 0.0
         self.runtime_release = ""
@@ -161,21 +190,44 @@ class EnvironmentHost:
         self._node = node
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._machine = EnvironmentMachine(init_timeout_s=deployment.init_timeout_s)
+        self._machine = EnvironmentMachine(
+            init_timeout_s=deployment.init_timeout_s, extensions=deployment.extensions
+        )
         self._sandbox: Sandbox | None = None
         self._api: HttpServer | None = None
         self._endpoint: HttpServer | None = None
-        self._polls: deque[Exchange] = deque()
+        self._waiting = WaitingCalls(many=_MANY_POLLS)
         self._job: Job | None = None
-        self._held: Outcome | None = None  # the answer of a caller who waits for the log's tail
-        self._tail: bytearray | None = None
-        self._generation = 0  # of processes: what an earlier one does is no news any more
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
-        version = deployment.version.version
-        self._stream_name = f"{datetime.now(UTC):%Y/%m/%d}/[{version}]{self.id}"
-        self._log: LogStream = node.logs.open_stream(deployment.version.key, self._stream_name)
-        self._output = Output(self._print)
+        version = deployment.version
+        self.facts = FunctionFacts(
+            version.key.name, version.version, version.config.handler or "", version.key.account
+        )
+        self._stream_name = f"{datetime.now(UTC):%Y/%m/%d}/[{version.version}]{self.id}"
+        self._log: LogStream = node.logs.open_stream(version.key, self._stream_name)
+        self._recorder = node.recorder_for(self.id, version.key, version.version, self._stream_name)
+        self._telemetry = Telemetry(
+            open_socket=self._open_socket, address=self._address, on_delivery=self._telemetry_delivered
+        )
+        self._journal = Journal(
+            version,
+            deployment.pack,
+            self._stream_name,
+            write=self._print,
+            telemetry=self._telemetry,
+            initialization_type=deployment.initialization_type,
+        )
+        self._processes = Processes(
+            Listeners(
+                feed=self.feed,
+                function_lines=self._journal.function_lines,
+                extension_lines=self._journal.extension_lines,
+                framed=self._journal.framed if deployment.pack.managed else None,
+                started=self._process_started,
+            ),
+            node.tasks,
+        )
 
     @property
     def soon_idle(self) -> bool:
@@ -193,22 +245,9 @@ class EnvironmentHost:
         Returns:
             Whether `begin` may be called. If not, the owner has been told, or the environment was shut down meanwhile.
         """
-        spec = self._deployment.sandbox
+        self._recorder.mark(monotonic(), "sandbox.asked")
         try:
-            self._sandbox = await self._node.sandboxes.create(
-                SandboxSpec(
-                    id=self.id,
-                    rootfs=spec.rootfs,
-                    task=spec.task,
-                    layers=spec.layers,
-                    memory_mib=spec.memory_mib,
-                    cpus=spec.cpus,
-                    tmp_mib=spec.tmp_mib,
-                    max_processes=spec.max_processes,
-                    max_open_files=spec.max_open_files,
-                    dev_shm=spec.dev_shm,
-                )
-            )
+            self._sandbox = await self._node.sandboxes.create(replace(self._deployment.sandbox, id=self.id))
             self._api = HttpServer(RuntimeApi(self), RUNTIME_API_LIMITS, half_close=False)
             await self._api.start(sock=self._sandbox.runtime_api_listener.dup())
             self._endpoint = HttpServer(self._node.endpoint_for(self._deployment.version.key), ENDPOINT_LIMITS)
@@ -219,6 +258,7 @@ class EnvironmentHost:
             finally:
                 self._owner.failed(self, error)
             return False
+        self._recorder.mark(monotonic(), "sandbox.made")
         if self._machine.phase is Phase.ENDED:  # shut down while it was being made
             await self._destroy()
             return False
@@ -227,18 +267,19 @@ class EnvironmentHost:
     def begin(self) -> None:
         """Begin the init phase in the sandbox that was prepared."""
         self.began_s = monotonic()
-        self._print(report.init_start(self._deployment.pack, self._deployment.version.key.region))
         self.feed(InitRequested())
 
     def assign(self, job: Job) -> None:
         """Run a job; only after the environment was offered."""
         self._job = job
-        self._tail = bytearray() if job.want_tail else None
+        self.stream = job.stream
         self.feed(InvocationAssigned(job.invocation, job.timeout_s))
 
     def shut_down(self) -> None:
         """End the environment, whatever it is doing."""
         self.feed(ShutdownRequested())
+
+    # What the APIs inside the sandbox take
 
     def poll(self, exchange: Exchange) -> None:
         """Take a `next` of the runtime.
@@ -246,31 +287,80 @@ class EnvironmentHost:
         Raises:
             TransitionError: Not legal now.
         """
-        if len(self._polls) >= _MANY_POLLS:  # a runtime that asks and goes away, again and again
-            self._polls = deque(poll for poll in self._polls if poll.connected)
-        self._polls.append(exchange)
+        self._waiting.add(exchange)
         try:
             if self._machine.phase is not Phase.IDLE:
-                self._output.drain()  # lines printed before `next` belong in front of what it ends
+                self._processes.drain()  # lines printed before `next` belong in front of what it ends
             self.feed(NextPolled())
         except Exception:
-            self._polls.remove(exchange)
+            self._waiting.remove(exchange)
             raise
         if not self.runtime_release:
             self.runtime_release = _release_of(exchange)
 
+    def poll_extension(self, identifier: str, exchange: Exchange) -> None:
+        """Take an `event/next` of an extension.
+
+        Raises:
+            ExtensionRefusedError: There is no such extension.
+            TransitionError: Not legal now.
+        """
+        gone = self._waiting.is_gone(identifier)
+        self._machine.extension(identifier)
+        self._processes.drain()  # as above
+        self._waiting.add_extension(identifier, exchange)
+        try:
+            self.feed(ExtensionPolled(identifier, replaces=gone))
+        except Exception:
+            self._waiting.remove_extension(identifier, exchange)
+            raise
+
+    def poll_restore(self, exchange: Exchange) -> None:
+        """Take a `restore/next` of the runtime.
+
+        Raises:
+            TransitionError: Not legal now.
+        """
+        self._waiting.add_restore(exchange)
+        self.feed(RestorePolled())
+
     def post(self, event: Event) -> None:
-        """Take what the runtime hands in.
+        """Take what runtime or extensions hand in.
 
         Raises:
             ProtocolError: It names an invocation that is not running.
+            ExtensionRefusedError: An extension cannot have what it asks for.
             TransitionError: Not legal now.
         """
         self.feed(event)
 
+    def subscribe(self, identifier: str, subscription: Subscription) -> None:
+        """Take an extension's subscription to telemetry.
+
+        Raises:
+            ExtensionRefusedError: There is no such extension.
+            SubscriptionError: It cannot be had now.
+        """
+        name = self._machine.extension(identifier).name
+        self._processes.drain()
+        self._telemetry.subscribe(identifier, name, subscription)
+
+    def credentials(self, token: str) -> Mapping[str, str] | None:
+        """What the credentials endpoint answers (2.9)."""
+        if not secrets.compare_digest(token.encode(), self.metadata_token.encode()):
+            return None
+        deployment = self._deployment
+        return credentials_document(
+            deployment.version, deployment.secret_access_key, datetime.now(UTC) + _CREDENTIALS_LIFE
+        )
+
+    # Events in, commands out
+
     def feed(self, event: Event) -> None:
         """Give the machine one event and perform what it commands."""
-        commands = self._machine.receive(event, now_s=monotonic())
+        now_s = monotonic()
+        commands = self._machine.receive(event, now_s=now_s)
+        self._recorder.fed(now_s, event, commands)
         try:
             for command in commands:
                 self._perform(command)
@@ -285,19 +375,20 @@ class EnvironmentHost:
         _log.exception("execution environment %s is broken and is discarded", self.id)
         job, self._job = self._job, None
         if job is not None:
-            job.on_failure(BrokenEnvironmentError("the execution environment failed; the server's log says how"))
-        if self._machine.phase is not Phase.ENDED:
-            self._machine.receive(ShutdownRequested(), now_s=monotonic())
-            self._perform(Discard())
+            job.fail(BrokenEnvironmentError("the execution environment failed; the server's log says how"))
+        self._machine.break_off()
+        self._perform(Discard())
 
     def _perform(self, command: Command) -> None:
+        """Perform one command; those of every invocation are looked at first."""
         match command:
             case GiveEvent(invocation):
-                self._give(invocation)
-            case Reply(payload=payload, failed=failed):
-                self._reply(Outcome(payload, "Unhandled" if failed else None))
-            case RecordStart(invocation):
-                self._print(report.start(invocation.request_id, self._deployment.version.version))
+                self._waiting.give(invocation, self._epoch_ms(self._machine.deadline_s))
+            case Reply(payload=payload, failed=failed, content_type=content_type):
+                if self._job is not None:
+                    self._job.answer(payload, failed=failed, content_type=content_type)
+            case RecordStart() | RecordRuntimeDone():
+                self._journal.record(command)
             case RecordEnd():
                 self._record_end(command)
             case Freeze():
@@ -309,143 +400,195 @@ class EnvironmentHost:
             case Offer():
                 self.idle_since_s = monotonic()
                 self._owner.offered(self)
-            case LaunchRuntime():
+            case GiveInvoke(identifier=identifier, invocation=invocation):
+                self._waiting.give_invoke(identifier, invocation, self._epoch_ms(self._machine.deadline_s))
+            case EndReply(error_type=error_type, error_body=error_body):
+                if self._job is not None:
+                    self._job.end_stream(error_type, error_body)
+            case _:
+                self._perform_rare(command)
+
+    def _perform_rare(
+        self,
+        command: RecordInitStart
+        | RecordInitRuntimeDone
+        | RecordExtension
+        | RecordInit
+        | RecordRestoreStart
+        | RecordRestore
+        | LaunchExtension
+        | LaunchRuntime
+        | GiveShutdown
+        | AnswerRestore
+        | CloseSubscriptions
+        | FlushTelemetry
+        | TerminateRuntime
+        | KillRuntime
+        | KillExtension
+        | KillProcesses
+        | Withdraw
+        | Discard,
+    ) -> None:
+        match command:
+            case RecordInitStart():
                 if self._sandbox is not None:
                     self._sandbox.limit_cpu(limited=False)  # an init runs with full power (EX-62)
-                self._node.tasks.start(self._launch(self._generation), name=f"launch {self.id}")
+                self._journal.record(command)
             case RecordInit():
                 if self._sandbox is not None:
                     self._sandbox.limit_cpu(limited=True)
-                self._output.drain()
-                if line := report.init_report(command):
-                    self._print(line)
+                self._processes.drain()
+                self._journal.record(command)
+            case RecordInitRuntimeDone() | RecordExtension() | RecordRestoreStart() | RecordRestore():
+                self._journal.record(command)
+            case LaunchExtension(name=name):
+                self._processes.launch_extension(self._made_sandbox, self._programs, name, environment=self.id)
+            case LaunchRuntime():
+                self._processes.launch_runtime(self._made_sandbox, self._programs, environment=self.id)
+            case GiveShutdown(identifier=identifier, reason=reason, deadline_s=deadline_s):
+                self._waiting.give_shutdown(identifier, reason, self._epoch_ms(deadline_s))
+            case AnswerRestore():
+                self._waiting.give_restored()
+            case CloseSubscriptions():
+                self._telemetry.close_subscriptions()
+            case FlushTelemetry():
+                self._processes.drain_and_flush()
+                self._telemetry.flush(self._telemetry_flushed)
+            case TerminateRuntime():
+                self._processes.terminate_runtime()
+            case KillRuntime():
+                self._processes.kill_runtime()
+            case KillExtension(name=name):
+                self._processes.kill_extension(name)
             case KillProcesses():
-                self._generation += 1
-                self._cut_runtime()
+                self._processes.forget()
+                self._cut_calls()
                 self._node.tasks.start(self._kill(), name=f"kill {self.id}")
+            case Withdraw():
+                self._owner.leaving(self)
             case Discard():
                 self._owner.gone(self)
                 self._node.tasks.start(self._destroy(), name=f"destroy {self.id}")
             case _:
                 assert_never(command)
 
+    @property
+    def _made_sandbox(self) -> Sandbox:
+        assert self._sandbox is not None
+        return self._sandbox
+
+    @cached_property
+    def _programs(self) -> Programs:
+        deployment = self._deployment
+        version = deployment.version
+        variables = runtime_variables(
+            version,
+            deployment.pack,
+            log_stream=self._stream_name,
+            metadata_token=self.metadata_token,
+            endpoint_url=deployment.endpoint_url,
+            secret_access_key=deployment.secret_access_key,
+            initialization_type=deployment.initialization_type,
+            log_channel=deployment.pack.managed,
+        )
+        return Programs(
+            view=deployment.view,
+            architecture=version.config.architecture,
+            entrypoints=deployment.pack.entrypoints,
+            runtime_variables=variables,
+            extension_variables=extension_variables(variables, deployment.pack, version.config.environment or {}),
+        )
+
     def freeze_now(self) -> None:
         """Stop all processes until the next invocation."""
         if self._sandbox is not None:
             self._frozen = True
+            self._telemetry.pause()
             self._sandbox.freeze()
+            self._recorder.mark(monotonic(), "frozen")
 
     def _thaw(self) -> None:
         self.idle_serial += 1
         if self._frozen and self._sandbox is not None:
             self._frozen = False
             self._sandbox.thaw()
+            self._recorder.mark(monotonic(), "thawed")
+            self._telemetry.resume()
 
-    def _give(self, invocation: Invocation) -> None:
-        # The deadline counts from the release of the event (RT-21), which the machine has just set.
-        left_s = self._machine.deadline_s - monotonic()
-        deadline_ms = int((time.time() + left_s) * 1000)
-        while self._polls:
-            exchange = self._polls.popleft()
-            if exchange.connected:
-                exchange.respond_raw(render_event(invocation, deadline_ms), invocation.payload)
-                return
-
-    def _reply(self, outcome: Outcome) -> None:
-        job = self._job
-        assert job is not None
-        if job.want_tail:
-            self._held = outcome
-        else:
-            job.on_outcome(outcome)
+    def _epoch_ms(self, at_s: float) -> int:
+        """A moment on the monotonic clock as processes inside are told of it."""
+        return int((time.time() + at_s - monotonic()) * 1000)
 
     def _record_end(self, record: RecordEnd) -> None:
-        self._output.flush()  # what there was to read has been read by whoever fed the event
-        config = self._deployment.version.config
+        self._processes.flush_function()  # what there was to read has been read by whoever fed the event
         peak_bytes = 0 if self._sandbox is None else self._sandbox.memory_peak_bytes()
-        self._print(report.end(record, memory_mib=config.memory_mib, memory_peak_bytes=peak_bytes))
+        self._journal.record(record, memory_peak_bytes=peak_bytes)
         job, self._job = self._job, None
-        if self._held is not None and job is not None and self._tail is not None:
-            held, self._held = self._held, None
-            job.on_outcome(Outcome(held.payload, held.function_error, bytes(self._tail[-_TAIL_BYTES:])))
-        self._tail = None
+        self.stream = None
+        if job is not None:
+            job.reported()
 
     def _print(self, lines: bytes) -> None:
         self._log.append(int(time.time() * 1000), lines)
-        if self._tail is not None:
-            self._tail += lines
-            if len(self._tail) > 16 * _TAIL_BYTES:
-                del self._tail[:-_TAIL_BYTES]
+        job = self._job
+        if job is not None and job.want_tail:
+            job.log(lines)
 
-    async def _launch(self, generation: int) -> None:
-        deployment, sandbox = self._deployment, self._sandbox
-        assert sandbox is not None
-        try:
-            program = find_entrypoint(
-                deployment.pack.entrypoints, deployment.view, deployment.version.config.architecture
-            )
-            variables = runtime_variables(
-                deployment.version,
-                deployment.pack,
-                log_stream=self._stream_name,
-                metadata_token=self.metadata_token,
-                endpoint_url=deployment.endpoint_url,
-                secret_access_key=deployment.secret_access_key,
-            )
-            process = await sandbox.start_process(
-                ProcessSpec((program,), variables, "/var/task", self._output.write_end)
-            )
-        except InvalidEntrypointError as error:
-            self.feed(LaunchFailed(FunctionErrorType.RUNTIME_INVALID_ENTRYPOINT, str(error)))
-            return
-        except SandboxError as error:
-            _log.exception("the runtime of %s could not be started", deployment.version.key.arn())
-            self.feed(LaunchFailed(FunctionErrorType.SANDBOX_FAILURE, str(error)))
-            return
-        if generation != self._generation:
-            process.signal_group(SIGKILL)  # the environment was reset while the process was on its way
-        process.add_exit_callback(partial(self._exited, generation))
+    def _process_started(self, program: str, pid: int) -> None:
+        self._recorder.mark(monotonic(), "process.started", program=program, pid=pid)
 
-    def _exited(self, generation: int, status: ExitStatus) -> None:
-        if generation != self._generation or self._sandbox is None:
-            return
-        self._output.drain()
-        self._output.flush()
-        out_of_memory = status.signal == SIGKILL and self._sandbox.oom_kills() > 0
-        self.feed(RuntimeExited(exit_message(status), out_of_memory))
+    def _telemetry_flushed(self) -> None:
+        if self._machine.phase is Phase.SHUTDOWN:
+            self.feed(TelemetryFlushed())
 
-    def _cut_runtime(self) -> None:
-        """Forget the runtime's connections, so that nothing a dead process has sent is taken for its successor's."""
-        self._polls.clear()
+    def _telemetry_delivered(self, name: str, records: int, size_bytes: int, status: int, duration_s: float) -> None:
+        self._recorder.mark(
+            monotonic(),
+            "telemetry.delivered",
+            extension=name,
+            records=records,
+            bytes=size_bytes,
+            status=status,
+            duration_ms=round(duration_s * 1000, 3),
+        )
+
+    async def _open_socket(self) -> socket.socket:
+        return await self._made_sandbox.open_socket()
+
+    def _address(self) -> str:
+        return self._made_sandbox.address
+
+    def _cut_calls(self) -> None:
+        """Forget all connections, so that nothing a dead process has sent is taken for its successor's."""
+        self._waiting.clear()
         if self._api is not None:
             self._api.drop_connections()
 
     async def _kill(self) -> None:
-        assert self._sandbox is not None
         self._thaw()
-        await self._sandbox.kill_processes()
-        self._cut_runtime()
-        self._output.drain()
-        self._output.flush()
+        await self._made_sandbox.kill_processes()
+        self._cut_calls()
+        self._processes.drain_and_flush()
+        self._telemetry.reset()
         self.feed(ProcessesGone())
 
     async def _destroy(self) -> None:
-        self._generation += 1
         self.idle_serial += 1
+        self._processes.forget()
         if self._timer is not None:
             self._timer.cancel()
-        self._polls.clear()
+        self._waiting.clear()
         for server in (self._api, self._endpoint):
             if server is not None:
                 server.abort()
+        self._telemetry.close()
         try:
             if self._sandbox is not None:
                 await self._sandbox.destroy()
         finally:
-            self._output.drain()
-            self._output.flush()
-            self._output.close()
+            self._processes.close()
             self._log.close()
+            self._recorder.ended()
 
     def _arm(self) -> None:
         """Wake up at the machine's deadline. No timer is moved with every invocation: one that fires early re-arms."""
@@ -458,20 +601,10 @@ class EnvironmentHost:
         self._timer = None
         self._timer_at_s = math.inf
         if self._machine.deadline_s <= monotonic():
-            self._output.drain()
+            self._processes.drain()
             self.feed(DeadlinePassed())
         elif self._machine.deadline_s < math.inf:
             self._arm()
-
-
-def exit_message(status: ExitStatus) -> str:
-    """How the end of a runtime process is put into words (table of EX-67)."""
-    if status.signal is not None:
-        name = _SIGNAL_NAMES.get(status.signal, f"signal {status.signal}")
-        return f"Runtime exited with error: signal: {name}"
-    if status.code:
-        return f"Runtime exited with error: exit status {status.code}"
-    return "Runtime exited without providing a reason"
 
 
 def _release_of(exchange: Exchange) -> str:

@@ -1,45 +1,67 @@
 """HTTP of the Runtime API, version 2018-06-01 (sections 1 and 2 of the contract): requests to events, and back.
 
+Its listener is also that of the Extensions and Telemetry APIs, whose calls are handed on to `extensions_api`.
+
 A request is judged here by its form alone; whether it is legal now is for the state machines to say.
 """
 
+import base64
+import binascii
 import json
 import re
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from lamella.domain.errors import FunctionErrorType
 from lamella.domain.invocation import Invocation
-from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
-from lamella.httpserver.message import Answer, Buffered, Refusal, Request, Streamed
+from lamella.domain.quotas import STREAMED_RESPONSE, SYNCHRONOUS_PAYLOAD
+from lamella.httpserver.message import Answer, Buffered, Refusal, Request, Streamed, TruncatedBodyError
 from lamella.httpserver.server import Exchange
+from lamella.invoke.answers import ACCEPTED, ACCEPTED_HEAD, JSON, error_answer, refuse, wrong_method
+from lamella.invoke.extensions_api import ExtensionsApi, ExtensionsApiHost
+from lamella.invoke.stream import ResponseStream
+from lamella.invoke.variables import CREDENTIALS_PATH
 from lamella.lifecycle.events import (
     ErrorPosted,
     Event,
     InitErrorPosted,
     ProtocolError,
+    ResponseEnded,
     ResponsePosted,
     ResponseRefused,
+    ResponseStarted,
+    RestoreErrorPosted,
     TransitionError,
 )
 
 _NEXT: Final = "/2018-06-01/runtime/invocation/next"
 _INVOCATION: Final = "/2018-06-01/runtime/invocation/"
+_RESPONSE: Final = "/response"
 _INIT_ERROR: Final = "/2018-06-01/runtime/init/error"
+_RESTORE_NEXT: Final = "/2018-06-01/runtime/restore/next"
+_RESTORE_ERROR: Final = "/2018-06-01/runtime/restore/error"
 _PING: Final = "/2018-06-01/ping"
 _METADATA: Final = "/2026-01-15/metadata/execution-environment"
 
-_JSON: Final = (("Content-Type", "application/json"),)
-_ACCEPTED: Final = b'{"status":"OK"}\n'
-_ACCEPTED_HEAD: Final = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+_MODE: Final = "lambda-runtime-function-response-mode"
+_ERROR_TYPE: Final = "lambda-runtime-function-error-type"
+_ERROR_BODY: Final = "lambda-runtime-function-error-body"
 _CAUSE_TYPE: Final = "application/vnd.aws.lambda.error.cause+json"
 _KNOWN_ERROR: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 _LINE_BREAKS: Final = re.compile(r"[\r\n]+")
 
 
-class RuntimeApiHost(Protocol):
-    """The execution environment behind the API."""
+class RuntimeApiHost(ExtensionsApiHost, Protocol):
+    """The execution environment behind the API.
+
+    Attributes:
+        stream: Takes the response of the running invocation in pieces, if its caller does.
+        takes_snapshots: Whether the runtime is asked to prepare for a snapshot, and to restore.
+    """
 
     metadata_token: str
+    stream: ResponseStream | None
+    takes_snapshots: bool
 
     def poll(self, exchange: Exchange) -> None:
         """Take a `next`: answer it now or later.
@@ -57,16 +79,33 @@ class RuntimeApiHost(Protocol):
         """
 
 
-class RuntimeApi:
-    """The handler behind 169.254.100.1:9001 of one environment."""
+    def poll_restore(self, exchange: Exchange) -> None:
+        """Take a `restore/next`.
 
-    __slots__ = ("_host",)
+        Raises:
+            TransitionError: Not legal now.
+        """
+
+    def credentials(self, token: str) -> Mapping[str, str] | None:
+        """The credentials of a function with snapshots; `None` if the token is not its own."""
+
+
+class RuntimeApi:
+    """The handler behind port 9001 of one environment."""
+
+    __slots__ = ("_extensions", "_host")
 
     def __init__(self, host: RuntimeApiHost) -> None:
         self._host = host
+        self._extensions = ExtensionsApi(host)
 
-    def head(self, request: Request) -> Buffered | Streamed:  # noqa: ARG002  # every call has the same limit
-        """Every body fits into memory; what is too large is read as well: clients send first and read afterwards."""
+    def head(self, request: Request) -> Buffered | Streamed:
+        """Every body but that of a streamed response fits into memory.
+
+        What is too large is read as well: clients send first and read afterwards (RT-38).
+        """
+        if self._host.stream is not None and request.path.endswith(_RESPONSE) and request.header(_MODE) == "streaming":
+            return _PIECES
         return _BODY
 
     def handle(self, exchange: Exchange) -> None:
@@ -76,54 +115,93 @@ class RuntimeApi:
         try:
             if path == _NEXT:
                 if request.method != "GET":
-                    return _wrong_method(exchange, "GET")
+                    return wrong_method(exchange, "GET")
                 return self._host.poll(exchange)
             if path.startswith(_INVOCATION):
                 request_id, _, verb = path[len(_INVOCATION) :].partition("/")
                 if verb in ("response", "error"):
                     if request.method != "POST":
-                        return _wrong_method(exchange, "POST")
+                        return wrong_method(exchange, "POST")
                     if verb == "response":
                         return self._response(exchange, request_id)
                     return self._error(exchange, request_id)
             return self._rare(exchange, path)
         except ProtocolError as error:
-            _refuse(exchange, 400, "InvalidRequestID", str(error))
+            refuse(exchange, 400, "InvalidRequestID", str(error))
         except TransitionError as error:
-            _refuse(exchange, 403, "InvalidStateTransition", str(error))
+            refuse(exchange, 403, "InvalidStateTransition", str(error))
 
     def refuse(self, request: Request | None, refusal: Refusal) -> Answer:
         """Render a request that could not be read."""
         if refusal is Refusal.BODY_TOO_LARGE and request is not None:
             return self._too_large(request)
         if refusal is Refusal.TRUNCATED:
-            return _answer(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
+            return error_answer(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
         return Answer(400, (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")), b"400 Bad Request")
 
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:  # noqa: ARG002  # never shown to a function
         """Render a fault of ours."""
-        return _answer(500, "InternalServerError", "Internal Server Error")
+        return error_answer(500, "InternalServerError", "Internal Server Error")
 
     def _response(self, exchange: Exchange, request_id: str) -> None:
         request = exchange.request
-        mode = request.header("lambda-runtime-function-response-mode")
+        mode = request.header(_MODE)
+        stream = self._host.stream
+        if mode == "streaming" and stream is not None:
+            content_type = request.header("content-type")
+            self._host.post(ResponseStarted(request_id, content_type))
+            stream.begin(content_type)
+            exchange.start(self._pieces(exchange, request_id, stream))
+            return
         if mode and mode != "streaming":
             error_type = FunctionErrorType.RUNTIME_INVALID_RESPONSE_MODE_HEADER
             self._host.post(ResponseRefused(request_id, error_type, "Invalid function response mode"))
-            _refuse(exchange, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
+            refuse(exchange, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
             return
         # A response in streaming mode to a buffered invocation is collected and answered as one payload (RT-43).
-        self._host.post(ResponsePosted(request_id, request.body))
-        exchange.respond_raw(_ACCEPTED_HEAD, _ACCEPTED)
+        self._host.post(ResponsePosted(request_id, request.body, request.header("content-type")))
+        exchange.respond_raw(ACCEPTED_HEAD, ACCEPTED)
+
+    async def _pieces(self, exchange: Exchange, request_id: str, stream: ResponseStream) -> None:
+        """Hand a response on as it comes (RT-41), and say how it ended (RT-42)."""
+        size_bytes = 0
+        try:
+            while chunk := await exchange.read_chunk():
+                size_bytes += len(chunk)
+                await stream.write(chunk)
+        except TruncatedBodyError as error:
+            error_type, text = _broken(error.refusal)
+            body = json.dumps({"errorType": error_type, "errorMessage": text}, separators=(",", ":")).encode()
+            self._end(ResponseEnded(request_id, size_bytes, error_type, body))
+            raise
+        trailers = dict(exchange.request.trailers)
+        error_type = trailers.get(_ERROR_TYPE, "")
+        body = _decoded(trailers.get(_ERROR_BODY, ""))
+        if error_type or body:
+            error_type = error_type_of(error_type)
+        try:
+            self._host.post(ResponseEnded(request_id, size_bytes, error_type, body))
+        except ProtocolError as error:  # the invocation has timed out meanwhile
+            refuse(exchange, 400, "InvalidRequestID", str(error))
+        except TransitionError as error:
+            refuse(exchange, 403, "InvalidStateTransition", str(error))
+        else:
+            exchange.respond_raw(ACCEPTED_HEAD, ACCEPTED)
+
+    def _end(self, event: ResponseEnded) -> None:
+        try:
+            self._host.post(event)
+        except (ProtocolError, TransitionError):
+            return  # the invocation is over, and so was the connection with it
 
     def _error(self, exchange: Exchange, request_id: str) -> None:
         request = exchange.request
         payload = request.body
         if request.header("content-type").startswith(_CAUSE_TYPE):
             payload = _without_cause(payload)
-        error_type = error_type_of(request.header("lambda-runtime-function-error-type"))
+        error_type = error_type_of(request.header(_ERROR_TYPE))
         self._host.post(ErrorPosted(request_id, payload, error_type))
-        exchange.respond_raw(_ACCEPTED_HEAD, _ACCEPTED)
+        exchange.respond_raw(ACCEPTED_HEAD, ACCEPTED)
 
     def _too_large(self, request: Request) -> Answer:
         limit = SYNCHRONOUS_PAYLOAD.limit
@@ -135,39 +213,65 @@ class RuntimeApi:
                     ResponseRefused(request_id, FunctionErrorType.FUNCTION_RESPONSE_SIZE_TOO_LARGE, message)
                 )
             except ProtocolError as error:
-                return _answer(400, "InvalidRequestID", str(error))
+                return error_answer(400, "InvalidRequestID", str(error))
             except TransitionError as error:
-                return _answer(403, "InvalidStateTransition", str(error))
-        return _answer(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({limit} bytes).")
+                return error_answer(403, "InvalidStateTransition", str(error))
+        return error_answer(413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({limit} bytes).")
 
     def _rare(self, exchange: Exchange, path: str) -> None:
         request = exchange.request
         if path == _INIT_ERROR:
             if request.method != "POST":
-                return _wrong_method(exchange, "POST")
-            error_type = error_type_of(request.header("lambda-runtime-function-error-type"))
+                return wrong_method(exchange, "POST")
+            error_type = error_type_of(request.header(_ERROR_TYPE))
             self._host.post(InitErrorPosted(request.body, error_type))
-            return exchange.respond_raw(_ACCEPTED_HEAD, _ACCEPTED)
+            return exchange.respond_raw(ACCEPTED_HEAD, ACCEPTED)
+        if path == _RESTORE_NEXT and self._host.takes_snapshots:
+            if request.method != "GET":
+                return wrong_method(exchange, "GET")
+            return self._host.poll_restore(exchange)
+        if path == _RESTORE_ERROR and self._host.takes_snapshots:
+            if request.method != "POST":
+                return wrong_method(exchange, "POST")
+            error_type = error_type_of(request.header(_ERROR_TYPE))
+            self._host.post(RestoreErrorPosted(request.body, error_type))
+            return exchange.respond_raw(ACCEPTED_HEAD, ACCEPTED)
         if path == _PING:
             if request.method != "GET":
-                return _wrong_method(exchange, "GET")
+                return wrong_method(exchange, "GET")
             return exchange.respond(200, (("Content-Type", "text/plain"),), b"pong")
         if path == _METADATA:
             return self._metadata(exchange)
+        if path == CREDENTIALS_PATH and self._host.takes_snapshots:
+            return self._credentials(exchange)
+        if self._extensions.handle(exchange):
+            return None
         headers = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
         return exchange.respond(404, headers, b"404 page not found\n")
 
     def _metadata(self, exchange: Exchange) -> None:
         request = exchange.request
         if request.method != "GET":
-            return _wrong_method(exchange, "GET")
+            return wrong_method(exchange, "GET")
         if request.header("authorization") != f"Bearer {self._host.metadata_token}":
             return exchange.respond(401, (), b"")
-        headers = (*_JSON, ("Cache-Control", "private, max-age=43200, immutable"))
+        headers = (*JSON, ("Cache-Control", "private, max-age=43200, immutable"))
         return exchange.respond(200, headers, b'{"AvailabilityZoneID":"use1-az1"}')
 
 
+    def _credentials(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if request.method != "GET":
+            return wrong_method(exchange, "GET")
+        document = self._host.credentials(request.header("authorization"))
+        if document is None:
+            headers = (("Content-Type", "text/plain; charset=utf-8"),)
+            return exchange.respond(404, headers, b"cannot get credentials for the provided token")
+        return exchange.respond(200, JSON, json.dumps(document, separators=(",", ":")).encode())
+
+
 _BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
+_PIECES: Final = Streamed(limit_bytes=STREAMED_RESPONSE.limit)
 
 
 def render_event(invocation: Invocation, deadline_ms: int) -> bytes:
@@ -207,20 +311,17 @@ def _without_cause(body: bytes) -> bytes:
     return json.dumps(kept, separators=(",", ":")).encode()
 
 
-def _error_body(error_type: str, message: str) -> bytes:
-    """RT-08: key order, escapes and the final line feed as shown there."""
-    text = json.dumps({"errorMessage": message, "errorType": error_type}, separators=(",", ":"))
-    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return text.encode() + b"\n"
+def _decoded(text: str) -> bytes:
+    """The error document of a trailer; as it came if it is no base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return text.encode()
 
 
-def _answer(status: int, error_type: str, message: str) -> Answer:
-    return Answer(status, _JSON, _error_body(error_type, message))
-
-
-def _refuse(exchange: Exchange, status: int, error_type: str, message: str) -> None:
-    exchange.respond(status, _JSON, _error_body(error_type, message))
-
-
-def _wrong_method(exchange: Exchange, allowed: str) -> None:
-    exchange.respond(405, (("Allow", allowed),), b"")
+def _broken(refusal: Refusal) -> tuple[str, str]:
+    """Type and text for the caller of a response that broke off."""
+    if refusal is Refusal.BODY_TOO_LARGE:
+        text = f"Response payload size exceeded maximum allowed payload size ({STREAMED_RESPONSE.limit} bytes)."
+        return FunctionErrorType.FUNCTION_RESPONSE_SIZE_TOO_LARGE, text
+    return FunctionErrorType.RUNTIME_TRUNCATED_RESPONSE, "Response stream ended before it was complete"

@@ -1,12 +1,18 @@
 """The environment variables of a runtime process (rules EN-01, EN-03)."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
-from lamella.domain.function import FunctionVersion
+from lamella.domain.function import LATEST, FunctionVersion
 from lamella.ports.runtimes import RuntimePack
+from lamella.ports.sandbox import LOG_CHANNEL_FD
 
 RUNTIME_API: Final = "169.254.100.1:9001"
 """Always, as on AWS (RT-01): each environment has a network namespace of its own."""
+CREDENTIALS_PATH: Final = "/2021-04-23/credentials"
+ON_DEMAND: Final = "on-demand"
+SNAP_START: Final = "snap-start"
 
 _MAY_BE_CHANGED: Final = {
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
@@ -26,8 +32,13 @@ def runtime_variables(
     metadata_token: str,
     endpoint_url: str,
     secret_access_key: str,
+    initialization_type: str = ON_DEMAND,
+    log_channel: bool = False,
 ) -> dict[str, str]:
     """All variables of the runtime process; a later group wins over an earlier one (EN-03).
+
+    Args:
+        log_channel: Whether the process has a descriptor for framed log records (6.5).
 
     `AWS_ENDPOINT_URL`, where AWS's API answers inside the sandbox, is ours: on AWS it is absent, but without it a
     function's SDK would look for the real AWS. The customer may set another.
@@ -40,7 +51,7 @@ def runtime_variables(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_mib),
         "AWS_LAMBDA_FUNCTION_NAME": key.name,
         "AWS_LAMBDA_FUNCTION_VERSION": version.version,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type,
         "AWS_LAMBDA_LOG_GROUP_NAME": log_group(version),
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_LAMBDA_METADATA_API": RUNTIME_API,
@@ -61,12 +72,18 @@ def runtime_variables(
     if logging.get("LogFormat") == "JSON":
         reserved["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         reserved["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel", "INFO")
-    # The access key is the account, so that a call from inside the function is one of the function's own account.
-    credentials = {
-        "AWS_ACCESS_KEY_ID": key.account,
-        "AWS_SECRET_ACCESS_KEY": secret_access_key,
-        "AWS_SESSION_TOKEN": "lamella",
-    }
+    if log_channel:
+        reserved["_LAMBDA_TELEMETRY_LOG_FD"] = str(LOG_CHANNEL_FD)
+    if initialization_type == SNAP_START:
+        # Credentials come from the endpoint, since those in a snapshot would be old; a stream is not known (EN-06).
+        for name in ("AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"):
+            del reserved[name]
+        credentials = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{RUNTIME_API}{CREDENTIALS_PATH}",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": metadata_token,
+        }
+    else:
+        credentials = _credentials(version, secret_access_key)
     return {
         **_MAY_BE_CHANGED,
         **pack.env,
@@ -75,6 +92,64 @@ def runtime_variables(
         **credentials,
         **reserved,
     }
+
+
+_KEPT_FROM_EXTENSIONS: Final = frozenset(
+    {
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_FORMAT",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_LEVEL",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_XRAY_CONTEXT_MISSING",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+        "PWD",
+        "SHLVL",
+    }
+)
+
+
+def extension_variables(runtime: Mapping[str, str], pack: RuntimePack, customers: Mapping[str, str]) -> dict[str, str]:
+    """The variables of an extension process, from those of the runtime beside it (EN-02).
+
+    What the runtime's own family needs, such as `PYTHONPATH`, is not for extensions, unless the customer has set it.
+    """
+    kept = {
+        name: value
+        for name, value in runtime.items()
+        if not name.startswith("_")
+        and name not in _KEPT_FROM_EXTENSIONS
+        and (name not in pack.env or name in customers)
+    }
+    return {**kept, "PWD": "/"}
+
+
+def _credentials(version: FunctionVersion, secret_access_key: str) -> dict[str, str]:
+    """Those of the function's role. The access key is the account, so that calls are the function's own account's."""
+    return {
+        "AWS_ACCESS_KEY_ID": version.key.account,
+        "AWS_SECRET_ACCESS_KEY": secret_access_key,
+        "AWS_SESSION_TOKEN": "lamella",
+    }
+
+
+def credentials_document(version: FunctionVersion, secret_access_key: str, expires_at: datetime) -> dict[str, str]:
+    """What the credentials endpoint of functions with snapshots answers (2.9)."""
+    credentials = _credentials(version, secret_access_key)
+    return {
+        "AccessKeyId": credentials["AWS_ACCESS_KEY_ID"],
+        "SecretAccessKey": credentials["AWS_SECRET_ACCESS_KEY"],
+        "Token": credentials["AWS_SESSION_TOKEN"],
+        "Expiration": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def takes_snapshots(version: FunctionVersion) -> bool:
+    """Whether the version is one that AWS would start from a snapshot: published, with `SnapStart` asked for."""
+    snap_start = version.config.other.get("SnapStart") or {}
+    return version.version != LATEST and snap_start.get("ApplyOn") == "PublishedVersions"
 
 
 def log_group(version: FunctionVersion) -> str:

@@ -88,7 +88,7 @@ from lamella.lifecycle.events import (
     TelemetryFlushed,
     TransitionError,
 )
-from lamella.lifecycle.extension import MAX_EXTENSIONS, SHUTDOWN, Extensions, ExtensionState
+from lamella.lifecycle.extension import MAX_EXTENSIONS, SHUTDOWN, ExtensionMachine, Extensions, ExtensionState
 from lamella.lifecycle.runtime import RuntimeMachine, RuntimeState
 
 INIT_ERROR_GRACE_S: Final = 1.0
@@ -275,6 +275,19 @@ class EnvironmentMachine:
     def responded(self) -> bool:
         """Whether the running invocation has its answer, so that the environment is about to become idle."""
         return self._replied and self.phase is Phase.INVOKE
+
+    def extension(self, identifier: str) -> ExtensionMachine:
+        """The extension that was given this identifier.
+
+        Raises:
+            ExtensionRefusedError: There is none (EX-39).
+        """
+        return self._extensions.identified(identifier)
+
+    def break_off(self) -> None:
+        """The host cannot go on, which is a fault of ours: nothing more will happen."""
+        self.phase = Phase.ENDED
+        self.deadline_s = math.inf
 
     def receive(self, event: Event, *, now_s: float) -> list[Command]:
         """Take one event and say what the host must do next, in order.
