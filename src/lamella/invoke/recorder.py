@@ -1,0 +1,539 @@
+"""The flight recorder: everything that happens to an execution environment, kept for whoever asks afterwards.
+
+It stands in the path of every invocation, so what it does there is one append: events and commands are immutable, and
+keeping references to them is all it takes. Everything else (naming, rendering, writing) is done when somebody looks, or
+in a worker thread after a failure.
+
+What is kept is bounded, by number and by bytes. The beginning, up to the second invocation, stays, because a time line
+begins with it; of what follows the oldest goes when there are more than `NEWEST_ENTRIES` entries or more than
+`BUSY_BYTES` of payloads. Whole invocations go: to let go costs nothing, while cutting a payload out of immutable values
+takes microseconds. So payloads are cut only where that does not matter: when they are very large, and when the
+environment has stood still for a while. The running invocation is never cut.
+"""
+
+import asyncio
+import dataclasses
+import json
+import logging
+import operator
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from time import monotonic
+from typing import Any, Final, Protocol
+
+from lamella.domain.function import FunctionKey
+from lamella.invoke.tasks import Tasks
+from lamella.invoke.timeline import AbridgedBytes, Entry, Record, document
+from lamella.lifecycle.commands import Command, Discard, Offer, RecordEnd, RecordInit, RecordRestore, Status
+from lamella.lifecycle.events import (
+    ErrorPosted,
+    Event,
+    ExtensionPolled,
+    InitRequested,
+    InvocationAssigned,
+    NextPolled,
+    ResponseEnded,
+    ResponsePosted,
+    ResponseStarted,
+    TelemetryFlushed,
+)
+from lamella.ports.traces import TraceStore
+
+_log = logging.getLogger(__name__)
+
+NEWEST_ENTRIES: Final = 256
+"""An invocation takes three, and one more for each extension that follows it; ten extensions make an init of about
+sixty."""
+BUSY_BYTES: Final = 1024 * 1024
+"""Of the payloads of ended invocations, while one follows the other."""
+LARGE_BYTES: Final = 256 * 1024
+"""An invocation with more than this is cut rather than let go of."""
+IDLE_BYTES: Final = 128 * 1024
+"""Of all payloads of an environment that has had nothing to do for a while. With the entries themselves it makes less
+than half a MiB, of the 3 MiB that an idle environment may cost."""
+KEPT_BYTES: Final = 256
+"""What is left of a payload that is cut."""
+ENDED_ENVIRONMENTS: Final = 32
+"""How many environments are remembered after their end."""
+_BURST: Final = 5
+_REFILL_S: Final = 60.0
+"""Records of failures that are written for one function: some at once, then one a minute, so that a function which
+always fails neither fills the disk nor drives out the records of others."""
+_PENDING: Final = 8
+"""Records of failures that wait for the disk at once; each may hold the largest payloads there are."""
+_MANY_FUNCTIONS: Final = 1024
+_SHRINK_EVERY_S: Final = 0.1
+
+# These neither carry a payload nor begin or end anything by themselves.
+_QUIET: Final = frozenset({NextPolled, ExtensionPolled, TelemetryFlushed})
+# After any other event the next commands are looked at: an init or invocation may end as a failure.
+_ORDINARY: Final = frozenset(
+    {*_QUIET, InitRequested, InvocationAssigned, ResponsePosted, ResponseStarted, ResponseEnded, ErrorPosted}
+)
+
+
+class Recorder(Protocol):
+    """What an environment tells of itself."""
+
+    def fed(self, now_s: float, event: Event, commands: Sequence[Command]) -> None:
+        """The state machine took an event and commanded something."""
+
+    def mark(self, now_s: float, name: str, **detail: Any) -> None:  # Any: JSON
+        """Something happened that is no event."""
+
+    def ended(self) -> None:
+        """The environment is gone; nothing more will be told."""
+
+
+class NoRecorder:
+    """Records nothing."""
+
+    __slots__ = ()
+
+    def fed(self, now_s: float, event: Event, commands: Sequence[Command]) -> None:
+        """As `Recorder`."""
+
+    def mark(self, now_s: float, name: str, **detail: Any) -> None:  # Any: JSON
+        """As `Recorder`."""
+
+    def ended(self) -> None:
+        """As `Recorder`."""
+
+
+class Watcher(Protocol):
+    """Whom a recorder tells what it does not do itself."""
+
+    def heavy(self, recorder: "FlightRecorder") -> None:
+        """It holds more than an idle environment should; to be shrunk once the environment has nothing to do."""
+
+    def failed(self, recorder: "FlightRecorder") -> None:
+        """An init or an invocation has failed, and the environment is ready again or gone; payloads are still whole."""
+
+    def ended(self, recorder: "FlightRecorder") -> None:
+        """The environment is gone."""
+
+
+class FlightRecorder:
+    """The record of one environment.
+
+    Attributes:
+        invocations: How many the environment has been given.
+        has_ended: Whether the environment is gone.
+    """
+
+    __slots__ = (
+        "_append",
+        "_bytes",
+        "_failed",
+        "_first",
+        "_limit_bytes",
+        "_lost",
+        "_newest",
+        "_suspect",
+        "_watcher",
+        "environment_id",
+        "has_ended",
+        "invocations",
+        "key",
+        "log_stream",
+        "version",
+    )
+
+    def __init__(
+        self, environment_id: str, key: FunctionKey, version: str, log_stream: str, watcher: Watcher | None = None
+    ) -> None:
+        self.environment_id = environment_id
+        self.key = key
+        self.version = version
+        self.log_stream = log_stream
+        self.invocations = 0
+        self.has_ended = False
+        self._watcher = watcher
+        self._first: list[Entry] = []  # up to the second invocation, once that has come
+        self._newest: deque[Entry] = deque(maxlen=NEWEST_ENTRIES)
+        self._append = self._newest.append
+        self._lost = False
+        self._bytes = 0  # of payloads and other texts; too high by those that fell out of the ring meanwhile
+        self._limit_bytes = IDLE_BYTES
+        self._suspect = False  # something happened after which the phase may end as a failure
+        self._failed = False  # it has, and nobody has been told yet
+
+    def fed(self, now_s: float, event: Event, commands: Sequence[Command]) -> None:
+        """The state machine took an event and commanded something.
+
+        Args:
+            now_s: Monotonic seconds.
+            event: What happened.
+            commands: What came of it; must not be changed afterwards.
+        """
+        self._append((now_s, event, commands))
+        if self._suspect or type(event) not in _QUIET:
+            self._look(event, commands)
+
+    def mark(self, now_s: float, name: str, **detail: Any) -> None:  # Any: JSON
+        """Something happened that is no event, for example `process.started`.
+
+        Args:
+            now_s: Monotonic seconds.
+            name: What happened.
+            detail: Values that JSON can hold; long texts are cut.
+        """
+        self._append((now_s, name, {key: _shortened(value) for key, value in detail.items()}))
+
+    def ended(self) -> None:
+        """The environment is gone; nothing more will be told. Idempotent."""
+        if self.has_ended:
+            return
+        self.has_ended = True
+        if self._failed:
+            self._report()
+        self.shrink()
+        if self._watcher is not None:
+            self._watcher.ended(self)
+
+    def record(self, *, wall_offset_s: float) -> Record:
+        """What is known by now.
+
+        Args:
+            wall_offset_s: Add it to monotonic seconds to get those since the epoch.
+        """
+        return Record(
+            self.environment_id,
+            self.key,
+            self.version,
+            self.log_stream,
+            wall_offset_s,
+            [*self._first, *self._newest],
+            self.invocations,
+            not self._lost and len(self._newest) < NEWEST_ENTRIES,
+            self.has_ended,
+        )
+
+    def holds(self, request_id: str) -> bool:
+        """Whether an invocation is in the record."""
+        return any(
+            isinstance(entry[1], InvocationAssigned) and entry[1].invocation.request_id == request_id
+            for entries in (self._newest, self._first)
+            for entry in entries
+        )
+
+    @property
+    def held_bytes(self) -> int:
+        """Of payloads and other texts."""
+        return sum(_size_of(entry[1]) for entries in (self._first, self._newest) for entry in entries)
+
+    def shrink(self) -> None:
+        """Cut payloads of what is over, oldest first, until no more than `IDLE_BYTES` is held."""
+        phases = [self._first, *_phases(self._newest)]
+        over = len(phases) if self.has_ended or _is_over(phases[-1]) else len(phases) - 1
+        excess = self.held_bytes - IDLE_BYTES
+        for number in range(over):
+            if excess <= 0:
+                break
+            before = phases[number]
+            phases[number] = _cut(before)
+            excess -= _weight(before) - _weight(phases[number])
+        self._keep(phases)
+        self._limit_bytes = IDLE_BYTES
+
+    def _look(self, event: Event, commands: Sequence[Command]) -> None:
+        """What there is to do for some events, and not for those that only ask for the next one."""
+        kind = type(event)
+        if kind is ResponsePosted:
+            self._bytes += len(event.payload) + len(event.content_type)  # type: ignore[union-attr]  # mypy knows isinstance only, which is slower
+        elif kind is InvocationAssigned:
+            self.invocations += 1
+            if self.invocations == 2 or self._failed:
+                self._begin_second()
+            invocation = event.invocation  # type: ignore[union-attr]  # as above
+            self._bytes += len(invocation.payload) + len(invocation.client_context)
+        elif kind not in _QUIET:
+            self._bytes += _size_of(event)
+            self._suspect = self._suspect or kind not in _ORDINARY
+        if self._bytes > self._limit_bytes:
+            self._relieve()
+        if self._suspect:
+            self._watch(commands)
+
+    def _begin_second(self) -> None:
+        """Put aside what a time line begins with, lest it fall out of the ring; and report a failure that waits."""
+        if self._failed:
+            self._report()
+        if self.invocations == 2:
+            assigned = self._newest.pop()
+            self._lost = len(self._newest) == NEWEST_ENTRIES - 1
+            self._first = list(self._newest)
+            self._newest.clear()
+            self._append(assigned)
+
+    def _relieve(self) -> None:
+        """Bring down what is held, or have that done when there is time.
+
+        To half of the bound, so that the walk over everything is made once in so many bytes, not at each invocation.
+        """
+        if self._limit_bytes == IDLE_BYTES:
+            self._limit_bytes = BUSY_BYTES
+            if self._watcher is not None:
+                self._watcher.heavy(self)
+        if self._bytes <= self._limit_bytes:
+            return
+        *phases, running = [self._first, *_phases(self._newest)]
+        phases = [_cut(phase) if _weight(phase) > LARGE_BYTES else phase for phase in phases]
+        weights = [_weight(phase) for phase in phases]
+        excess = sum(weights) - BUSY_BYTES // 2
+        for number in range(1, len(phases)):
+            if excess <= 0:
+                break
+            excess -= weights[number]
+            phases[number] = []
+            self._lost = True
+        self._keep([*phases, running])
+
+    def _keep(self, phases: Sequence[list[Entry]]) -> None:
+        self._first = phases[0]
+        self._newest.clear()
+        self._newest.extend(chain.from_iterable(phases[1:]))
+        self._bytes = self.held_bytes
+
+    def _watch(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if isinstance(command, RecordEnd | RecordInit | RecordRestore):
+                self._failed = self._failed or command.status is not Status.SUCCESS
+            elif isinstance(command, Offer | Discard):
+                self._suspect = False
+        if self._failed and not self._suspect:
+            self._report()
+
+    def _report(self) -> None:
+        self._failed = False
+        if self._watcher is not None:
+            self._watcher.failed(self)
+
+
+def _phases(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Split before each invocation. There is always at least one phase."""
+    phases: list[list[Entry]] = [[]]
+    for entry in entries:
+        if isinstance(entry[1], InvocationAssigned) and phases[-1]:
+            phases.append([])
+        phases[-1].append(entry)
+    return phases
+
+
+def _is_over(phase: Sequence[Entry]) -> bool:
+    """Whether the environment has become ready, or has come to its end, since the phase began."""
+    return any(isinstance(command, Offer | Discard) for entry in phase for command in entry[2])
+
+
+def _weight(phase: Iterable[Entry]) -> int:
+    return sum(_size_of(entry[1]) for entry in phase)
+
+
+def _size_of(event: Event | str) -> int:
+    """Bytes of payloads and other texts that somebody else chose. Commands hold the same ones as the events before."""
+    if isinstance(event, InvocationAssigned):
+        return len(event.invocation.payload) + len(event.invocation.client_context)
+    if isinstance(event, ResponsePosted):
+        return len(event.payload) + len(event.content_type)
+    return 0 if isinstance(event, str) or type(event) in _QUIET else sum(map(len, _texts(event)))
+
+
+def _cut(phase: list[Entry]) -> list[Entry]:
+    """Leave the beginnings of the payloads."""
+    texts = {id(text): text for text in _texts(phase) if len(text) > KEPT_BYTES}
+    # The same payload is held by an event and several commands: each gets the same cut one.
+    cut: list[Entry] = _replaced(phase, {of: _beginning(text) for of, text in texts.items()})
+    return cut
+
+
+def _texts(value: object) -> Iterator[bytes | str]:
+    """All strings of bytes or letters in entries, events and commands."""
+    if isinstance(value, bytes | str):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _texts(item)
+    elif dataclasses.is_dataclass(value):
+        for name in value.__dataclass_fields__:
+            yield from _texts(getattr(value, name))
+
+
+def _replaced(value: Any, by_identity: Mapping[int, bytes | str]) -> Any:  # Any: whatever entries are made of
+    """The same with some strings replaced; the very same if none of them is in it."""
+    if isinstance(value, bytes | str):
+        return by_identity.get(id(value), value)
+    if isinstance(value, tuple | list):
+        items = [_replaced(item, by_identity) for item in value]
+        return value if all(map(operator.is_, items, value)) else type(value)(items)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        old = {name: getattr(value, name) for name in value.__dataclass_fields__}
+        new = {name: _replaced(one, by_identity) for name, one in old.items()}
+        changes = {name: one for name, one in new.items() if one is not old[name]}
+        return dataclasses.replace(value, **changes) if changes else value
+    return value
+
+
+def _beginning(text: bytes | str) -> bytes | str:
+    if isinstance(text, bytes):
+        abridged = AbridgedBytes(text[:KEPT_BYTES])
+        abridged.size_bytes = len(text)
+        return abridged
+    return text[:KEPT_BYTES] + "…"
+
+
+def _shortened(value: object) -> object:
+    return _beginning(value) if isinstance(value, str) and len(value) > KEPT_BYTES else value
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An environment or a failure in the list of what can be looked at.
+
+    Attributes:
+        began_at_s: When its record begins, or when it failed; seconds since the epoch.
+        state: `live`, `ended` or `failed`.
+        request_ids: Newest invocations it shows, oldest first; not known of failures.
+    """
+
+    environment_id: str
+    function: str
+    version: str
+    began_at_s: float
+    state: str
+    invocations: int
+    request_ids: tuple[str, ...] = ()
+
+
+class Recorders:
+    """The flight recorders of a node.
+
+    Args:
+        store: Keeps the records of failures; `None` if nothing is to be recorded at all.
+    """
+
+    def __init__(self, store: TraceStore | None) -> None:
+        self._store = store
+        self._live: dict[str, FlightRecorder] = {}
+        self._ended: OrderedDict[str, FlightRecorder] = OrderedDict()
+        self._heavy: deque[tuple[FlightRecorder, int]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks = Tasks()
+        self._pending = 0
+        self._budgets: OrderedDict[FunctionKey, tuple[float, float]] = OrderedDict()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is recorded."""
+        return self._store is not None
+
+    def make(self, environment_id: str, key: FunctionKey, version: str, log_stream: str) -> Recorder:
+        """A recorder for a new environment; to be told of its end."""
+        if self._store is None:
+            return NoRecorder()
+        recorder = FlightRecorder(environment_id, key, version, log_stream, self)
+        self._live[environment_id] = recorder
+        return recorder
+
+    async def find(self, name: str) -> Mapping[str, Any] | None:  # Any: JSON
+        """The document of an environment, or of the one that ran an invocation.
+
+        Args:
+            name: Id of an environment, or of a request.
+
+        Returns:
+            As `timeline.document` makes it; `None` if nothing is known of it, or no longer.
+        """
+        recorder = self._live.get(name) or self._ended.get(name)
+        if recorder is None:
+            for number, one in enumerate([*self._live.values(), *reversed(self._ended.values())]):
+                if one.holds(name):
+                    recorder = one
+                    break
+                if number % 64 == 63:  # thousands of environments must not hold up the invocations
+                    await asyncio.sleep(0)
+        if recorder is not None:
+            return await asyncio.to_thread(document, recorder.record(wall_offset_s=_wall_offset_s()))
+        return None if self._store is None else await asyncio.to_thread(_search, self._store, name)
+
+    def heavy(self, recorder: FlightRecorder) -> None:
+        """Have a record shrunk once its environment has nothing to do."""
+        self._heavy.append((recorder, recorder.invocations))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SHRINK_EVERY_S, self._shrink_one)
+
+    def failed(self, recorder: FlightRecorder) -> None:
+        """Write a record to disk, if its function has not had its share."""
+        if self._store is None or not self._may_write(recorder.key):
+            return
+        now = datetime.now(UTC)
+        name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{recorder.environment_id}"
+        record = recorder.record(wall_offset_s=_wall_offset_s())
+        self._pending += 1
+        self._tasks.start(self._write(self._store, name, record), name=f"write trace {name}")
+
+    def ended(self, recorder: FlightRecorder) -> None:
+        """Remember the record for a while."""
+        self._live.pop(recorder.environment_id, None)
+        self._ended[recorder.environment_id] = recorder
+        while len(self._ended) > ENDED_ENVIRONMENTS:
+            self._ended.popitem(last=False)
+
+    async def close(self) -> None:
+        """Write what is still to be written, and stop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self._tasks.wait_idle()
+
+    def _shrink_one(self) -> None:
+        """One at a time, so that many of them do not hold up the invocations of others."""
+        recorder, invocations = self._heavy.popleft()
+        if recorder.invocations == invocations:
+            recorder.shrink()
+        else:  # busy: what it holds has a bound of its own
+            self._heavy.append((recorder, recorder.invocations))
+        self._timer = None
+        if self._heavy:
+            self._timer = asyncio.get_running_loop().call_later(_SHRINK_EVERY_S, self._shrink_one)
+
+    def _may_write(self, key: FunctionKey) -> bool:
+        now_s = monotonic()
+        left, at_s = self._budgets.pop(key, (float(_BURST), now_s))
+        left = min(float(_BURST), left + (now_s - at_s) / _REFILL_S)
+        may = left >= 1 and self._pending < _PENDING
+        self._budgets[key] = (left - 1 if may else left, now_s)
+        while len(self._budgets) > _MANY_FUNCTIONS:
+            self._budgets.popitem(last=False)
+        return may
+
+    async def _write(self, store: TraceStore, name: str, record: Record) -> None:
+        try:
+            await asyncio.to_thread(_save, store, name, record)
+        except OSError as error:  # a full disk must not stop the functions; the operator is told
+            _log.error("the record of a failure was lost: %s: %s", name, error)
+        finally:
+            self._pending -= 1
+
+
+def _save(store: TraceStore, name: str, record: Record) -> None:
+    store.save(name, json.dumps(document(record)).encode())
+
+
+def _search(store: TraceStore, name: str) -> Mapping[str, Any] | None:  # Any: JSON
+    """The newest record of a failure that is of this environment or shows this request."""
+    quoted = json.dumps(name).encode()
+    for file in reversed(store.names()):
+        text = store.read(file)
+        if text is not None and quoted in text:
+            found: Mapping[str, Any] = json.loads(text)  # Any: JSON
+            if found["environment_id"] == name or name in found["request_ids"]:
+                return found
+    return None
+
+
+def _wall_offset_s() -> float:
+    return time.time() - monotonic()
