@@ -33,6 +33,7 @@ from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.adapters.sql.layers import SqlLayerStore
+from lamella.adapters.traces import FileTraceStore
 from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import OPERATIONS
@@ -47,6 +48,7 @@ from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
+from lamella.invoke.recorder import Recorders
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.tasks import Tasks
@@ -142,6 +144,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             door = Door(key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads))
             return FrontDoor(api, services, door)
 
+        recorders = Recorders(FileTraceStore(settings.data / "traces"))
+        stack.push_async_callback(recorders.close)
         freezer = Freezer()
         stack.callback(freezer.close)
         router = Router(
@@ -159,7 +163,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             functions,
             artifacts,
             packs,
-            NodeServices(sandboxes, logs, freezer, endpoint_for, Tasks()),
+            NodeServices(sandboxes, logs, freezer, endpoint_for, Tasks(), recorders.make),
         )
         transitions = Transitions(functions, router, delay_s=settings.state_delay_s)
         stack.push_async_callback(transitions.close)

@@ -1,7 +1,6 @@
-"""HTTP of the Extensions API, version 2020-01-01, and of the two APIs by which extensions subscribe to telemetry
-(sections 3 and 5.1 of the contract): requests to events, and back.
+"""HTTP of the Extensions API, version 2020-01-01, and of the two APIs to subscribe to telemetry: requests to events.
 
-A request is judged here by its form alone; whether it is legal now is for the state machines to say.
+Sections 3 and 5.1 of the contract. A request is judged here by its form alone; whether it is legal now is for the state machines to say.
 """
 
 import json
@@ -85,10 +84,8 @@ class ExtensionsApi:
     def handle(self, exchange: Exchange) -> bool:
         """Answer one call; False if its path is none of ours."""
         path = exchange.request.path
-        if path.startswith(BASE):
-            route = _ROUTES.get(path[len(BASE) :])
-        else:
-            route = _SUBSCRIPTIONS.get(path.removesuffix("/"))
+        known, name = (_ROUTES, path[len(BASE) :]) if path.startswith(BASE) else (_SUBSCRIPTIONS, path.rstrip("/"))
+        route = known.get(name)
         if route is None:
             return False
         method, answer = route
@@ -139,7 +136,7 @@ class ExtensionsApi:
         """`PUT /2022-07-01/telemetry` and `PUT /2020-08-15/logs` (5.1)."""
         request = exchange.request
         identifier = _identifier(exchange)
-        subscription = parse_subscription(request.path.removesuffix("/"), request.body)
+        subscription = parse_subscription(request.path.rstrip("/"), request.body)
         self._host.subscribe(identifier, subscription)
         exchange.respond(200, (("Content-Type", "text/plain; charset=utf-8"),), _SUBSCRIBED)
 
@@ -198,7 +195,7 @@ def _events(body: bytes) -> tuple[str, ...]:
     except (ValueError, RecursionError) as error:
         raise _malformed(str(error)) from None
     if not isinstance(document, dict):
-        raise _malformed("the body must be an object such as {\"events\":[\"INVOKE\"]}")
+        raise _malformed('the body must be an object such as {"events":["INVOKE"]}')
     if document.get("configurationKeys"):
         raise _malformed("configurationKeys are deprecated; use environment variables instead")
     events = document.get("events") or []

@@ -190,9 +190,7 @@ class EnvironmentHost:
         self._node = node
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._machine = EnvironmentMachine(
-            init_timeout_s=deployment.init_timeout_s, extensions=deployment.extensions
-        )
+        self._machine = EnvironmentMachine(init_timeout_s=deployment.init_timeout_s, extensions=deployment.extensions)
         self._sandbox: Sandbox | None = None
         self._api: HttpServer | None = None
         self._endpoint: HttpServer | None = None
@@ -201,9 +199,7 @@ class EnvironmentHost:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
         version = deployment.version
-        self.facts = FunctionFacts(
-            version.key.name, version.version, version.config.handler or "", version.key.account
-        )
+        self.facts = FunctionFacts(version.key.name, version.version, version.config.handler or "", version.key.account)
         self._stream_name = f"{datetime.now(UTC):%Y/%m/%d}/[{version.version}]{self.id}"
         self._log: LogStream = node.logs.open_stream(version.key, self._stream_name)
         self._recorder = node.recorder_for(self.id, version.key, version.version, self._stream_name)

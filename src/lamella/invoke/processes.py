@@ -180,9 +180,7 @@ class Processes:
             process.signal_group(SIGKILL)  # the environment was reset while the process was on its way
         process.add_exit_callback(partial(self._runtime_exited, sandbox, generation))
 
-    async def _launch_extension(
-        self, sandbox: Sandbox, programs: Programs, extension: str, generation: int
-    ) -> None:
+    async def _launch_extension(self, sandbox: Sandbox, programs: Programs, extension: str, generation: int) -> None:
         program = f"{EXTENSIONS}/{extension}"
         problem = launch_problem(program, programs.view, programs.architecture)
         if problem:

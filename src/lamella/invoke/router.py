@@ -14,6 +14,7 @@ from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool
 from lamella.invoke.stream import ResponseStream
+from lamella.invoke.variables import takes_snapshots
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
 from lamella.ports.sandbox import SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 _SPARE_AFTER_S: Final = 0.2
 _MIN_SWEEP_S: Final = 0.1  # an idle timeout of 0 must not keep the processor busy
 _MAX_SWEEP_S: Final = 60.0
+_SNAPSHOT_INIT_S: Final = 130.0
 _MIB_PER_CPU: Final = 1769
 """Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
 
@@ -269,11 +271,17 @@ class Router:
                 tmp_mib=config.tmp_mib,
                 dev_shm=settings.dev_shm,
             ),
-            init_timeout_s=settings.init_timeout_s,
+            init_timeout_s=self._init_timeout_s(version),
             freeze=settings.freeze,
             endpoint_url=settings.endpoint_url,
             secret_access_key=settings.secret_access_key,
         )
+
+    def _init_timeout_s(self, version: FunctionVersion) -> float:
+        """EX-60; where AWS would take a snapshot, EX-61."""
+        if takes_snapshots(version):
+            return max(self._settings.init_timeout_s, _SNAPSHOT_INIT_S, version.config.timeout_s)
+        return self._settings.init_timeout_s
 
     def _retire(self, place: tuple[FunctionKey, str]) -> None:
         pool = self._pools.pop(place, None)

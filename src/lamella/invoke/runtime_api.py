@@ -78,7 +78,6 @@ class RuntimeApiHost(ExtensionsApiHost, Protocol):
             TransitionError: Not legal now.
         """
 
-
     def poll_restore(self, exchange: Exchange) -> None:
         """Take a `restore/next`.
 
@@ -257,7 +256,6 @@ class RuntimeApi:
             return exchange.respond(401, (), b"")
         headers = (*JSON, ("Cache-Control", "private, max-age=43200, immutable"))
         return exchange.respond(200, headers, b'{"AvailabilityZoneID":"use1-az1"}')
-
 
     def _credentials(self, exchange: Exchange) -> None:
         request = exchange.request

@@ -37,9 +37,6 @@ def runtime_variables(
 ) -> dict[str, str]:
     """All variables of the runtime process; a later group wins over an earlier one (EN-03).
 
-    Args:
-        log_channel: Whether the process has a descriptor for framed log records (6.5).
-
     `AWS_ENDPOINT_URL`, where AWS's API answers inside the sandbox, is ours: on AWS it is absent, but without it a
     function's SDK would look for the real AWS. The customer may set another.
     """
