@@ -1,8 +1,10 @@
-"""What the processes of an environment print, cut into log lines (rule LG-09)."""
+"""What the processes of an environment print, cut into log events (rule LG-09, section 6.5)."""
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 _READ_BYTES: Final = 65536
@@ -12,22 +14,23 @@ prints faster than we read must not keep the server from everything else."""
 _MAX_LINE_BYTES: Final = 262144
 """A line without end is cut here, which bounds what one environment can make us hold. Source: CloudWatch Logs quotas,
 event size."""
+_MAGIC: Final = b"\xa5\x5a\x00"
+_HEADER_BYTES: Final = 16
+_TEXT: Final = 0b11
+_JSON: Final = 0b10
 
 
-class Output:
-    """A pipe that all processes of an environment write to, stdout and stderr alike."""
+class _Pipe(ABC):
+    """A pipe that processes of an environment write to."""
 
-    def __init__(self, on_lines: Callable[[bytes], None]) -> None:
-        """Open the pipe; `on_lines` gets complete lines, each with its line feed."""
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._on_lines = on_lines
-        self._rest = b""
         self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read_end, False)
         self._loop.add_reader(self._read_end, self.drain)
 
     def drain(self) -> None:
-        """Take what has been written so far. Called before anything that must come after those lines."""
+        """Take what has been written so far. Called before anything that must come after it."""
         if self.write_end < 0:
             return  # the number of the pipe may be somebody else's by now
         for _ in range(_MAX_READS):
@@ -37,22 +40,9 @@ class Output:
                 return
             if not data:
                 return
-            lines, line_feed, rest = data.rpartition(b"\n")
-            if line_feed:
-                self._on_lines(self._rest + lines + b"\n")
-                self._rest = rest
-            else:
-                self._rest += rest
-            if len(self._rest) >= _MAX_LINE_BYTES:
-                self.flush()
+            self._take(data)
             if len(data) < _READ_BYTES:
                 return
-
-    def flush(self) -> None:
-        """Make a line of what was written without a line feed, as at the end of an invocation or a process."""
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            self._on_lines(rest + b"\n")
 
     def close(self) -> None:
         """Read no more."""
@@ -61,3 +51,126 @@ class Output:
             os.close(self._read_end)
             os.close(self.write_end)
             self.write_end = -1
+
+    @abstractmethod
+    def _take(self, data: bytes) -> None:
+        """Take what was read; not empty."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Hand on what is incomplete, as at the end of an invocation or a process."""
+
+
+class Output(_Pipe):
+    """The pipe that is stdout and stderr of processes."""
+
+    def __init__(self, on_lines: Callable[[bytes], None]) -> None:
+        """Open the pipe; `on_lines` gets complete lines, each with its line feed."""
+        self._on_lines = on_lines
+        self._rest = b""
+        super().__init__()
+
+    def _take(self, data: bytes) -> None:
+        lines, line_feed, rest = data.rpartition(b"\n")
+        if line_feed:
+            self._on_lines(self._rest + lines + b"\n")
+            self._rest = rest
+        else:
+            self._rest += rest
+        if len(self._rest) >= _MAX_LINE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make a line of what was written without a line feed."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self._on_lines(rest + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One log event of a runtime client, which may have many lines.
+
+    Attributes:
+        level: 0 none, 1 trace, 2 debug, 3 info, 4 warn, 5 error, 6 fatal; up to 63 from a client that makes up its own.
+        is_json: Whether the client says that the text is JSON.
+        time_us: Microseconds since the epoch, as the client says.
+        text: As written, usually with a line feed at its end.
+    """
+
+    level: int
+    is_json: bool
+    time_us: int
+    text: bytes
+
+
+class FramedOutput(_Pipe):
+    """The framed log channel (6.5): a header of 16 bytes before each event, so that an event may have many lines.
+
+    Whatever is not framed counts as plain lines, and reading goes on at the next thing that looks like a header: the
+    function's own code can write here too.
+    """
+
+    def __init__(self, on_frames: Callable[[list[Frame]], None], on_lines: Callable[[bytes], None]) -> None:
+        """Open the pipe; `on_frames` gets events in order, `on_lines` complete lines of what is none."""
+        self._on_frames = on_frames
+        self._on_lines = on_lines
+        self._rest = b""
+        super().__init__()
+
+    def _take(self, data: bytes) -> None:
+        data = self._rest + data
+        frames: list[Frame] = []
+        at = 0
+        while at < len(data):
+            if not _may_begin(data, at):
+                at = self._plain(data, at, frames)
+                continue
+            header_end = at + _HEADER_BYTES
+            if len(data) < header_end:
+                break
+            header = data[at:header_end]
+            length = int.from_bytes(header[4:8], "big")
+            end = header_end + min(length, _MAX_LINE_BYTES)
+            if len(data) < end:
+                break
+            frames.append(_frame(header, data[header_end:end]))
+            at = end
+            if length > _MAX_LINE_BYTES:
+                # An event that is too long goes on as another one.
+                rest_length = (length - _MAX_LINE_BYTES).to_bytes(4, "big")
+                data, at = header[:4] + rest_length + header[8:] + data[end:], 0
+        self._rest = data[at:]
+        if frames:
+            self._on_frames(frames)
+
+    def _plain(self, data: bytes, at: int, frames: list[Frame]) -> int:
+        """Hand on what is no frame, up to where one may begin again; everything if none does."""
+        end = at + 1
+        while end < len(data) and not _may_begin(data, end):
+            found = data.find(_MAGIC[:1], end + 1)
+            end = len(data) if found < 0 else found
+        if frames:
+            self._on_frames(frames[:])
+            frames.clear()
+        text = data[at:end]
+        self._on_lines(text if text.endswith(b"\n") else text + b"\n")
+        return end
+
+    def flush(self) -> None:
+        """Make an event of a frame that is incomplete; only after the process that writes has ended."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            if len(rest) > _HEADER_BYTES:
+                self._on_frames([_frame(rest[:_HEADER_BYTES], rest[_HEADER_BYTES:])])
+
+
+def _may_begin(data: bytes, at: int) -> bool:
+    """Whether what is there of a header looks like one."""
+    start = data[at : at + 4]
+    return _MAGIC.startswith(start[:3]) and (len(start) < 4 or start[3] & 0b11 in (_TEXT, _JSON))
+
+
+def _frame(header: bytes, text: bytes) -> Frame:
+    kind = header[3]
+    return Frame(kind >> 2, kind & 0b11 == _JSON, int.from_bytes(header[8:16], "big"), text)

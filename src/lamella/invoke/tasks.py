@@ -14,11 +14,16 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
-        """Run a coroutine in the background. A failure is logged with its traceback: there is nobody else to tell."""
+    def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Run a coroutine in the background. A failure is logged with its traceback: there is nobody else to tell.
+
+        Returns:
+            The task, for whoever may want to cancel it.
+        """
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     async def wait_idle(self) -> None:
         """Wait until every task has ended, those included that are started meanwhile."""
