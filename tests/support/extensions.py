@@ -60,14 +60,14 @@ def started(events=("INVOKE", "SHUTDOWN")):
 
 WELL: Final = (
     EXTENSION
-    + '''
+    + """
 identifier = started()
 while True:
     status, headers, body = next_event(identifier)
     say(NAME, "got", body.decode())
     if json.loads(body)["eventType"] == "SHUTDOWN":
         sys.exit(0)
-'''
+"""
 )
 """An extension that does what is expected of it, and says so."""
 

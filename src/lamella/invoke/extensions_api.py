@@ -1,6 +1,7 @@
 """HTTP of the Extensions API, version 2020-01-01, and of the two APIs to subscribe to telemetry: requests to events.
 
-Sections 3 and 5.1 of the contract. A request is judged here by its form alone; whether it is legal now is for the state machines to say.
+Sections 3 and 5.1 of the contract. A request is judged here by its form alone; whether it is legal now is for the state
+machines to say.
 """
 
 import json
@@ -11,13 +12,9 @@ from typing import Final, Protocol
 
 from lamella.httpserver.server import Exchange
 from lamella.invoke.answers import ACCEPTED, ACCEPTED_HEAD, JSON, refuse, wrong_method
-from lamella.invoke.telemetry_api import (
-    LOGS_PATH,
-    TELEMETRY_PATH,
-    Subscription,
-    SubscriptionError,
-    parse_subscription,
-)
+from lamella.invoke.telemetry_api import ACCEPTED as SUBSCRIBED
+from lamella.invoke.telemetry_api import ACCEPTED_TYPE as SUBSCRIBED_TYPE
+from lamella.invoke.telemetry_api import API_OF_PATH, TelemetryApiError, parse_subscription
 from lamella.lifecycle.commands import ShutdownReason
 from lamella.lifecycle.events import (
     Event,
@@ -27,10 +24,10 @@ from lamella.lifecycle.events import (
     ExtensionRegistered,
     TransitionError,
 )
+from lamella.lifecycle.telemetry_events import Subscription
 
 BASE: Final = "/2020-01-01/extension/"
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_SUBSCRIBED: Final = b'"OK"'  # TL-01
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,14 @@ class ExtensionsApiHost(Protocol):
 
         Raises:
             ExtensionRefusedError: There is no such extension.
-            SubscriptionError: It cannot be had now.
+            TelemetryApiError: It cannot be had now.
+        """
+
+    def check_extension(self, identifier: str) -> None:
+        """Make sure that there is such an extension.
+
+        Raises:
+            ExtensionRefusedError: There is none.
         """
 
 
@@ -84,11 +88,12 @@ class ExtensionsApi:
     def handle(self, exchange: Exchange) -> bool:
         """Answer one call; False if its path is none of ours."""
         path = exchange.request.path
-        known, name = (_ROUTES, path[len(BASE) :]) if path.startswith(BASE) else (_SUBSCRIPTIONS, path.rstrip("/"))
-        route = known.get(name)
-        if route is None:
+        if path in API_OF_PATH:
+            method, answer = "PUT", ExtensionsApi.subscribe
+        elif path.startswith(BASE) and path[len(BASE) :] in _ROUTES:
+            method, answer = _ROUTES[path[len(BASE) :]]
+        else:
             return False
-        method, answer = route
         if exchange.request.method != method:
             wrong_method(exchange, method)
             return True
@@ -96,7 +101,7 @@ class ExtensionsApi:
             answer(self, exchange)
         except ExtensionRefusedError as error:
             refuse(exchange, 403, error.error_type, str(error))
-        except SubscriptionError as error:
+        except TelemetryApiError as error:
             refuse(exchange, error.status, error.error_type, str(error))
         except TransitionError as error:
             refuse(exchange, 403, "Extension.InvalidExtensionState", str(error))
@@ -136,9 +141,10 @@ class ExtensionsApi:
         """`PUT /2022-07-01/telemetry` and `PUT /2020-08-15/logs` (5.1)."""
         request = exchange.request
         identifier = _identifier(exchange)
-        subscription = parse_subscription(request.path.rstrip("/"), request.body)
+        self._host.check_extension(identifier)
+        subscription = parse_subscription(API_OF_PATH[request.path], request.body)
         self._host.subscribe(identifier, subscription)
-        exchange.respond(200, (("Content-Type", "text/plain; charset=utf-8"),), _SUBSCRIBED)
+        exchange.respond(200, (("Content-Type", SUBSCRIBED_TYPE),), SUBSCRIBED)
 
     def _fail(self, exchange: Exchange, event: Event) -> None:
         try:
@@ -154,10 +160,6 @@ _ROUTES: Final = {
     "event/next": ("GET", ExtensionsApi.next_event),
     "init/error": ("POST", ExtensionsApi.init_error),
     "exit/error": ("POST", ExtensionsApi.exit_error),
-}
-_SUBSCRIPTIONS: Final = {
-    TELEMETRY_PATH: ("PUT", ExtensionsApi.subscribe),
-    LOGS_PATH: ("PUT", ExtensionsApi.subscribe),
 }
 
 

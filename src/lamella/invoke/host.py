@@ -30,7 +30,6 @@ from lamella.invoke.recorder import Recorder
 from lamella.invoke.runtime_api import RuntimeApi
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.tasks import Tasks
-from lamella.invoke.telemetry_api import Subscription
 from lamella.invoke.variables import (
     ON_DEMAND,
     SNAP_START,
@@ -84,6 +83,7 @@ from lamella.lifecycle.events import (
     ShutdownRequested,
     TelemetryFlushed,
 )
+from lamella.lifecycle.telemetry_events import Subscription
 from lamella.ports.logs import LogStore, LogStream
 from lamella.ports.runtimes import RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxProvider, SandboxSpec
@@ -209,7 +209,7 @@ class EnvironmentHost:
         self._journal = Journal(
             version,
             deployment.pack,
-            self._stream_name,
+            log_stream=self._stream_name,
             write=self._print,
             telemetry=self._telemetry,
             initialization_type=deployment.initialization_type,
@@ -335,11 +335,20 @@ class EnvironmentHost:
 
         Raises:
             ExtensionRefusedError: There is no such extension.
-            SubscriptionError: It cannot be had now.
+            TelemetryApiError: It cannot be had now.
         """
         name = self._machine.extension(identifier).name
-        self._processes.drain()
+        self._processes.drain()  # what was printed before belongs in front (TL-26)
         self._telemetry.subscribe(identifier, name, subscription)
+        self._journal.subscribed(name, subscription)
+
+    def check_extension(self, identifier: str) -> None:
+        """Make sure that there is such an extension.
+
+        Raises:
+            ExtensionRefusedError: There is none.
+        """
+        self._machine.extension(identifier)
 
     def credentials(self, token: str) -> Mapping[str, str] | None:
         """What the credentials endpoint answers (2.9)."""
@@ -537,16 +546,8 @@ class EnvironmentHost:
         if self._machine.phase is Phase.SHUTDOWN:
             self.feed(TelemetryFlushed())
 
-    def _telemetry_delivered(self, name: str, records: int, size_bytes: int, status: int, duration_s: float) -> None:
-        self._recorder.mark(
-            monotonic(),
-            "telemetry.delivered",
-            extension=name,
-            records=records,
-            bytes=size_bytes,
-            status=status,
-            duration_ms=round(duration_s * 1000, 3),
-        )
+    def _telemetry_delivered(self, identifier: str, records: int) -> None:
+        self._recorder.mark(monotonic(), "telemetry.delivered", extension=identifier, records=records)
 
     async def _open_socket(self) -> socket.socket:
         return await self._made_sandbox.open_socket()
@@ -579,6 +580,7 @@ class EnvironmentHost:
                 server.abort()
         self._telemetry.close()
         try:
+            await self._telemetry.wait_closed()
             if self._sandbox is not None:
                 await self._sandbox.destroy()
         finally:

@@ -5,7 +5,7 @@ still does is no news to anybody.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from signal import SIGKILL, SIGTERM
@@ -14,7 +14,7 @@ from typing import Final
 from lamella.domain.errors import FunctionErrorType
 from lamella.domain.function import Architecture
 from lamella.invoke.entrypoint import InvalidEntrypointError, View, find_entrypoint, launch_problem
-from lamella.invoke.output import FramedOutput, FramedRecord, Output
+from lamella.invoke.output import Frame, FramedOutput, Output
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.events import Event, ExtensionExited, ExtensionLaunchFailed, LaunchFailed, RuntimeExited
 from lamella.ports.sandbox import ExitStatus, Process, ProcessSpec, Sandbox, SandboxError
@@ -74,7 +74,7 @@ class Listeners:
     feed: Callable[[Event], None]
     function_lines: Callable[[bytes], None]
     extension_lines: Callable[[bytes], None]
-    framed: Callable[[Sequence[FramedRecord]], None] | None
+    framed: Callable[[Iterable[Frame]], None] | None
     started: Callable[[str, int], None]
 
 
@@ -90,7 +90,7 @@ class Processes:
         self._runtime_signal = 0  # to be sent as soon as there is a process
         self._extensions: dict[str, Process] = {}
         self._output = Output(listeners.function_lines)
-        self._frames = None if listeners.framed is None else FramedOutput(listeners.framed)
+        self._frames = None if listeners.framed is None else FramedOutput(listeners.framed, listeners.function_lines)
         self._extension_outputs: dict[str, Output] = {}
 
     # Output
@@ -111,6 +111,8 @@ class Processes:
         """Take the last lines of processes that have ended."""
         self.drain()
         self._output.flush()
+        if self._frames is not None:
+            self._frames.flush()
         for output in self._extension_outputs.values():
             output.flush()
 
