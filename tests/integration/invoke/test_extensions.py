@@ -497,11 +497,16 @@ while True:
 
 
 TERMINATED = """
-import faulthandler
-def stop(number, frame):
-    say("runtime got", signal.Signals(number).name)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, stop)
+import socket
+# AWS's client waits for events outside of the interpreter, where no handler of Python's runs: a thread is told instead.
+TOLD, TELL = socket.socketpair()
+TELL.setblocking(False)
+signal.set_wakeup_fd(TELL.fileno())
+signal.signal(signal.SIGTERM, lambda *_: None)
+def stop():
+    say("runtime got", signal.Signals(TOLD.recv(1)[0]).name)
+    os._exit(0)
+threading.Thread(target=stop, daemon=True).start()
 def handler(event, context):
     return event
 """
