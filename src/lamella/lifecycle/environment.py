@@ -89,7 +89,7 @@ from lamella.lifecycle.events import (
     TransitionError,
 )
 from lamella.lifecycle.extension import MAX_EXTENSIONS, SHUTDOWN, ExtensionMachine, Extensions, ExtensionState
-from lamella.lifecycle.runtime import RuntimeMachine, RuntimeState
+from lamella.lifecycle.runtime import TARGETS, RuntimeMachine, RuntimeState
 
 INIT_ERROR_GRACE_S: Final = 1.0
 """How long a process that posted an error has for its exit; then the call itself counts as the failure (EX-52)."""
@@ -114,72 +114,30 @@ class Phase(Enum):
     ENDED = "ended"  # nothing more will happen
 
 
+_ANSWERS: Final = frozenset({ResponsePosted, ResponseStarted, ResponseEnded, ErrorPosted, ResponseRefused})
+_INIT_CALLS: Final = frozenset({RestorePolled, RestoreErrorPosted, InitErrorPosted})
+_RUNTIME_CALLS: Final = frozenset({NextPolled, *_INIT_CALLS, *_ANSWERS})
 _EXTENSION_CALLS: Final = frozenset(
     {ExtensionRegistered, ExtensionPolled, ExtensionInitErrorPosted, ExtensionExitErrorPosted}
 )
-_LATE: Final = frozenset({RuntimeExited, LaunchFailed, ExtensionExited, ExtensionLaunchFailed, TelemetryFlushed})
-"""What a shutdown or a reset brings about by itself; of an environment that is past it, it is no news."""
+_NEWS: Final = frozenset(
+    {RuntimeExited, LaunchFailed, ExtensionExited, ExtensionLaunchFailed, TelemetryFlushed, ShutdownRequested}
+)
+"""Nobody asks whether these may be: they have happened. So no phase refuses them, and a phase that they come too late
+for takes no notice."""
 
 LEGAL: Final[Mapping[Phase, frozenset[type[Event]]]] = {
-    Phase.COLD: frozenset({InitRequested, InvocationAssigned, ShutdownRequested}),
-    Phase.INIT: frozenset(
-        {
-            NextPolled,
-            RestorePolled,
-            RestoreErrorPosted,
-            InitErrorPosted,
-            LaunchFailed,
-            RuntimeExited,
-            ExtensionLaunchFailed,
-            ExtensionExited,
-            DeadlinePassed,
-            ShutdownRequested,
-            *_EXTENSION_CALLS,
-        }
-    ),
-    Phase.IDLE: frozenset(
-        {NextPolled, InvocationAssigned, RuntimeExited, ExtensionExited, ShutdownRequested, *_EXTENSION_CALLS}
-    ),
-    Phase.INVOKE: frozenset(
-        {
-            NextPolled,
-            RestorePolled,
-            RestoreErrorPosted,
-            InitErrorPosted,
-            LaunchFailed,
-            ResponsePosted,
-            ResponseStarted,
-            ResponseEnded,
-            ErrorPosted,
-            ResponseRefused,
-            RuntimeExited,
-            ExtensionLaunchFailed,
-            ExtensionExited,
-            DeadlinePassed,
-            ShutdownRequested,
-            *_EXTENSION_CALLS,
-        }
-    ),
-    Phase.SHUTDOWN: frozenset({DeadlinePassed, ShutdownRequested, *_EXTENSION_CALLS, *_LATE}),
-    Phase.RESET: frozenset({ProcessesGone, ShutdownRequested, *_LATE}),
-    Phase.ENDED: frozenset({ProcessesGone, ShutdownRequested, *_LATE}),
+    Phase.COLD: frozenset({InitRequested, InvocationAssigned, *_NEWS}),
+    Phase.INIT: frozenset({NextPolled, DeadlinePassed, *_INIT_CALLS, *_EXTENSION_CALLS, *_NEWS}),
+    Phase.IDLE: frozenset({NextPolled, InvocationAssigned, *_EXTENSION_CALLS, *_NEWS}),
+    Phase.INVOKE: frozenset({DeadlinePassed, *_RUNTIME_CALLS, *_EXTENSION_CALLS, *_NEWS}),
+    Phase.SHUTDOWN: frozenset({DeadlinePassed, *_EXTENSION_CALLS, *_NEWS}),
+    Phase.RESET: frozenset({ProcessesGone, *_NEWS}),
+    Phase.ENDED: frozenset({ProcessesGone, *_NEWS}),
 }
 """Which events a phase takes. Calls of runtime and extensions are checked by their own tables as well."""
 
-_RUNTIME_CALLS: Final = frozenset(
-    {
-        NextPolled,
-        RestorePolled,
-        RestoreErrorPosted,
-        InitErrorPosted,
-        ResponsePosted,
-        ResponseStarted,
-        ResponseEnded,
-        ErrorPosted,
-        ResponseRefused,
-    }
-)
-_ANSWERS: Final = frozenset({ResponsePosted, ResponseStarted, ResponseEnded, ErrorPosted, ResponseRefused})
+_WITHOUT_PROCESSES: Final = (Phase.COLD, Phase.RESET, Phase.ENDED)
 
 # Commands without arguments are the same object each time.
 _THAW: Final = Thaw()
@@ -211,6 +169,7 @@ class EnvironmentMachine:
         "_failure",
         "_failure_posted",
         "_function_error",
+        "_given_s",
         "_init_duration_s",
         "_init_timeout_s",
         "_initialising",
@@ -254,14 +213,16 @@ class EnvironmentMachine:
         self._began_s = 0.0  # of the init in phase INIT, of the invocation in phase INVOKE
         self._replied = False
         self._start_recorded = False
-        # The first fatal error wins (EX-64): type, and payload for the caller.
-        self._failure: tuple[str, bytes] | None = None
+        # The first fatal error wins (EX-64): type, and payload for the caller. An extension's own error has no payload
+        # until a process exits and its exit can be put into words.
+        self._failure: tuple[str, bytes | None] | None = None
         self._failure_posted = False  # by a process that has yet to exit
         self._function_error = ""  # type of an error that the handler reported (TL-49)
         self._init_duration_s: float | None = None
         self._restore_began_s: float | None = None
         self._restore_duration_s: float | None = None
         # Of the running invocation, for telemetry:
+        self._given_s = 0.0  # when the event was released
         self._response_s: tuple[float, float] | None = None
         self._produced_bytes: int | None = None
         self._runtime_done_s: float | None = None
@@ -311,7 +272,7 @@ class EnvironmentMachine:
         ):
             raise ProtocolError
         if kind not in LEGAL[self.phase]:
-            raise TransitionError(self._runtime.state.value, kind.__name__)
+            raise TransitionError(self._runtime.state.value, TARGETS.get(kind, kind.__name__))
         before = self._runtime.state
         if kind in _RUNTIME_CALLS:
             self._runtime.receive(event)
@@ -349,10 +310,10 @@ class EnvironmentMachine:
                 return self._extension_polled(identifier, now_s)
             case ExtensionInitErrorPosted(identifier=identifier):
                 self._extensions.identified(identifier).receive(event)
-                return self._error_posted(FunctionErrorType.EXTENSION_INIT_ERROR, b"", now_s)
+                return self._error_posted(FunctionErrorType.EXTENSION_INIT_ERROR, None, now_s)
             case ExtensionExitErrorPosted(identifier=identifier):
                 self._extensions.identified(identifier).receive(event)
-                return self._error_posted(FunctionErrorType.EXTENSION_EXIT_ERROR, b"", now_s)
+                return self._error_posted(FunctionErrorType.EXTENSION_EXIT_ERROR, None, now_s)
             case ExtensionLaunchFailed(name=name, message=message) | ExtensionExited(name=name, message=message):
                 return self._extension_ended(event, name, message, now_s)
             case RestorePolled():
@@ -431,6 +392,8 @@ class EnvironmentMachine:
         """The runtime has asked for its first event."""
         if before is RuntimeState.RESTORING and self._restore_began_s is not None:
             self._restore_duration_s = now_s - self._restore_began_s
+            if not self._failure_posted:
+                self.deadline_s = self._limit_s  # that of the hooks has been kept
             done: list[Command] = [RecordRestore(self._restore_duration_s, Status.SUCCESS)]
         else:
             done = [self._runtime_init_done(Status.SUCCESS)]
@@ -449,7 +412,7 @@ class EnvironmentMachine:
             # REPORT shows the one or the other, never both.
             self._init_duration_s = duration_s if self._restore_duration_s is None else None
             return [*done, RecordInit(InitPhase.INIT, duration_s, Status.SUCCESS), _FREEZE, _OFFER]
-        return [*done, RecordInit(InitPhase.INVOKE, duration_s, Status.SUCCESS), *self._give(invocation)]
+        return [*done, RecordInit(InitPhase.INVOKE, duration_s, Status.SUCCESS), *self._give(invocation, now_s)]
 
     def _extension_records(self) -> list[Command]:
         return [
@@ -462,7 +425,7 @@ class EnvironmentMachine:
     def _assigned(self, invocation: Invocation, timeout_s: float, now_s: float) -> list[Command]:
         self._invocation = invocation
         self._timeout_s = timeout_s
-        self._began_s = now_s
+        self._began_s = self._given_s = now_s
         self._replied = False
         self._failure = None
         self._function_error = ""
@@ -473,11 +436,12 @@ class EnvironmentMachine:
             self._start_recorded = False
             return self._start_init(InitPhase.INVOKE, now_s)
         self.phase = Phase.INVOKE
-        return [_THAW, *self._give(invocation)]
+        return [_THAW, *self._give(invocation, now_s)]
 
-    def _give(self, invocation: Invocation) -> list[Command]:
+    def _give(self, invocation: Invocation, now_s: float) -> list[Command]:
         """Release the event: to the extensions first, then to the runtime (4.1, step 7)."""
         self._runtime.receive(_ASSIGNED)
+        self._given_s = now_s
         self._start_recorded = True
         followers = self._extensions.followers
         if not followers:
@@ -528,15 +492,11 @@ class EnvironmentMachine:
         first_s = now_s if self._response_s is None else self._response_s[0]
         self._response_s, self._produced_bytes = (first_s, now_s), event.size_bytes
         self._function_error = event.error_type
-        if self._replied:
-            return []
         self._replied = True
         return [EndReply(self._invocation, event.error_type, event.error_body)]
 
     def _reply(self, payload: bytes, *, failed: bool, content_type: str = "") -> list[Command]:
         assert self._invocation is not None
-        if self._replied:
-            return []
         self._replied = True
         return [Reply(self._invocation, payload, failed, content_type)]
 
@@ -550,14 +510,14 @@ class EnvironmentMachine:
         elif self._function_error:
             status, error_type = Status.ERROR, self._function_error
         complete = self._runtime_done_s is not None
-        duration_s = self._timeout_s if timed_out else now_s - self._began_s
+        duration_s = self._timeout_s if timed_out else now_s - self._given_s
         return RecordRuntimeDone(
             invocation,
             duration_s,
             status,
             error_type,
             self._produced_bytes if complete else None,  # left out for timeouts and crashes (TL-42)
-            self._began_s,
+            self._given_s,
             self._response_s if complete else None,
             now_s,
         )
@@ -578,14 +538,13 @@ class EnvironmentMachine:
 
     # Failures
 
-    def _error_posted(self, error_type: str, payload: bytes, now_s: float) -> list[Command]:
+    def _error_posted(self, error_type: str, payload: bytes | None, now_s: float) -> list[Command]:
         """A process says that it cannot go on; it takes effect when it exits, or does not (RT-62, EX-52)."""
         if self.phase is Phase.SHUTDOWN:
             return []
         if self.phase is Phase.IDLE:
             return self._begin_shutdown(ShutdownReason.FAILURE, now_s, ending=True)
-        if self._failure is None:
-            self._failure = (error_type, payload)
+        self._failure = self._failure or (error_type, payload)
         self._failure_posted = True
         self.deadline_s = min(self.deadline_s, now_s + INIT_ERROR_GRACE_S)
         return []
@@ -593,7 +552,7 @@ class EnvironmentMachine:
     def _extension_ended(
         self, event: ExtensionLaunchFailed | ExtensionExited, name: str, message: str, now_s: float
     ) -> list[Command]:
-        if self.phase in (Phase.RESET, Phase.ENDED):
+        if self.phase in _WITHOUT_PROCESSES:
             return []
         extension = self._extensions.named(name)
         extension.receive(event)
@@ -603,22 +562,22 @@ class EnvironmentMachine:
             return []
         launched = isinstance(event, ExtensionExited)
         error_type = FunctionErrorType.EXTENSION_CRASH if launched else FunctionErrorType.EXTENSION_LAUNCH_ERROR
-        if self._failure is not None and self._failure[0].startswith("Extension.") and not self._failure[1]:
-            error_type = FunctionErrorType(self._failure[0])  # what it said itself, with the words of its exit
-            self._failure = None
         extension.error_type = extension.error_type or error_type
         return self._failed(error_type, error_type, message, now_s)
 
     def _failed(self, reported_type: str, payload_type: str, message: str, now_s: float) -> list[Command]:
         """A process cannot go on: it has ended, or never began."""
-        if self.phase in (Phase.RESET, Phase.ENDED):
+        if self.phase in _WITHOUT_PROCESSES:
             return []
         if self.phase is Phase.SHUTDOWN:
             return self._runtime_step_over(now_s) if self._step is _Step.RUNTIME and not self._runtime_alive else []
         if self.phase is Phase.IDLE:
             # Between invocations nobody is waiting: no error, a fresh environment next time (EX-66).
             return self._begin_shutdown(ShutdownReason.FAILURE, now_s, ending=True)
-        self._failure = self._failure or (reported_type, self._payload(payload_type, message))
+        if self._failure is None:
+            self._failure = (reported_type, self._payload(payload_type, message))
+        elif self._failure[1] is None:
+            self._failure = (self._failure[0], self._payload(self._failure[0], message))
         return self._reset(now_s)
 
     def _payload(self, error_type: str, message: str) -> bytes:
@@ -630,19 +589,25 @@ class EnvironmentMachine:
             return self._shutdown_deadline(now_s)
         if self._failure_posted:
             return self._reset(now_s)  # it said that it failed, and did not exit
-        if self._initialising and self._runtime.state is RuntimeState.RESTORING and not self._out_of_time(now_s):
+        if self._runtime.state is RuntimeState.RESTORING and now_s < self._limit_s:
             error_type = FunctionErrorType.RUNTIME_RESTORE_HOOK_USER_TIMEOUT
             self._failure = (error_type, self._payload(error_type, "Restore hooks timed out"))
             return self._reset(now_s)
         return self._reset(now_s, timed_out=True)
 
-    def _out_of_time(self, now_s: float) -> bool:
-        """Whether it is the init or the invocation as a whole that has run out of time."""
-        limit_s = self._init_timeout_s if self._invocation is None else self._timeout_s
-        return now_s >= self._began_s + limit_s
+    @property
+    def _limit_s(self) -> float:
+        """When the init of its own, or the invocation, has run out of time."""
+        return self._began_s + (self._init_timeout_s if self._invocation is None else self._timeout_s)
 
     def _reset(self, now_s: float, *, timed_out: bool = False) -> list[Command]:
         """End the phase with its failure, and have the processes ended."""
+        commands = self._interrupted(now_s, timed_out=timed_out)
+        reason = ShutdownReason.TIMEOUT if timed_out else ShutdownReason.FAILURE
+        return commands + self._begin_shutdown(reason, now_s, ending=False)
+
+    def _interrupted(self, now_s: float, *, timed_out: bool = False) -> list[Command]:
+        """Records of the init and of the invocation that will not be completed, and the answer that is still due."""
         commands: list[Command] = []
         invocation = self._invocation
         if self._initialising:
@@ -651,30 +616,31 @@ class EnvironmentMachine:
             if not self._start_recorded:
                 # The report of the init inside the invocation comes before START (4.3).
                 commands.append(RecordStart(invocation))
-            duration_s = self._timeout_s if timed_out else now_s - self._began_s
-            if timed_out:
-                text = f"RequestId: {invocation.request_id} Error: Task timed out after {self._timeout_s:.2f} seconds"
-                commands += self._reply(_error_payload(FunctionErrorType.SANDBOX_TIMEDOUT, text), failed=True)
-            else:
-                commands += self._reply(self._failure_payload(), failed=True)
+            if not self._replied:
+                payload = self._timeout_payload(invocation) if timed_out else self._failure_payload()
+                commands += self._reply(payload, failed=True)
             if self._runtime_done_s is None:
                 commands.append(self._runtime_done(invocation, now_s, timed_out=timed_out))
+            duration_s = self._timeout_s if timed_out else now_s - self._began_s
             commands.append(self._end(invocation, duration_s, now_s=now_s, timed_out=timed_out))
-        reason = ShutdownReason.TIMEOUT if timed_out else ShutdownReason.FAILURE
         self._initialising = False
         self._invocation = None
         self._failure = None
         self._failure_posted = False
         self._init_duration_s = None
-        return commands + self._begin_shutdown(reason, now_s, ending=False)
+        return commands
+
+    def _timeout_payload(self, invocation: Invocation) -> bytes:
+        text = f"RequestId: {invocation.request_id} Error: Task timed out after {self._timeout_s:.2f} seconds"
+        return _error_payload(FunctionErrorType.SANDBOX_TIMEDOUT, text)
 
     def _failure_payload(self) -> bytes:
         assert self._failure is not None
         error_type, payload = self._failure
-        if payload or not error_type.startswith("Extension."):
-            return payload
-        # An extension that posted an error and did not exit: there is no exit to put into words.
-        return self._payload(error_type, "the extension reported an error and did not exit")
+        if payload is None:
+            # An extension that posted an error and did not exit: there is no exit to put into words.
+            return self._payload(error_type, "the extension reported an error and did not exit")
+        return payload
 
     def _init_failed(self, now_s: float, *, timed_out: bool) -> list[Command]:
         error_type = ""
@@ -787,27 +753,15 @@ class EnvironmentMachine:
                 self._ending = True
                 return [Withdraw()]
             case _:
-                commands = self._cut_off(now_s)
+                commands: list[Command] = []
+                if self._invocation is not None:
+                    if not self._replied and self._failure is None:
+                        error_type = FunctionErrorType.SANDBOX_FAILURE
+                        payload = self._payload(error_type, "The execution environment was shut down")
+                        self._failure = (error_type, payload)
+                    commands += self._interrupted(now_s)
                 self._initialising = False
-                self._invocation = None
                 return commands + self._begin_shutdown(ShutdownReason.SPINDOWN, now_s, ending=True)
-
-    def _cut_off(self, now_s: float) -> list[Command]:
-        """Answer for the invocation that the shutdown interrupts, if there is one."""
-        invocation = self._invocation
-        if invocation is None:
-            return []
-        commands: list[Command] = []
-        if not self._replied:
-            text = "The execution environment was shut down"
-            payload = self._payload(FunctionErrorType.SANDBOX_FAILURE, text)
-            self._failure = self._failure or (FunctionErrorType.SANDBOX_FAILURE, payload)
-            commands += self._reply(payload, failed=True)
-        if not self._start_recorded:
-            commands.append(RecordStart(invocation))
-        if self._runtime_done_s is None:
-            commands.append(self._runtime_done(invocation, now_s))
-        return [*commands, self._end(invocation, now_s - self._began_s, now_s=now_s)]
 
 
 _ASSIGNED: Final = InvocationAssigned(Invocation("", b"", "", "", ""), 0.0)

@@ -49,7 +49,6 @@ class ExtensionState(Enum):
 _CALLABLE: Final = (ExtensionState.REGISTERED, ExtensionState.READY, ExtensionState.RUNNING)
 
 TRANSITIONS: Final[Mapping[tuple[ExtensionState, type[Event]], ExtensionState]] = {
-    (ExtensionState.STARTED, ExtensionLaunchFailed): ExtensionState.LAUNCH_ERROR,
     (ExtensionState.STARTED, ExtensionRegistered): ExtensionState.REGISTERED,
     (ExtensionState.REGISTERED, ExtensionPolled): ExtensionState.READY,
     (ExtensionState.READY, InvocationAssigned): ExtensionState.RUNNING,  # given INVOKE
@@ -59,7 +58,10 @@ TRANSITIONS: Final[Mapping[tuple[ExtensionState, type[Event]], ExtensionState]] 
     (ExtensionState.INIT_ERROR, ExtensionInitErrorPosted): ExtensionState.INIT_ERROR,  # again, without effect (EX-50)
     **{(state, ExtensionExitErrorPosted): ExtensionState.EXIT_ERROR for state in _CALLABLE},
     (ExtensionState.EXIT_ERROR, ExtensionExitErrorPosted): ExtensionState.EXIT_ERROR,  # likewise (EX-51)
-    **{(state, ExtensionExited): state for state in ExtensionState if state is not ExtensionState.LAUNCH_ERROR},
+    # The end of a process is a fact, whatever state its extension is in. Another process may even have registered
+    # under the name of one that could not be started: names are what callers say.
+    **{(state, ExtensionLaunchFailed): ExtensionState.LAUNCH_ERROR for state in ExtensionState},
+    **{(state, ExtensionExited): state for state in ExtensionState},
 }
 
 _TARGETS: Final[Mapping[type[Event], ExtensionState]] = {
@@ -183,18 +185,19 @@ class Extensions:
                 raise ExtensionRefusedError("Extension.InvalidEventType", f"{wanted}: ErrorInvalidEventType")
         extension = self._by_name.get(event.name)
         if extension is None or not extension.external:
-            if closed:
-                text = "Extension registration closed already"
-                raise ExtensionRefusedError("Extension.RegistrationClosed", text)
-            if extension is not None:
-                text = "Extension with this name already registered"
-                raise ExtensionRefusedError("Extension.InvalidExtensionState", text)
+            # In the order in which the public emulator checks.
             if SHUTDOWN in event.events:
                 text = f"{SHUTDOWN}: ShutdownEventNotSupportedForInternalExtension"
                 raise ExtensionRefusedError("Extension.InvalidEventType", text)
+            if closed:
+                text = "Extension registration closed already"
+                raise ExtensionRefusedError("Extension.RegistrationClosed", text)
             if len(self._by_name) >= MAX_EXTENSIONS:
                 text = f"Extension limit ({MAX_EXTENSIONS}) reached"
                 raise ExtensionRefusedError("Extension.TooManyExtensions", text)
+            if extension is not None:
+                text = "Extension with this name already registered"
+                raise ExtensionRefusedError("Extension.InvalidExtensionState", text)
             extension = ExtensionMachine(event.name, external=False)
         extension.receive(event)
         self._by_name[event.name] = extension

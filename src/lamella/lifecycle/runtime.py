@@ -58,8 +58,7 @@ TRANSITIONS: Final[Mapping[tuple[RuntimeState, type[Event]], RuntimeState]] = {
     (RuntimeState.RESPONDED, NextPolled): RuntimeState.READY,
 }
 
-# What the runtime wanted to become, in the words of AWS's error text.
-_TARGETS: Final[Mapping[type[Event], str]] = {
+TARGETS: Final[Mapping[type[Event], str]] = {
     NextPolled: "Ready",
     InitErrorPosted: "InitError",
     InvocationAssigned: "Running",
@@ -71,6 +70,7 @@ _TARGETS: Final[Mapping[type[Event], str]] = {
     ResponseRefused: "InvocationResponse",
     ErrorPosted: "InvocationErrorResponse",
 }
+"""What the runtime wanted to become, in the words of AWS's error text."""
 
 
 class RuntimeMachine:
@@ -90,4 +90,4 @@ class RuntimeMachine:
         try:
             self.state = TRANSITIONS[self.state, type(event)]
         except KeyError:
-            raise TransitionError(self.state.value, _TARGETS.get(type(event), type(event).__name__)) from None
+            raise TransitionError(self.state.value, TARGETS.get(type(event), type(event).__name__)) from None
