@@ -181,7 +181,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 garbage=garbage,
                 settings=ControlSettings(allow_deprecated_runtimes=settings.allow_deprecated_runtimes),
             ),
-            InvokeServices(router),
+            InvokeServices(router, stream_rate_limit=settings.stream_rate_limit),
         )
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         await transitions.resume()

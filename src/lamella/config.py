@@ -245,6 +245,11 @@ class Settings:
         "last. A cold start that finds one takes less than half the time; each costs about half a MiB.",
     )
     init_timeout_s: float = _row(10.0, _seconds(0.1, 900), "How long the init phase may take. On AWS it is 10 s.")
+    stream_rate_limit: bool = _row(
+        default=False,
+        kind=_SWITCH,
+        meaning="Whether streamed responses are slowed down as on AWS: 6 MiB at any speed, then 2 MiB/s.",
+    )
     allow_deprecated_runtimes: bool = _row(
         default=False,
         kind=_SWITCH,

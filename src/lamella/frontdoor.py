@@ -14,13 +14,23 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lamella.awsapi.context import Context, Services, new_request_id
 from lamella.awsapi.endpoint import Api
+from lamella.awsapi.eventstream import EventBytes
 from lamella.awsapi.serialize import WireResponse, serialize_error
 from lamella.awsapi.sigv4 import account_of, parse_credential
 from lamella.domain._api_errors import RequestTooLargeException, ServiceException
 from lamella.domain.errors import ApiError, RequestEntityTooLargeException
 from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
 from lamella.httpserver.exchange import Exchange
-from lamella.httpserver.message import Answer, Buffered, Refusal, RejectedError, Request, Streamed, refusal_status
+from lamella.httpserver.message import (
+    Answer,
+    Buffered,
+    DisconnectedError,
+    Refusal,
+    RejectedError,
+    Request,
+    Streamed,
+    refusal_status,
+)
 from lamella.invoke.eager import drive
 
 _log = logging.getLogger(__name__)
@@ -35,7 +45,9 @@ _OPERATION_BODIES: Final[Mapping[str, Buffered]] = {
     "CreateFunction": _CREATE_BODY,
     "UpdateFunctionCode": _UPLOAD_BODY,
     "PublishLayerVersion": _UPLOAD_BODY,
+    "InvokeWithResponseStream": _INVOKE_BODY,
 }
+_INVOKES: Final = frozenset({"Invoke", "InvokeWithResponseStream"})
 _JSON: Final = (("Content-Type", "application/json"),)
 
 Page = Callable[[Exchange, Mapping[str, str]], Awaitable[None]]
@@ -106,10 +118,11 @@ class FrontDoor:
         if refusal is Refusal.BODY_TOO_LARGE and request is not None:
             match = self._api.match(request.method, request.path, request.query)
             if match is not None:
-                operation = "InvokeFunction" if match.operation == "Invoke" else match.operation
+                invokes = match.operation in _INVOKES
+                operation = "InvokeFunction" if invokes else match.operation  # by the name of the permission
                 limit = self.head(request)
                 # AWS names the two apart: its front end turns uploads away, the service itself events.
-                kind = RequestTooLargeException if match.operation == "Invoke" else RequestEntityTooLargeException
+                kind = RequestTooLargeException if invokes else RequestEntityTooLargeException
                 error = kind(f"Request must be smaller than {limit.limit_bytes} bytes for the {operation} operation")
                 return _answer(serialize_error(error, new_request_id()))
         text = refusal.name.replace("_", " ").lower()
@@ -159,7 +172,10 @@ class FrontDoor:
                 wire = serialize_error(error, request_id)
             else:
                 wire = await self._api.call(match, request.query, request.headers, request.body, context=context)
-        exchange.respond(wire.status, wire.headers, wire.body)
+        if wire.stream is None:
+            exchange.respond(wire.status, wire.headers, wire.body)
+        else:
+            await _stream(exchange, wire, wire.stream)
 
     def _context(self, request: Request, request_id: str) -> Context:
         credential = parse_credential(request.headers, request.query)
@@ -212,6 +228,22 @@ def body_object(exchange: Exchange) -> Mapping[str, Any]:  # Any: JSON
     if not isinstance(document, dict):
         raise PageError(400, "The body must be a JSON object.")
     return document
+
+
+async def _stream(exchange: Exchange, wire: WireResponse, stream: EventBytes) -> None:
+    """Send each piece as it comes, no faster than the client reads."""
+    try:
+        exchange.start_response(wire.status, wire.headers)
+        async for piece in stream:
+            await exchange.write(piece)
+        exchange.finish()
+    except DisconnectedError:
+        return  # whoever writes the stream is told by its being closed
+    except ApiError:
+        # What failed has logged it. There is no status left to tell it by: the client sees that the end is missing.
+        exchange.abort()
+    finally:
+        await stream.aclose()
 
 
 def _answer(wire: WireResponse) -> Answer:

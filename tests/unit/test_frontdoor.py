@@ -67,6 +67,7 @@ def test_a_browser_that_says_so_itself(door: FrontDoor, site: str) -> None:
     ("method", "path", "limit"),
     [
         ("POST", "/2015-03-31/functions/f/invocations", SYNCHRONOUS_PAYLOAD.limit),
+        ("POST", "/2021-11-15/functions/f/response-streaming-invocations", SYNCHRONOUS_PAYLOAD.limit),
         ("POST", "/2015-03-31/functions", CREATE_FUNCTION_REQUEST.limit),
         ("PUT", "/2015-03-31/functions/f/code", UPLOAD_REQUEST.limit),
         ("POST", "/2018-10-31/layers/l/versions", UPLOAD_REQUEST.limit),
@@ -84,6 +85,12 @@ def test_a_body_is_bounded_by_its_operation(door: FrontDoor, method: str, path: 
         (
             "POST",
             "/2015-03-31/functions/f/invocations",
+            "RequestTooLargeException",
+            "Request must be smaller than 6291556 bytes for the InvokeFunction operation",
+        ),
+        (
+            "POST",
+            "/2021-11-15/functions/f/response-streaming-invocations",
             "RequestTooLargeException",
             "Request must be smaller than 6291556 bytes for the InvokeFunction operation",
         ),

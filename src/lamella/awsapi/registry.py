@@ -66,7 +66,6 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "PutFunctionEventInvokeConfig",
         "UpdateFunctionEventInvokeConfig",
     ),
-    "response streaming is not built": ("InvokeWithResponseStream",),
     "function URLs are not built": (
         "CreateFunctionUrlConfig",
         "DeleteFunctionUrlConfig",

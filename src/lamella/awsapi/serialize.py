@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from lamella.awsapi.eventstream import CONTENT_TYPE, EventBytes, EventEncoder
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.errors import ApiError
 
@@ -17,11 +18,16 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), all
 
 @dataclass(frozen=True, slots=True)
 class WireResponse:
-    """A response: status, headers in order, body. The length of the body is left to the HTTP server."""
+    """A response: status, headers in order, body. The length of the body is left to the HTTP server.
+
+    Attributes:
+        stream: Gives the body bit by bit instead; whoever has the response closes it.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    stream: EventBytes | None = None
 
 
 class Serializer:
@@ -36,7 +42,8 @@ class Serializer:
         """Put each member of `result` where the model wants it.
 
         Members that are None are left out; the others follow the model's order. Blobs are bytes, timestamps aware
-        datetimes, which become seconds since the epoch. A response with status 204 has no body.
+        datetimes, which become seconds since the epoch; an event stream is an `Events`. A response with status 204 has
+        no body.
 
         Raises:
             ValueError: `result`, or a structure in it, has a member that the model does not know.
@@ -50,8 +57,13 @@ class Serializer:
         if plan.status_member is not None:
             status = result.get(plan.status_member) or status
         headers = [("x-amzn-RequestId", request_id)]
+        stream = None
         if status == 204:
             body = b""
+        elif plan.events is not None:
+            headers.append(("Content-Type", CONTENT_TYPE))
+            body = b""
+            stream = EventBytes(result[plan.stream], plan.events.encode)
         elif plan.blob is not None:
             headers.append(("Content-Type", "application/json"))
             body = result.get(plan.blob) or b""
@@ -62,7 +74,7 @@ class Serializer:
             value = result.get(member)
             if value is not None:
                 headers.append((name, value))
-        return WireResponse(status, tuple(headers), body)
+        return WireResponse(status, tuple(headers), body, stream)
 
     def _plan(self, operation: str) -> "_Plan":
         model = self._spec.operations[operation]
@@ -70,8 +82,6 @@ class Serializer:
         shape = model.output_shape
         if shape is None:
             return plan
-        if model.has_event_stream_output:
-            raise NotImplementedError(f"{operation} answers with an event stream")
         plan.members = frozenset(shape.members)
         payload = shape.serialization.get("payload")
         body = {}
@@ -81,7 +91,13 @@ class Serializer:
             if location == "statusCode":
                 plan.status_member = member
             elif location == "header" and member_shape.type_name == "string":
+                if model.has_event_stream_output and name == "Content-Type":
+                    # The content type of the answer is that of event streams; AWS's front end moves the other one away.
+                    name = "X-Amzn-Remapped-Content-Type"
                 plan.headers.append((member, name))
+            elif member == payload and member_shape.serialization.get("eventstream"):
+                plan.stream = member
+                plan.events = EventEncoder(member_shape, self._converter)
             elif member == payload and member_shape.type_name == "blob":
                 plan.blob = member
             elif location is None and payload is None:
@@ -125,7 +141,7 @@ class Serializer:
 class _Plan:
     """Where each member of a result goes."""
 
-    __slots__ = ("blob", "body", "headers", "members", "status", "status_member")
+    __slots__ = ("blob", "body", "events", "headers", "members", "status", "status_member", "stream")
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -133,6 +149,8 @@ class _Plan:
         self.members: frozenset[str] = frozenset()
         self.headers: list[tuple[str, str]] = []
         self.blob: str | None = None
+        self.stream = ""
+        self.events: EventEncoder | None = None
         self.body: Converter = _structure("", {}, frozenset())
 
 

@@ -1,4 +1,4 @@
-"""The Invoke operation: admission, qualifier, outcome."""
+"""The operations Invoke and InvokeWithResponseStream: admission, qualifier, outcome."""
 
 import base64
 import binascii
@@ -6,9 +6,16 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import Final
 
-from lamella.awsapi._types import InvocationRequest, InvocationResponse
+from lamella.awsapi._types import (
+    InvocationRequest,
+    InvocationResponse,
+    InvokeWithResponseStreamRequest,
+    InvokeWithResponseStreamResponse,
+)
 from lamella.awsapi.context import Context
 from lamella.awsapi.payload import require_json
 from lamella.awsapi.registry import operation
@@ -25,7 +32,9 @@ from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Invocation
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
+from lamella.invoke.eager import drive
 from lamella.invoke.router import BusyError, EnvironmentFailedError, NotReadyError, Router
+from lamella.invoke.stream import DEFAULT_CONTENT_TYPE, RateLimit, ResponseStream
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
 _MAX_CLIENT_CONTEXT_BYTES: Final = 3583
@@ -36,23 +45,88 @@ _MAX_HEADER_CHARS: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class InvokeServices:
-    """The group of services that belongs to this package."""
+    """The group of services that belongs to this package.
+
+    Attributes:
+        stream_rate_limit: Whether streamed responses are slowed down as on AWS (RT-46).
+    """
 
     router: Router
+    stream_rate_limit: bool = False
 
 
 @operation("Invoke")
 async def invoke(ctx: Context, req: InvocationRequest) -> InvocationResponse:
     """Run a function and answer with what it returned."""
     router = ctx.services[InvokeServices].router
-    reference = FunctionReference.parse(
-        req["FunctionName"], account=ctx.account, region=ctx.region, qualifier=req.get("Qualifier")
-    )
     kind = req.get("InvocationType", "RequestResponse")
     if kind == "Event":
         raise OperationNotImplementedError("Invoke with InvocationType Event", "the queue of events is not built")
-    payload = req.get("Payload") or b"{}"
-    _check_payload(payload)
+    version, reference = await _admit(ctx, router, req)
+    if kind == "DryRun":
+        return {"StatusCode": 204}
+    return await _run(router, version, _invocation(ctx, req, reference), want_tail=req.get("LogType") == "Tail")
+
+
+@operation("InvokeWithResponseStream")
+async def invoke_with_response_stream(
+    ctx: Context, req: InvokeWithResponseStreamRequest
+) -> InvokeWithResponseStreamResponse:
+    """Run a function and answer, as soon as its response begins, with a stream of what it sends.
+
+    Errors before that are the API's; the function's own are told at the end of the stream. The function does not depend
+    on its caller: who goes away early closes the stream and no more.
+    """
+    services = ctx.services[InvokeServices]
+    version, reference = await _admit(ctx, services.router, req)
+    if req.get("InvocationType") == "DryRun":
+        return {"StatusCode": 204}
+    limit = RateLimit(now_s=monotonic()) if services.stream_rate_limit else None
+    stream = ResponseStream(rate_limit=limit)
+    invocation = _invocation(ctx, req, reference)
+    # Not within this coroutine, which may be cancelled. Like an Invoke's it is driven, without a task that would need
+    # an owner: the router counts it until it is answered, and sees to it that it is.
+    run = _run_streamed(services.router, version, invocation, stream, want_tail=req.get("LogType") == "Tail")
+    drive(run, partial(_streamed, stream))
+    try:
+        content_type = await stream.wait_began()
+    except BaseException:
+        stream.abandon()
+        raise
+    return {
+        "StatusCode": 200,
+        "ExecutedVersion": version.version,
+        "ResponseStreamContentType": _carried(content_type) or DEFAULT_CONTENT_TYPE,
+        "EventStream": stream,
+    }
+
+
+async def _run_streamed(
+    router: Router, version: FunctionVersion, invocation: Invocation, stream: ResponseStream, *, want_tail: bool
+) -> None:
+    await router.invoke(version, invocation, want_tail=want_tail, stream=stream)
+
+
+def _streamed(stream: ResponseStream, error: BaseException | None) -> None:
+    """The invocation is over. Its environment has ended the stream, unless there was none to do so."""
+    if error is None:
+        stream.finish()
+    else:
+        stream.fail(_api_error(error))
+
+
+async def _admit(
+    ctx: Context, router: Router, req: InvocationRequest | InvokeWithResponseStreamRequest
+) -> tuple[FunctionVersion, FunctionReference]:
+    """The version that a request is for, and the name it was called by.
+
+    Raises:
+        ApiError: The request is not valid, or the function cannot be invoked.
+    """
+    reference = FunctionReference.parse(
+        req["FunctionName"], account=ctx.account, region=ctx.region, qualifier=req.get("Qualifier")
+    )
+    _check_payload(_payload(req))
     number = reference.version
     try:
         version = None if number is None else await router.resolve(reference.key, number)
@@ -64,17 +138,24 @@ async def invoke(ctx: Context, req: InvocationRequest) -> InvocationResponse:
     if version is None:
         # Source: answers of AWS recorded by LocalStack, 2023: the ARN is as the caller named it, with any qualifier.
         raise ResourceNotFoundException(f"Function not found: {reference.arn}")
-    if kind == "DryRun":
-        return {"StatusCode": 204}
-    invocation = Invocation(
+    return version, reference
+
+
+def _invocation(
+    ctx: Context, req: InvocationRequest | InvokeWithResponseStreamRequest, reference: FunctionReference
+) -> Invocation:
+    return Invocation(
         request_id=ctx.request_id,
-        payload=payload,
+        payload=_payload(req),
         content_type=_carried(ctx.header("content-type")) or "application/json",
         function_arn=reference.arn,
         trace_id=_carried(ctx.header("x-amzn-trace-id")) or new_trace_id(),
         client_context=_client_context(req.get("ClientContext", "")),
     )
-    return await _run(router, version, invocation, want_tail=req.get("LogType") == "Tail")
+
+
+def _payload(req: InvocationRequest | InvokeWithResponseStreamRequest) -> bytes:
+    return req.get("Payload") or b"{}"
 
 
 async def _run(
@@ -82,16 +163,8 @@ async def _run(
 ) -> InvocationResponse:
     try:
         outcome = await router.invoke(version, invocation, want_tail=want_tail)
-    except BusyError:
-        # Reason and text as the API reference gives them for an account that runs as much as it may.
-        raise TooManyRequestsException(
-            "Rate Exceeded.", reason="ConcurrentInvocationLimitExceeded", retry_after_seconds="1"
-        ) from None
-    except RuntimeNotInstalledError as error:
-        raise ServiceException(str(error)) from error
-    except EnvironmentFailedError as error:
-        # A fault of the platform is no function error (section 7.4, last row).
-        raise ServiceException(f"The execution environment could not be made: {error}") from error
+    except (BusyError, RuntimeNotInstalledError, EnvironmentFailedError) as error:
+        raise _api_error(error) from error
     response: InvocationResponse = {
         "StatusCode": 200,
         "ExecutedVersion": version.version,
@@ -104,8 +177,25 @@ async def _run(
     return response
 
 
+def _api_error(error: BaseException) -> BaseException:
+    """What the caller is told of an invocation that did not take place; what is no such error stays as it is."""
+    match error:
+        case BusyError():
+            # Reason and text as the API reference gives them for an account that runs as much as it may.
+            return TooManyRequestsException(
+                "Rate Exceeded.", reason="ConcurrentInvocationLimitExceeded", retry_after_seconds="1"
+            )
+        case RuntimeNotInstalledError():
+            return ServiceException(str(error))
+        case EnvironmentFailedError():
+            # A fault of the platform is no function error (section 7.4, last row).
+            return ServiceException(f"The execution environment could not be made: {error}")
+        case _:
+            return error
+
+
 def _carried(value: str) -> str:
-    """A header of the caller's that is handed on to the runtime; nothing if no runtime could be expected to take it."""
+    """A header of the caller's or of the runtime's that is handed on; nothing if its taker could not be expected to."""
     return value if len(value) <= _MAX_HEADER_CHARS else ""
 
 

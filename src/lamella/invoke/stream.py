@@ -11,8 +11,9 @@ import base64
 import math
 from collections import deque
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
+from lamella.awsapi._types import InvokeWithResponseStreamCompleteEvent, InvokeWithResponseStreamResponseEvent
 from lamella.invoke.eager import Slot
 
 DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"  # section 2.3: what a response without a type is
@@ -72,8 +73,8 @@ class ResponseStream:
         self._content_type: str | None = None
         self._chunks: deque[bytes] = deque()
         self._held_bytes = 0
-        self._complete: dict[str, str] | None = None
-        self._error: Exception | None = None
+        self._complete: InvokeWithResponseStreamCompleteEvent | None = None
+        self._error: BaseException | None = None
         self._ended = False  # by `finish`, `fail` or `abandon`: nothing more is taken
         self._reader: Slot[None] | None = None
         self._writer: Slot[None] | None = None
@@ -125,7 +126,7 @@ class ResponseStream:
         """
         if self._ended:
             return
-        complete: dict[str, str] = {}
+        complete: InvokeWithResponseStreamCompleteEvent = {}
         if error_code:
             complete["ErrorCode"] = error_code
         if error_details:
@@ -136,7 +137,7 @@ class ResponseStream:
         self._content_type = self._content_type or DEFAULT_CONTENT_TYPE
         self._end()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the stream because of a fault of the platform; whoever reads it gets the error after what came before."""
         if not self._ended:
             self._error = error
@@ -148,7 +149,7 @@ class ResponseStream:
         """Wait until the response has begun, and return its content type.
 
         Raises:
-            Exception: What `fail` was called with; the response has not begun.
+            BaseException: What `fail` was called with; the response has not begun.
         """
         while self._content_type is None and not self._ended:
             self._reader = Slot()
@@ -161,11 +162,11 @@ class ResponseStream:
         """The stream is its own iterator: what has been read is gone."""
         return self
 
-    async def __anext__(self) -> dict[str, Any]:  # Any: an event as the model names it
+    async def __anext__(self) -> InvokeWithResponseStreamResponseEvent:
         """The next event.
 
         Raises:
-            Exception: What `fail` was called with.
+            BaseException: What `fail` was called with.
         """
         while not self._chunks and not self._ended:
             self._reader = Slot()

@@ -16,6 +16,7 @@ FIRST_VERSION = {
     "GetLayerVersion",
     "GetLayerVersionByArn",
     "Invoke",
+    "InvokeWithResponseStream",
     "ListFunctions",
     "ListLayerVersions",
     "ListLayers",

@@ -114,9 +114,50 @@ def test_what_no_operation_needs_is_refused_loudly(made_spec: Callable[..., Serv
         Serializer(made_spec(uri="/do", shapes=SHAPES, give=give)).serialize("Do", {}, "r")
 
 
-def test_event_streams_are_not_for_this_serialiser(serializer: Serializer) -> None:
-    with pytest.raises(NotImplementedError, match="event stream"):
-        serializer.serialize("InvokeWithResponseStream", {}, "r")
+class Events:
+    """An event stream as handlers give it."""
+
+    def __init__(self, *events: dict[str, Any]) -> None:
+        self.left = list(events)
+        self.closed = False
+
+    async def __anext__(self) -> dict[str, Any]:
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop(0)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_an_event_stream(serializer: Serializer) -> None:
+    events = Events({"PayloadChunk": {"Payload": b"a"}}, {"InvokeComplete": {"ErrorCode": None}})
+    result = {
+        "StatusCode": 200,
+        "ExecutedVersion": "1",
+        "ResponseStreamContentType": "text/html",
+        "EventStream": events,
+    }
+    response = serializer.serialize("InvokeWithResponseStream", result, "r-1")
+    assert response.status == 200
+    assert response.headers == (
+        ID,
+        ("Content-Type", "application/vnd.amazon.eventstream"),
+        ("X-Amz-Executed-Version", "1"),
+        ("X-Amzn-Remapped-Content-Type", "text/html"),
+    )
+    stream = response.stream
+    assert stream is not None
+    pieces = [piece async for piece in stream]
+    assert [b"PayloadChunk" in piece for piece in pieces] == [True, False]
+    assert b"application/json\r:message-type\x07\x00\x05event{}" in pieces[1]
+    await stream.aclose()
+    assert events.closed
+
+
+def test_a_status_without_a_body_has_no_stream(serializer: Serializer) -> None:
+    response = serializer.serialize("InvokeWithResponseStream", {"StatusCode": 204}, "r-1")
+    assert response == WireResponse(204, (ID,), b"")
 
 
 @pytest.mark.parametrize(
