@@ -26,7 +26,7 @@ from lamella.invoke.freezer import Freezer
 from lamella.invoke.job import Job
 from lamella.invoke.journal import Journal
 from lamella.invoke.processes import EXTENSIONS, Listeners, Processes, Programs
-from lamella.invoke.recorder import Recorder
+from lamella.invoke.recorder import NoRecorder, Recorder
 from lamella.invoke.runtime_api import RuntimeApi
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.tasks import Tasks
@@ -156,6 +156,10 @@ class Deployment:
         return SNAP_START if self.takes_snapshots else ON_DEMAND
 
 
+def _record_nothing(environment_id: str, key: FunctionKey, version: str, log_stream: str) -> Recorder:  # noqa: ARG001
+    return NoRecorder()
+
+
 @dataclass(frozen=True, slots=True)
 class NodeServices:
     """What every environment of a node has in common.
@@ -170,7 +174,7 @@ class NodeServices:
     freezer: Freezer
     endpoint_for: Callable[[FunctionKey], Handler]
     tasks: Tasks
-    recorder_for: Callable[[str, FunctionKey, str, str], Recorder]
+    recorder_for: Callable[[str, FunctionKey, str, str], Recorder] = _record_nothing
 
 
 class EnvironmentHost:

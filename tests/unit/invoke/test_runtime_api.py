@@ -5,7 +5,8 @@ import json
 import pytest
 
 from lamella.domain.invocation import Invocation
-from lamella.invoke.runtime_api import _error_body, _without_cause, error_type_of, render_event
+from lamella.invoke.answers import error_body
+from lamella.invoke.runtime_api import _without_cause, error_type_of, render_event
 
 
 def head_of(invocation: Invocation, deadline_ms: int = 1_795_202_213_394) -> dict[str, str]:
@@ -69,4 +70,4 @@ def test_an_error_with_an_unreadable_cause(body: bytes) -> None:
 
 def test_error_bodies_look_as_the_emulators() -> None:
     # rule RT-08
-    assert _error_body("T", "a<b>&c") == b'{"errorMessage":"a\\u003cb\\u003e\\u0026c","errorType":"T"}\n'
+    assert error_body("T", "a<b>&c") == b'{"errorMessage":"a\\u003cb\\u003e\\u0026c","errorType":"T"}\n'
