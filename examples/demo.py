@@ -1,4 +1,4 @@
-"""Shows Lamella at work: a layer of Python packages, and three runtimes that AWS does not have. Run by `make demo`.
+"""Shows Lamella at work: a layer, three runtimes that AWS does not have, and an extension. Run by `make demo`.
 
 A node starts on a free port with its data in build/demo. Everything then goes through AWS's own command line client
 and through `lamella`; each command is printed, so that it can be repeated. The exit status is 1 if any answer is not
@@ -17,6 +17,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -32,6 +33,7 @@ BIN = Path(sys.executable).parent
 ARCHITECTURE = "arm64" if platform.machine() == "aarch64" else "x86_64"
 ROLE = "arn:aws:iam::000000000000:role/demo"
 READY = "Lamella is ready at "
+ENDPOINT_PORT = 4566  # of Lambda's API inside a sandbox
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -146,7 +148,16 @@ class Demo:
         answer = self.run(*command, "--zip-file", f"fileb://{_near(archive)}", show="LayerVersionArn")
         return json.loads(answer)["LayerVersionArn"]
 
-    def function(self, name: str, directory: Path, *, runtime: str, handler: str, layers: Iterable[str] = ()) -> None:
+    def function(
+        self,
+        name: str,
+        directory: Path,
+        *,
+        runtime: str,
+        handler: str,
+        layers: Iterable[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         """Create a function of a directory's files, or give it these files and layers if an earlier run has made it."""
         archive = self.home / f"{name}.zip"
         packing.zip_tree(directory, archive)
@@ -157,7 +168,7 @@ class Demo:
                 self.run("aws", "lambda", "wait", "function-updated-v2", "--function-name", name)
             if layers:
                 self.attach(name, layers)
-            return
+            return  # its variables are those of the earlier run
         command = [
             "aws",
             "lambda",
@@ -178,6 +189,7 @@ class Demo:
             "--timeout",
             "30",
             *(["--layers", *layers] if layers else []),
+            *(["--environment", json.dumps({"Variables": environment})] if environment else []),
         ]
         self.run(*command, show="State")
         self.run("aws", "lambda", "wait", "function-active-v2", "--function-name", name)
@@ -209,6 +221,29 @@ class Demo:
         console.print(f"    {' '.join(report[0].split()[3:])}", style="dim", markup=False)
         console.print(f"    ({answer.client_ms:.1f} ms, seen by the client)", style="dim")
         return answer
+
+    def wait_logged(self, name: str, text: str, *, times: int, within_s: float = 30) -> list[str]:
+        """Follow a function's log until so many lines hold a text; returns those lines."""
+        command = ["lamella", "logs", name, "--follow", "--since", "1h", "--json"]
+        console.print(f"$ {_shown(command)}", style="bold", markup=False)
+        process = subprocess.Popen(
+            [BIN / command[0], *command[1:]], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=self.environment
+        )
+        found: list[str] = []
+        timer = threading.Timer(within_s, process.kill)
+        timer.start()
+        try:
+            for line in process.stdout:
+                message = json.loads(line)["message"]
+                if text in message:
+                    found.append(message)
+                    if len(found) == times:
+                        return found
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+        raise DemoError(f"{name} has logged only {found} within {within_s:g} s")
 
     def expect(self, what: str, found: object, expected: object) -> None:
         """Remember it if something is not as it should be."""
@@ -334,14 +369,42 @@ def python_bootstrap(demo: Demo) -> list[Row]:
     return [cold_and_warm(demo, name, {"prices": [1.5, 2]}, expected)]
 
 
-def cold_and_warm(demo: Demo, name: str, event: dict, expected: dict) -> Row:
+def telemetry_extension(demo: Demo, runtime: str) -> list[Row]:
+    """An extension beside a function; what it ships is taken by another function."""
+    title("5. An extension that ships telemetry: every log line and report of a function")
+    here = ROOT / "examples" / "telemetry-extension"
+    layer = demo.home / "telemetry-extension.zip"
+    packing.zip_tree(here / "layer", layer)
+    arn = demo.publish("telemetry", layer, "extensions/telemetry-extension", runtimes=[runtime])
+    demo.function("collector", here / "collector", runtime=runtime, handler="collector.collect")
+    endpoint = f"http://169.254.100.1:{ENDPOINT_PORT}/2015-03-31/functions/collector/invocations"
+    demo.function(
+        "orders",
+        here / "function",
+        runtime=runtime,
+        handler="orders.total",
+        layers=[arn],
+        environment={"TELEMETRY_ENDPOINT": endpoint},
+    )
+    order = int(time.time())  # tells this run's lines from those of earlier ones
+    row = cold_and_warm(demo, "orders", {"order": order, "prices": [1.5, 2]}, {"total": 3.5}, runtime=runtime)
+    say("A new configuration retires the environment: the runtime ends, then the extension ships what is left.")
+    demo.call("aws", "lambda", "update-function-configuration", "--function-name", "orders", "--description", "next")
+    wanted = 2 * [f"line: order {order}: item 1 costs 1.5", f"line: order {order}: item 2 costs 2"]
+    lines = demo.wait_logged("collector", f"order {order}:", times=len(wanted))
+    console.print("\n".join(f"    {line}" for line in lines), style="green", markup=False)
+    demo.expect("what was collected", lines, wanted)
+    return [row]
+
+
+def cold_and_warm(demo: Demo, name: str, event: dict, expected: dict, *, runtime: str = "provided.al2023") -> Row:
     """Invoke a function that has just been deployed, and once more; the first member of its answer sums it up."""
     brief = next(iter(expected))
     cold, warm = (demo.invoke(name, json.dumps(event)) for _ in range(2))
     for answer in (cold, warm):
         demo.expect(f"the answer of {name}", {key: answer.payload.get(key) for key in expected}, expected)
     demo.expect(f"whether {name} first started cold", cold.of_report("Init Duration") is not None, True)
-    return Row(f"{name} (provided.al2023)", f"{brief} {cold.payload.get(brief)}", cold, warm.client_ms)
+    return Row(f"{name} ({runtime})", f"{brief} {cold.payload.get(brief)}", cold, warm.client_ms)
 
 
 def build(layer: Path, sources: Path, make: Callable[[Path], str]) -> None:
@@ -442,8 +505,10 @@ def main() -> int:
         say(f"Ready at {node.url} after {time.perf_counter() - started_s:.1f} s. AWS's clients find it by")
         say(f"    export AWS_ENDPOINT_URL={node.url} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
         demo = Demo(home, node.url)
-        rows = image_processing(demo, newest_python(demo))
+        python = newest_python(demo)
+        rows = image_processing(demo, python)
         rows += [*shell_runtime(demo), *php_runtime(demo), *python_bootstrap(demo)]
+        rows += telemetry_extension(demo, python)
         summary(rows)
         failures = demo.failures
     except DemoError as error:

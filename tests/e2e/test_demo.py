@@ -33,9 +33,10 @@ def test_the_demo_shows_every_example_and_ends_well(tmp_path: Path) -> None:
         '"user": "sbx_user1051"',
         '{"sorted": [1, 2, 3], "sum": 6',
         '{"total": 3.5',
+        ": item 2 costs 2\n",
     ):
         assert answer in result.stdout
-    # Cold ones: photo-facts twice (two versions), and each of the five others.
-    assert len(re.findall(r"Init Duration: [0-9.]+ ms", result.stdout)) == 7
+    # Cold ones: photo-facts twice (two versions), and each of the six others.
+    assert len(re.findall(r"Init Duration: [0-9.]+ ms", result.stdout)) == 8
     assert (tmp_path / "thumbnail.jpg").read_bytes().startswith(b"\xff\xd8\xff")
     assert result.stdout.splitlines()[-1].startswith("Everything answered as expected; the server has stopped.")
