@@ -8,12 +8,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from time import monotonic, time
-from typing import Any, Final, NoReturn, assert_never
+from typing import Any, Final, NoReturn, Protocol, assert_never
 
 from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Invocation
 from lamella.invoke import report
-from lamella.invoke.delivery import Telemetry
 from lamella.invoke.envelope import milliseconds, render, span
 from lamella.invoke.output import Frame
 from lamella.lifecycle.commands import (
@@ -41,6 +40,19 @@ _WARN: Final = _LEVELS["WARN"]
 _MIB: Final = 1024 * 1024
 
 
+class Emitter(Protocol):
+    """Where telemetry events go: `lamella.invoke.delivery.Telemetry`.
+
+    Attributes:
+        active: Whether an event would reach anybody.
+    """
+
+    active: bool
+
+    def emit(self, when_s: float, kind: str, record: Mapping[str, object] | str) -> None:
+        """Take an event; `when_s` is seconds since the epoch."""
+
+
 class Journal:
     """Log and telemetry of one environment."""
 
@@ -51,7 +63,7 @@ class Journal:
         *,
         log_stream: str,
         write: Callable[[bytes], None],
-        telemetry: Telemetry,
+        telemetry: Emitter,
         initialization_type: str = ON_DEMAND,
     ) -> None:
         """Write nothing yet.
