@@ -11,8 +11,10 @@ Couplings that the tables cannot show:
   one.
 * An init has up to three steps: external extensions register, then the runtime starts, then all of them ask for their
   first event (4.1). Without extensions the first and the last are empty.
-* SHUTDOWN is the orderly end of the processes, for a reset and for the end of the environment alike: first the runtime,
-  then the extensions (4.6). Only extensions that have registered make it last; without any it is left at once.
+* SHUTDOWN is the orderly end of the processes, for a reset and for the end of the environment alike; a machine of its
+  own has the order (`lifecycle.shutdown`). Without an extension that has registered there is no such phase.
+* `Offer`, `Discard`, `KillProcesses` and `FlushTelemetry` come last among the commands for an event, as performing them
+  can bring the next event before the host has returned.
 
 Calls of processes whose environment is being killed are refused like any other illegal transition; the host has cut
 their connections by then.
@@ -21,7 +23,7 @@ their connections by then.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from enum import Enum, auto
+from enum import Enum
 from typing import Final, assert_never
 
 from lamella.domain.errors import FunctionErrorType
@@ -32,15 +34,11 @@ from lamella.lifecycle.commands import (
     Command,
     Discard,
     EndReply,
-    FlushTelemetry,
     Freeze,
     GiveEvent,
     GiveInvoke,
-    GiveShutdown,
     InitPhase,
-    KillExtension,
     KillProcesses,
-    KillRuntime,
     LaunchExtension,
     LaunchRuntime,
     Offer,
@@ -56,7 +54,6 @@ from lamella.lifecycle.commands import (
     Reply,
     ShutdownReason,
     Status,
-    TerminateRuntime,
     Thaw,
     Withdraw,
 )
@@ -88,18 +85,13 @@ from lamella.lifecycle.events import (
     TelemetryFlushed,
     TransitionError,
 )
-from lamella.lifecycle.extension import MAX_EXTENSIONS, SHUTDOWN, ExtensionMachine, Extensions, ExtensionState
+from lamella.lifecycle.extension import MAX_EXTENSIONS, ExtensionMachine, Extensions
 from lamella.lifecycle.runtime import TARGETS, RuntimeMachine, RuntimeState
+from lamella.lifecycle.shutdown import ShutdownMachine, Step
 
 INIT_ERROR_GRACE_S: Final = 1.0
 """How long a process that posted an error has for its exit; then the call itself counts as the failure (EX-52)."""
 RESTORE_HOOKS_S: Final = 10.0  # RT-70
-RUNTIME_SHUTDOWN_S: Final = 0.3  # with external extensions; the table of 4.6 has all three
-INTERNAL_SHUTDOWN_S: Final = 0.5
-SHUTDOWN_S: Final = 2.0
-FLUSH_S: Final = 0.5
-"""How long SHUTDOWN events wait for the telemetry that is on its way. An extension may exit as soon as it has the
-event, so what is buffered goes first (EX-83); one that takes no telemetry must still get the event in time."""
 
 
 class Phase(Enum):
@@ -145,14 +137,6 @@ _FREEZE: Final = Freeze()
 _OFFER: Final = Offer()
 
 
-class _Step(Enum):
-    """How far a shutdown has got (4.6)."""
-
-    RUNTIME = auto()  # the runtime has SIGTERM and a little time
-    FLUSH = auto()  # telemetry goes out before the extensions are told
-    EXTENSIONS = auto()  # those that want to know have the event
-
-
 class EnvironmentMachine:
     """One execution environment.
 
@@ -175,7 +159,6 @@ class EnvironmentMachine:
         "_initialising",
         "_invocation",
         "_produced_bytes",
-        "_reason",
         "_replied",
         "_response_s",
         "_restore_began_s",
@@ -184,9 +167,8 @@ class EnvironmentMachine:
         "_runtime_alive",
         "_runtime_done_s",
         "_runtime_init_recorded",
-        "_shutdown_began_s",
+        "_shutdown",
         "_start_recorded",
-        "_step",
         "_timeout_s",
         "deadline_s",
         "phase",
@@ -226,11 +208,8 @@ class EnvironmentMachine:
         self._response_s: tuple[float, float] | None = None
         self._produced_bytes: int | None = None
         self._runtime_done_s: float | None = None
-        # Of the running shutdown:
-        self._step = _Step.RUNTIME
-        self._reason = ShutdownReason.SPINDOWN
-        self._shutdown_began_s = 0.0
-        self._ending = False
+        self._shutdown: ShutdownMachine | None = None
+        self._ending = False  # the running shutdown or reset is the last one
 
     @property
     def responded(self) -> bool:
@@ -273,6 +252,8 @@ class EnvironmentMachine:
             raise ProtocolError
         if kind not in LEGAL[self.phase]:
             raise TransitionError(self._runtime.state.value, TARGETS.get(kind, kind.__name__))
+        if self.phase is Phase.SHUTDOWN:
+            return self._in_shutdown(event, now_s)
         before = self._runtime.state
         if kind in _RUNTIME_CALLS:
             self._runtime.receive(event)
@@ -307,7 +288,7 @@ class EnvironmentMachine:
                 return self._registered(event)
             case ExtensionPolled(identifier=identifier):
                 self._extensions.identified(identifier).receive(event)
-                return self._extension_polled(identifier, now_s)
+                return self._extension_polled(now_s)
             case ExtensionInitErrorPosted(identifier=identifier):
                 self._extensions.identified(identifier).receive(event)
                 return self._error_posted(FunctionErrorType.EXTENSION_INIT_ERROR, None, now_s)
@@ -334,7 +315,7 @@ class EnvironmentMachine:
                 )
                 return self._failed(reported, FunctionErrorType.RUNTIME_EXIT_ERROR, message, now_s)
             case TelemetryFlushed():
-                return self._tell_extensions(now_s)
+                return []  # too late: whoever asked for it has gone
             case DeadlinePassed():
                 return self._deadline_passed(now_s)
             case ProcessesGone():
@@ -475,7 +456,7 @@ class EnvironmentMachine:
         self._invocation = None
         return [end, _FREEZE, _OFFER]
 
-    def _extension_polled(self, identifier: str, now_s: float) -> list[Command]:
+    def _extension_polled(self, now_s: float) -> list[Command]:
         if self._initialising:
             return self._init_ended_if_complete(now_s)
         if self.phase is Phase.INVOKE:
@@ -483,8 +464,6 @@ class EnvironmentMachine:
             assert invocation is not None
             if self._runtime_done_s is not None and self._extensions.done:
                 return self._invocation_ended(invocation, now_s)
-        elif self.phase is Phase.SHUTDOWN and self._step is _Step.EXTENSIONS:
-            return self._shutdown_events(identifier)
         return []
 
     def _response_ended(self, event: ResponseEnded, now_s: float) -> list[Command]:
@@ -540,8 +519,6 @@ class EnvironmentMachine:
 
     def _error_posted(self, error_type: str, payload: bytes | None, now_s: float) -> list[Command]:
         """A process says that it cannot go on; it takes effect when it exits, or does not (RT-62, EX-52)."""
-        if self.phase is Phase.SHUTDOWN:
-            return []
         if self.phase is Phase.IDLE:
             return self._begin_shutdown(ShutdownReason.FAILURE, now_s, ending=True)
         self._failure = self._failure or (error_type, payload)
@@ -556,10 +533,6 @@ class EnvironmentMachine:
             return []
         extension = self._extensions.named(name)
         extension.receive(event)
-        if self.phase is Phase.SHUTDOWN:
-            if self._step is not _Step.RUNTIME and not self._extensions.any_alive:
-                return self._kill()
-            return []
         launched = isinstance(event, ExtensionExited)
         error_type = FunctionErrorType.EXTENSION_CRASH if launched else FunctionErrorType.EXTENSION_LAUNCH_ERROR
         extension.error_type = extension.error_type or error_type
@@ -569,8 +542,6 @@ class EnvironmentMachine:
         """A process cannot go on: it has ended, or never began."""
         if self.phase in _WITHOUT_PROCESSES:
             return []
-        if self.phase is Phase.SHUTDOWN:
-            return self._runtime_step_over(now_s) if self._step is _Step.RUNTIME and not self._runtime_alive else []
         if self.phase is Phase.IDLE:
             # Between invocations nobody is waiting: no error, a fresh environment next time (EX-66).
             return self._begin_shutdown(ShutdownReason.FAILURE, now_s, ending=True)
@@ -585,8 +556,6 @@ class EnvironmentMachine:
         return _error_payload(error_type, f"{prefix}Error: {message}")
 
     def _deadline_passed(self, now_s: float) -> list[Command]:
-        if self.phase is Phase.SHUTDOWN:
-            return self._shutdown_deadline(now_s)
         if self._failure_posted:
             return self._reset(now_s)  # it said that it failed, and did not exit
         if self._runtime.state is RuntimeState.RESTORING and now_s < self._limit_s:
@@ -660,69 +629,31 @@ class EnvironmentMachine:
     # Shutdown and reset
 
     def _begin_shutdown(self, reason: ShutdownReason, now_s: float, *, ending: bool) -> list[Command]:
-        """End the processes, the runtime's first (EX-80)."""
+        """End the processes in order; at once if no extension has registered (EX-81)."""
         self._ending = ending
-        self._reason = reason
         if not self._extensions.registered_count:
             return self._kill()
         commands: list[Command] = [_THAW] if self.phase is Phase.IDLE else []
         if ending:
             commands.append(Withdraw())
         self.phase = Phase.SHUTDOWN
-        self._shutdown_began_s = now_s
-        self._step = _Step.RUNTIME
-        self.deadline_s = math.inf
-        # One that crashed gets no SIGTERM, as it is not there any more (EX-84).
-        if not self._runtime_alive:
-            return commands + self._runtime_step_over(now_s)
-        external = self._extensions.has_registered_external
-        self.deadline_s = now_s + (RUNTIME_SHUTDOWN_S if external else INTERNAL_SHUTDOWN_S)
-        return [*commands, TerminateRuntime()]
+        self._shutdown = ShutdownMachine(self._extensions, reason, now_s=now_s)
+        commands += self._shutdown.begin(runtime_alive=self._runtime_alive, now_s=now_s)
+        return self._shutdown_went_on(commands)
 
-    def _shutdown_deadline(self, now_s: float) -> list[Command]:
-        match self._step:
-            case _Step.RUNTIME:
-                return [KillRuntime(), *self._runtime_step_over(now_s)]
-            case _Step.FLUSH:
-                return self._tell_extensions(now_s)
-            case _Step.EXTENSIONS:
-                return self._kill()
-            case _:
-                assert_never(self._step)
+    def _in_shutdown(self, event: Event, now_s: float) -> list[Command]:
+        if isinstance(event, ShutdownRequested):
+            if self._ending:
+                return []
+            self._ending = True
+            return [Withdraw()]
+        assert self._shutdown is not None
+        return self._shutdown_went_on(self._shutdown.receive(event, now_s=now_s))
 
-    def _runtime_step_over(self, now_s: float) -> list[Command]:
-        if not self._extensions.has_registered_external or not self._extensions.any_alive:
-            return self._kill()
-        self._step = _Step.FLUSH
-        self.deadline_s = min(now_s + FLUSH_S, self._shutdown_began_s + SHUTDOWN_S)
-        silent: list[Command] = [
-            KillExtension(extension.name)
-            for extension in self._extensions
-            if extension.external and extension.alive and SHUTDOWN not in extension.events
-        ]
-        return [*silent, FlushTelemetry()]
-
-    def _tell_extensions(self, now_s: float) -> list[Command]:  # noqa: ARG002  # the deadline counts from the start
-        if self.phase is not Phase.SHUTDOWN or self._step is not _Step.FLUSH:
-            return []
-        self._step = _Step.EXTENSIONS
-        self.deadline_s = self._shutdown_began_s + SHUTDOWN_S
-        return self._shutdown_events()
-
-    def _shutdown_events(self, identifier: str | None = None) -> list[Command]:
-        """Tell those that wait for an event, once; or the one that has just asked."""
-        commands: list[Command] = []
-        for extension in self._extensions:
-            if (
-                extension.state is ExtensionState.READY
-                and extension.alive
-                and SHUTDOWN in extension.events
-                and not extension.told
-                and identifier in (None, extension.identifier)
-            ):
-                extension.receive(_SHUTDOWN)
-                commands.append(GiveShutdown(extension.identifier, self._reason, self.deadline_s))
-        return commands
+    def _shutdown_went_on(self, commands: list[Command]) -> list[Command]:
+        assert self._shutdown is not None
+        self.deadline_s = self._shutdown.deadline_s
+        return commands + self._kill() if self._shutdown.step is Step.OVER else commands
 
     def _kill(self) -> list[Command]:
         """Whatever still runs has had its time."""
@@ -747,11 +678,6 @@ class EnvironmentMachine:
             case Phase.RESET:
                 self._ending = True
                 return self._kill()
-            case Phase.SHUTDOWN:
-                if self._ending:
-                    return []
-                self._ending = True
-                return [Withdraw()]
             case _:
                 commands: list[Command] = []
                 if self._invocation is not None:
@@ -766,7 +692,6 @@ class EnvironmentMachine:
 
 _ASSIGNED: Final = InvocationAssigned(Invocation("", b"", "", "", ""), 0.0)
 """For the tables of runtime and extensions, which look at the type alone."""
-_SHUTDOWN: Final = ShutdownRequested()
 
 
 def _status_of(error_type: str) -> Status:

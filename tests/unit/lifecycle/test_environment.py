@@ -71,6 +71,7 @@ from lamella.lifecycle.events import (
 )
 from lamella.lifecycle.extension import ExtensionMachine, Extensions
 from lamella.lifecycle.runtime import RuntimeMachine
+from lamella.lifecycle.shutdown import ShutdownMachine
 from lamella.testing.play import play
 
 INVOCATION = Invocation("r-1", b'{"a":1}', "application/json", "arn:f", "Root=1-0-0")
@@ -145,7 +146,7 @@ def snapshot(one: object) -> object:
         return {key: snapshot(value) for key, value in one.items()}
     if isinstance(one, list):
         return [snapshot(value) for value in one]
-    if isinstance(one, (EnvironmentMachine, RuntimeMachine, Extensions, ExtensionMachine)):
+    if isinstance(one, (EnvironmentMachine, RuntimeMachine, Extensions, ExtensionMachine, ShutdownMachine)):
         return {name: snapshot(getattr(one, name)) for name in type(one).__slots__}
     return one
 
