@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from lamella.cli.eventstream import EventStreamError, read_messages
 from lamella.cli.failure import CommandError, Status
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
@@ -90,6 +91,18 @@ class Invocation:
     log_tail: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StreamedInvocation:
+    """What InvokeWithResponseStream answers.
+
+    Attributes:
+        events: Name and members of each event, as it comes; raises `CommandError`.
+    """
+
+    executed_version: str | None
+    events: Iterator[tuple[str, dict[str, Any]]]
+
+
 class Client:
     """One request per connection: a command makes one, seldom two."""
 
@@ -102,11 +115,7 @@ class Client:
         Raises:
             CommandError: The API answered with an error, or cannot be reached.
         """
-        path = f"/2015-03-31/functions/{quote(name, safe='')}/invocations"
-        if qualifier is not None:
-            path += "?" + urlencode({"Qualifier": qualifier})
-        headers = {"content-type": "application/json", "x-amz-log-type": "Tail"}
-        with self._request("POST", path, payload, {**headers, **self._endpoint.authorization()}) as answer:
+        with self._invoke("2015-03-31", "invocations", name, payload, qualifier) as answer:
             return Invocation(
                 answer.status,
                 _read(answer, self._endpoint.url),
@@ -114,6 +123,39 @@ class Client:
                 answer.headers.get("X-Amz-Executed-Version"),
                 base64.b64decode(answer.headers.get("X-Amz-Log-Result") or ""),
             )
+
+    def invoke_streamed(self, name: str, payload: bytes, qualifier: str | None) -> StreamedInvocation:
+        """Invoke a function and wait until its response begins.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        answer = self._invoke("2021-11-15", "response-streaming-invocations", name, payload, qualifier)
+        return StreamedInvocation(answer.headers.get("X-Amz-Executed-Version"), self._events(answer))
+
+    def _events(self, answer: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
+        url = self._endpoint.url
+        with answer:
+            try:
+                for message in read_messages(answer.read):
+                    name = message.headers.get(":event-type", "")
+                    if name == "PayloadChunk":
+                        yield name, {"Payload": message.payload}
+                    else:
+                        yield name, _decoded(message.payload, url)
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(url, error) from error
+            except EventStreamError as error:
+                raise _stranger(url) from error
+
+    def _invoke(
+        self, version: str, action: str, name: str, payload: bytes, qualifier: str | None
+    ) -> http.client.HTTPResponse:
+        path = f"/{version}/functions/{quote(name, safe='')}/{action}"
+        if qualifier is not None:
+            path += "?" + urlencode({"Qualifier": qualifier})
+        headers = {"content-type": "application/json", "x-amz-log-type": "Tail"}
+        return self._request("POST", path, payload, {**headers, **self._endpoint.authorization()})
 
     def logs(self, name: str, *, since_ms: int, limit: int | None, follow: bool) -> Iterator[bytes]:
         """The log of a function, one JSON object per line; with `follow`, until the server ends it.

@@ -1,15 +1,17 @@
 """`lamella invoke`."""
 
+import base64
+import codecs
 import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lamella.cli import output
-from lamella.cli.client import Client, Invocation, endpoint
+from lamella.cli.client import Client, Invocation, StreamedInvocation, endpoint
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.options import EndpointUrl, Json, Region, examples
 
@@ -23,17 +25,23 @@ def invoke(
     qualifier: Annotated[
         str | None, typer.Option(metavar="VERSION|ALIAS", help="Else $LATEST.", show_default=False)
     ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print the response piece by piece, as the function sends it.")
+    ] = False,
     json_: Json = False,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """Invoke a function: its answer on stdout, the end of its log and the time taken on stderr.
 
-    The exit status is 1 if the function returned an error, 3 if it could not be invoked.
+    The exit status is 1 if the function returned an error, 3 if it could not be invoked. With --stream and --json each
+    line is an object, one for each event.
     """
     event = read_payload(payload)
     client = Client(endpoint(endpoint_url, region))
     started_s = time.perf_counter()
+    if stream:
+        raise typer.Exit(_print_stream(client.invoke_streamed(name, event, qualifier), started_s, json_=json_))
     answer = client.invoke(name, event, qualifier)
     took_ms = (time.perf_counter() - started_s) * 1000
     if json_:
@@ -60,6 +68,65 @@ def read_payload(text: str) -> bytes:
         return Path(text[1:]).read_bytes()
     except OSError as error:
         raise CommandError(f"cannot read the payload from {text[1:]}: {error.strerror}", Status.USAGE) from error
+
+
+def _print_stream(answer: StreamedInvocation, started_s: float, *, json_: bool) -> Status:
+    """Print the events as they come, then how it went; returns the exit status."""
+    began_ms = (time.perf_counter() - started_s) * 1000
+    write = _EventLines() if json_ else _Chunks()
+    complete = None
+    for name, members in answer.events:
+        if name == "InvokeComplete":
+            complete = members
+        write(name, members)
+    if complete is None:
+        raise CommandError("the response broke off; 'lamella logs' may show why")
+    write.end()
+    output.write_untrusted(base64.b64decode(complete.get("LogResult") or "").decode(errors="replace"), sys.stderr)
+    code, details = complete.get("ErrorCode"), complete.get("ErrorDetails")
+    if details:
+        output.write_untrusted(f"{details}\n", sys.stderr)
+    failed = f", function error {code}" if code else ""
+    took_ms = (time.perf_counter() - started_s) * 1000
+    output.say(
+        f"version {answer.executed_version or '?'} began to answer within {began_ms:.1f} ms "
+        f"and ended within {took_ms:.1f} ms, seen from here{failed}"
+    )
+    return Status.NEGATIVE if code or details else Status.OK
+
+
+class _Chunks:
+    """Writes what the function sends: to whatever reads it byte for byte, to a terminal as text."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+
+    def __call__(self, name: str, members: dict[str, Any]) -> None:
+        if name != "PayloadChunk":
+            return
+        if sys.stdout.isatty():
+            output.write_untrusted(self._decode(members["Payload"]), sys.stdout)
+            sys.stdout.flush()
+        else:
+            sys.stdout.buffer.write(members["Payload"])
+            sys.stdout.buffer.flush()
+
+    def end(self) -> None:
+        if sys.stdout.isatty():
+            output.write_untrusted(self._decode(b"", final=True) + "\n", sys.stdout)
+
+
+class _EventLines:
+    """Writes each event as a line of JSON."""
+
+    def __call__(self, name: str, members: dict[str, Any]) -> None:
+        if name == "PayloadChunk":
+            members = {"Payload": members["Payload"].decode(errors="replace")}
+        sys.stdout.write(json.dumps({name: members}, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        pass
 
 
 def _write_payload(payload: bytes) -> None:
@@ -90,6 +157,7 @@ def register(app: typer.Typer) -> None:
         "lamella invoke hello",
         """lamella invoke hello --payload '{"name": "Ada"}'""",
         "lamella invoke thumbnail --payload @event.json --qualifier live",
+        "lamella invoke chat --stream",
         "cat event.json | lamella invoke thumbnail --payload - --json",
     )
     app.command("invoke", epilog=epilog)(invoke)

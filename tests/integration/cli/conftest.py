@@ -44,9 +44,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def begin_chunks(self) -> None:
+    def begin_chunks(self, headers: dict[str, str] | None = None) -> None:
         self.send_response(200)
-        self.send_header("transfer-encoding", "chunked")
+        for name, value in {**(headers or {}), "transfer-encoding": "chunked"}.items():
+            self.send_header(name, value)
         self.end_headers()
 
     def chunk(self, data: bytes) -> None:

@@ -13,6 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from lamella.awsapi.eventstream import EventEncoder
+from lamella.awsapi.spec import ServiceSpec
+
 # Any: the fixtures' classes live in conftest.py, which cannot be imported.
 REPORT = b"START RequestId: 1\nhello\nREPORT RequestId: 1\tDuration: 1.00 ms\n"
 LOG_HEADER = {"X-Amz-Executed-Version": "$LATEST", "X-Amz-Log-Result": base64.b64encode(REPORT).decode()}
@@ -113,6 +116,91 @@ class TestInvoke:
         lamella.run("invoke", "hello", "--payload", f"@{tmp_path / 'event.json'}")
         lamella.run("invoke", "hello")
         assert [request.body for request in server.requests] == [b'"stdin"', b'"file"', b"{}"]
+
+
+def event(name: str, members: dict[str, Any]) -> bytes:
+    shape = ServiceSpec.load().operations["InvokeWithResponseStream"].output_shape.members["EventStream"]
+    return EventEncoder(shape, lambda shape: lambda value: value).encode({name: members})
+
+
+class TestInvokeStreamed:
+    def stream(self, server: Any, *events: bytes, end: bool = True) -> None:
+        """Let the server answer with these events, one chunk each."""
+
+        def answer(handler: Any) -> None:
+            handler.begin_chunks({"X-Amz-Executed-Version": "7"})
+            for data in events:
+                handler.chunk(data)
+            if end:
+                handler.chunk(b"")
+            else:
+                handler.close_connection = True
+
+        server.answer = answer
+
+    def test_chunks_come_on_stdout_byte_for_byte_and_the_log_on_stderr(self, lamella: Any, server: Any) -> None:
+        log = base64.b64encode(REPORT).decode()
+        chunks = [event("PayloadChunk", {"Payload": piece}) for piece in (b"one\n", b"\xff\x00")]
+        self.stream(server, *chunks, event("InvokeComplete", {"LogResult": log}))
+        result = lamella.run("invoke", "hello", "--stream", "--payload", "[1]", "--qualifier", "live")
+        assert (result.returncode, result.stdout) == (0, b"one\n\xff\x00")
+        assert REPORT in result.stderr
+        assert b"version 7 began to answer within" in result.stderr
+        (request,) = server.requests
+        path = "/2021-11-15/functions/hello/response-streaming-invocations?Qualifier=live"
+        assert (request.method, request.path, request.body) == ("POST", path, b"[1]")
+        assert request.headers["x-amz-log-type"] == "Tail"
+
+    def test_a_chunk_is_printed_before_the_next_one_comes(self, lamella: Any, server: Any) -> None:
+        read = threading.Event()
+
+        def answer(handler: Any) -> None:
+            handler.begin_chunks()
+            handler.chunk(event("PayloadChunk", {"Payload": b"first\n"}))
+            assert read.wait(30)
+            handler.chunk(event("InvokeComplete", {}))
+            handler.chunk(b"")
+
+        server.answer = answer
+        with lamella.start("invoke", "hello", "--stream") as process:
+            assert process.stdout.readline() == b"first\n"
+            read.set()
+            assert process.stdout.read() == b""
+            process.stderr.read()
+        assert process.returncode == 0
+
+    def test_an_error_in_the_stream_is_status_1(self, lamella: Any, server: Any) -> None:
+        complete = {"ErrorCode": "Function.Broke", "ErrorDetails": '{"errorMessage":"no"}'}
+        self.stream(server, event("PayloadChunk", {"Payload": b"half"}), event("InvokeComplete", complete))
+        result = lamella.run("invoke", "hello", "--stream")
+        assert (result.returncode, result.stdout) == (1, b"half")
+        assert b'{"errorMessage":"no"}\n' in result.stderr
+        assert b"function error Function.Broke" in result.stderr
+
+    def test_json_is_a_line_for_each_event(self, lamella: Any, server: Any) -> None:
+        self.stream(server, event("PayloadChunk", {"Payload": "ä".encode()}), event("InvokeComplete", {}))
+        result = lamella.run("invoke", "hello", "--stream", "--json")
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        assert lines == [{"PayloadChunk": {"Payload": "ä"}}, {"InvokeComplete": {}}]
+
+    @pytest.mark.parametrize("end", [True, False], ids=["closed", "cut"])
+    def test_a_stream_that_breaks_off_is_status_3(self, lamella: Any, server: Any, end: bool) -> None:
+        self.stream(server, event("PayloadChunk", {"Payload": b"half"}), end=end)
+        result = lamella.run("invoke", "hello", "--stream")
+        assert (result.returncode, result.stdout) == (3, b"half")
+        assert "broke" in assert_one_line_of_prose(result.stderr)
+
+    def test_what_is_no_event_stream_is_status_3(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, b'{"this is": "something else"}')
+        result = lamella.run("invoke", "hello", "--stream")
+        assert result.returncode == 3
+        assert "did not answer as Lamella does" in assert_one_line_of_prose(result.stderr)
+
+    def test_an_api_error_is_status_3(self, lamella: Any, server: Any) -> None:
+        server.will_reply(404, {"Message": "Function not found: x"}, {"x-amzn-ErrorType": "ResourceNotFoundException"})
+        result = lamella.run("invoke", "nope", "--stream")
+        assert result.returncode == 3
+        assert "Function not found: x" in assert_one_line_of_prose(result.stderr)
 
 
 def log_line(message: str) -> bytes:
