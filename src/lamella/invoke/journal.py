@@ -16,6 +16,7 @@ from lamella.invoke import report
 from lamella.invoke.envelope import milliseconds, render, span
 from lamella.invoke.output import Frame
 from lamella.lifecycle.commands import (
+    InitPhase,
     Record,
     RecordEnd,
     RecordExtension,
@@ -88,7 +89,7 @@ class Journal:
         self._memory_mib = config.memory_mib
         self._number = version.version
         self._traced = tracing.get("Mode") == "Active"
-        self._json = logging.get("LogFormat") == "JSON"
+        self._text = logging.get("LogFormat") != "JSON"
         self._level = _LEVELS.get(logging.get("ApplicationLogLevel", "INFO"), _INFO)
         self._system_level = _LEVELS.get(logging.get("SystemLogLevel", "INFO"), _INFO)
 
@@ -99,27 +100,30 @@ class Journal:
             command: What it was.
             memory_peak_bytes: Highest memory use so far, for `RecordEnd`.
         """
-        # The three of every invocation first: these lines are part of what a warm one costs.
-        plain = not (self._json or self._telemetry.active)
-        if isinstance(command, RecordStart):
-            if plain:
+        # The three of every invocation, where nothing but text is asked for, cost no more than the making of that text:
+        # they are part of what a warm invocation costs.
+        if self._text and not self._telemetry.active:
+            if isinstance(command, RecordStart):
                 self._write(report.start(command.invocation.request_id, self._number))
-            else:
-                self._start(command)
+                return
+            if isinstance(command, RecordRuntimeDone):
+                return
+            if isinstance(command, RecordEnd):
+                lines = report.end(command, memory_mib=self._memory_mib, memory_peak_bytes=memory_peak_bytes)
+                self._write(lines + report.xray(command.invocation.trace_id) if self._traced else lines)
+                return
+        if isinstance(command, RecordStart):
+            self._start(command)
         elif isinstance(command, RecordRuntimeDone):
-            if not plain:
-                self._runtime_done(command)
+            self._runtime_done(command)
         elif isinstance(command, RecordEnd):
-            if plain:
-                self._write(self._end_lines(command, memory_peak_bytes))
-            else:
-                self._end(command, memory_peak_bytes)
+            self._end(command, memory_peak_bytes)
         else:
             self._rare(command)
 
     def subscribed(self, name: str, subscription: Subscription) -> None:
         """Log that an extension has subscribed to telemetry; the event of it is the business of `Telemetry`."""
-        if not self._json:
+        if self._text:
             self._write(report.subscription(name, subscription))
         elif self._system_level <= _INFO:
             kind = "telemetrySubscription" if subscription.api is Api.TELEMETRY else "logsSubscription"
@@ -128,7 +132,7 @@ class Journal:
 
     def function_lines(self, lines: bytes) -> None:
         """Log complete lines that the runtime printed."""
-        if self._json:
+        if not self._text:
             self._json_lines(lines)
             return
         self._write(lines)
@@ -150,7 +154,7 @@ class Journal:
             self._write(_one_line(frame.text))
             if active:
                 text = frame.text.decode(errors="replace")
-                document = _object_of(text) if self._json else None
+                document = _object_of(text) if not self._text else None
                 record = text if document is None else JsonObject(text)
                 self._telemetry.emit(frame.time_us / 1_000_000, "function", record)
 
@@ -160,7 +164,7 @@ class Journal:
         invocation = command.invocation
         record: dict[str, object] = {"requestId": invocation.request_id, "version": self._number}
         _add_tracing(record, invocation)
-        self._say(_INFO, "start", record, lambda: report.start(invocation.request_id, self._number))
+        self._say(_INFO, "start", record, report.start(invocation.request_id, self._number))
 
     def _runtime_done(self, command: RecordRuntimeDone) -> None:
         record: dict[str, object] = {"requestId": command.invocation.request_id}
@@ -205,11 +209,10 @@ class Journal:
                 self._telemetry.emit(time(), "platform.fault", f"RequestId: {request_id} {self._fault(command)}")
             self._telemetry.emit(time(), "platform.end", {"requestId": request_id})
         level = _INFO if command.status is Status.SUCCESS else _WARN
-        self._say(level, "report", record, lambda: self._end_lines(command, memory_peak_bytes))
-
-    def _end_lines(self, command: RecordEnd, memory_peak_bytes: int) -> bytes:
         lines = report.end(command, memory_mib=self._memory_mib, memory_peak_bytes=memory_peak_bytes)
-        return lines + report.xray(command.invocation.trace_id) if self._traced else lines
+        if self._traced:
+            lines += report.xray(command.invocation.trace_id)
+        self._say(level, "report", record, lines)
 
     def _fault(self, command: RecordEnd) -> str:
         """What went wrong, in the words that logs of the real service had when the Logs API was new."""
@@ -241,7 +244,7 @@ class Journal:
                     "instanceMaxMemory": self._memory_mib * _MIB,
                 }
                 # In text it is the first line of a stream; an init inside an invocation has none (4.3).
-                text = None if phase == "invoke" else lambda: report.init_start(self._pack, region)
+                text = b"" if phase is InitPhase.INVOKE else report.init_start(self._pack, region)
                 self._say(_INFO, "initStart", record, text)
             case RecordInitRuntimeDone(phase, status, error_type):
                 record = {"initializationType": self._initialization_type, "phase": phase}
@@ -251,28 +254,28 @@ class Journal:
                 record = {"name": name, "state": state, "events": list(events)}
                 if error_type:
                     record["errorType"] = error_type
-                self._say(_WARN if error_type else _INFO, "extension", record, lambda: report.extension(command))
+                self._say(_WARN if error_type else _INFO, "extension", record, report.extension(command))
             case RecordInit(phase, duration_s, status, error_type):
                 record = {"initializationType": self._initialization_type, "phase": phase}
                 _add_status(record, status, error_type)
                 record["metrics"] = {"durationMs": milliseconds(duration_s)}
                 good = _DEBUG if self._initialization_type == ON_DEMAND else _INFO
                 level = good if status is Status.SUCCESS else _WARN
-                self._say(level, "initReport", record, lambda: report.init_report(command))
+                self._say(level, "initReport", record, report.init_report(command))
             case RecordRestoreStart():
                 record = {
                     **self._runtime(),
                     "functionName": self._version.key.name,
                     "functionVersion": self._number,
                 }
-                self._say(_INFO, "restoreStart", record, lambda: report.restore_start(self._pack, region))
+                self._say(_INFO, "restoreStart", record, report.restore_start(self._pack, region))
             case RecordRestore(duration_s, status, error_type):
                 done: dict[str, object] = {}
                 _add_status(done, status, error_type)
                 self._say(_DEBUG if status is Status.SUCCESS else _WARN, "restoreRuntimeDone", done)
                 record = {**done, "metrics": {"durationMs": milliseconds(duration_s)}}
                 level = _INFO if status is Status.SUCCESS else _WARN
-                self._say(level, "restoreReport", record, lambda: report.restore_report(command))
+                self._say(level, "restoreReport", record, report.restore_report(command))
             case _:
                 assert_never(command)
 
@@ -282,23 +285,21 @@ class Journal:
             "runtimeVersionArn": report.runtime_arn(self._pack, self._version.key.region),
         }
 
-    def _say(
-        self, level: int, name: str, record: Mapping[str, object], text: Callable[[], bytes] | None = None
-    ) -> None:
+    def _say(self, level: int, name: str, record: Mapping[str, object], text: bytes = b"") -> None:
         """Log a platform event and emit it.
 
         Args:
             level: From which a log in JSON shows it.
             name: Without `platform.`.
             record: Of the event.
-            text: Makes the lines of a log in text, if it has any.
+            text: Lines of a log in text, if it has any.
         """
         entry = Entry(time(), f"platform.{name}", record)
-        if self._json:
+        if not self._text:
             if level >= self._system_level:
                 self._write(_line(entry))
-        elif text is not None and (lines := text()):
-            self._write(lines)
+        elif text:
+            self._write(text)
         if self._telemetry.active:
             self._telemetry.emit(entry.when_s, entry.kind, record)
 
