@@ -174,12 +174,11 @@ class RuntimeApi:
             self._end(ResponseEnded(request_id, size_bytes, error_type, body))
             raise
         trailers = dict(exchange.request.trailers)
-        error_type = trailers.get(_ERROR_TYPE, "")
+        code = trailers.get(_ERROR_TYPE, "")
         body = _decoded(trailers.get(_ERROR_BODY, ""))
-        if error_type or body:
-            error_type = error_type_of(error_type)
+        error_type = error_type_of(code) if code or body else ""
         try:
-            self._host.post(ResponseEnded(request_id, size_bytes, error_type, body))
+            self._host.post(ResponseEnded(request_id, size_bytes, error_type, body, code))
         except ProtocolError as error:  # the invocation has timed out meanwhile
             refuse(exchange, 400, "InvalidRequestID", str(error))
         except TransitionError as error:

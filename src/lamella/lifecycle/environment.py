@@ -472,7 +472,7 @@ class EnvironmentMachine:
         self._response_s, self._produced_bytes = (first_s, now_s), event.size_bytes
         self._function_error = event.error_type
         self._replied = True
-        return [EndReply(self._invocation, event.error_type, event.error_body)]
+        return [EndReply(self._invocation, event.error_code or event.error_type, event.error_body)]
 
     def _reply(self, payload: bytes, *, failed: bool, content_type: str = "") -> list[Command]:
         assert self._invocation is not None

@@ -109,7 +109,7 @@ def test_curl_streams_what_a_program_prints(client: Any) -> None:
         assert list(events) == [{"PayloadChunk": {"Payload": b"two\n"}}, {"InvokeComplete": {}}]
 
 
-@pytest.mark.parametrize("error_type", ["Function.Broke", "Runtime.APIKeyNotFound"])
+@pytest.mark.parametrize("error_type", ["Function.Broke", "Runtime.APIKeyNotFound", "anything at all"])
 def test_an_error_in_mid_stream_is_told_by_trailers(client: Any, error_type: str) -> None:
     """RT-42."""
     document = '{"errorMessage":"no more","errorType":"Broke"}'
