@@ -169,10 +169,10 @@ def test_an_extension_that_is_busy_is_told_when_it_asks() -> None:
     assert one.receive(polled("one"), now_s=3.3) == [GiveShutdown("id of one", ShutdownReason.TIMEOUT, 5.0)]
 
 
-@pytest.mark.parametrize(
-    "posted", [ExtensionExitErrorPosted("id of one", "X"), ExtensionInitErrorPosted("id of one", "X")]
-)
-def test_an_extension_that_reports_an_error_meanwhile_just_ends(posted: Event) -> None:
+@pytest.mark.parametrize("kind", [ExtensionExitErrorPosted, ExtensionInitErrorPosted])
+def test_an_extension_that_reports_an_error_meanwhile_just_ends(
+    kind: type[ExtensionExitErrorPosted] | type[ExtensionInitErrorPosted],
+) -> None:
     """EX-50, EX-51: its error is nobody's any more."""
     one = play(EnvironmentMachine(init_timeout_s=10.0, extensions=("one",)), InitRequested())
     play(one, registered("one", "SHUTDOWN"), ShutdownRequested())
