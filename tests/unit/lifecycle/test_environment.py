@@ -465,7 +465,7 @@ def test_a_fault_of_the_sandbox_is_a_failure() -> None:
 
 
 def test_the_runtime_starts_when_the_last_extension_has_registered() -> None:
-    """Section 4.1, TL-47: and everybody's first `next` ends the init; one with no events has to ask too (EX-32)."""
+    """Section 4.1, EX-21, TL-47: and everybody's first `next` ends the init, also of one with no events (EX-32)."""
     one = EnvironmentMachine(init_timeout_s=10.0, extensions=("one", "two"))
     assert one.receive(InitRequested(), now_s=1.0) == [
         RecordInitStart(InitPhase.INIT),
@@ -788,7 +788,7 @@ def test_a_restore_is_over_at_once_and_reported() -> None:
 
 
 def test_hooks_that_take_too_long_are_a_failure_of_their_own() -> None:
-    """RT-70, EX-61: 10 s, whatever the init as a whole may take."""
+    """RT-70: 10 s, whatever the init as a whole may take."""
     one = EnvironmentMachine(init_timeout_s=130.0)
     one.receive(InitRequested(), now_s=0.0)
     one.receive(RestorePolled(), now_s=50.0)
