@@ -3,24 +3,33 @@
     python scripts/state_diagrams.py [--check]
 
 The page is written by hand; what stands between `<!-- drawn: NAME -->` and `<!-- end -->` is replaced. The diagrams of
-runtime and function are their transition tables. The environment has no such table, because where an event leads
-depends on the runtime inside: so its machine is led through every legal event from every state it can reach.
+runtime, extension and function are their transition tables. Environment and shutdown have no such table, because where
+an event leads depends on the runtime and the extensions inside: so an environment is led through every legal event from
+every state it can reach, with at most one extension, external or internal.
 """
 
 import copy
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from lamella.domain.invocation import Invocation
-from lamella.lifecycle import function, runtime
+from lamella.lifecycle import extension, function, runtime
 from lamella.lifecycle.environment import LEGAL, EnvironmentMachine, Phase
 from lamella.lifecycle.events import (
     DeadlinePassed,
     ErrorPosted,
     Event,
+    ExtensionExited,
+    ExtensionExitErrorPosted,
+    ExtensionInitErrorPosted,
+    ExtensionLaunchFailed,
+    ExtensionPolled,
+    ExtensionRefusedError,
+    ExtensionRegistered,
     InitErrorPosted,
     InitRequested,
     InvocationAssigned,
@@ -28,27 +37,47 @@ from lamella.lifecycle.events import (
     NextPolled,
     ProcessesGone,
     ProtocolError,
+    ResponseEnded,
     ResponsePosted,
     ResponseRefused,
+    ResponseStarted,
+    RestoreErrorPosted,
+    RestorePolled,
     RuntimeExited,
     ShutdownRequested,
+    TelemetryFlushed,
     TransitionError,
 )
+from lamella.lifecycle.extension import ExtensionState
+from lamella.lifecycle.shutdown import Step
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "design" / "state-machines.md"
 _BLOCK: Final = re.compile(r"(<!-- drawn: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ID: Final = "0"
+_NAME: Final = "x"
 _EVENTS: Final[tuple[Event, ...]] = (
     InitRequested(),
-    LaunchFailed("Runtime.InvalidEntrypoint", ""),
+    ExtensionRegistered(_ID, _NAME, ("INVOKE", "SHUTDOWN")),
+    ExtensionRegistered(_ID, _NAME, ("INVOKE",)),
+    ExtensionPolled(_ID),
+    ExtensionInitErrorPosted(_ID, ""),
+    ExtensionExitErrorPosted(_ID, ""),
+    ExtensionLaunchFailed(_NAME, ""),
+    ExtensionExited(_NAME, ""),
     NextPolled(),
+    RestorePolled(),
+    RestoreErrorPosted(b"", ""),
+    InitErrorPosted(b"", ""),
+    LaunchFailed("Runtime.InvalidEntrypoint", ""),
+    RuntimeExited(""),
     InvocationAssigned(Invocation(_ID, b"", "", "", ""), 1.0),
     ResponsePosted(_ID, b""),
+    ResponseStarted(_ID),
+    ResponseEnded(_ID, 0),
     ErrorPosted(_ID, b"", ""),
     ResponseRefused(_ID, "", ""),
-    InitErrorPosted(b"", ""),
-    RuntimeExited(""),
     DeadlinePassed(),
+    TelemetryFlushed(),
     ProcessesGone(),
     ShutdownRequested(),
 )
@@ -61,6 +90,16 @@ def runtime_edges() -> Iterable[Edge]:
         yield state.value, target.value, event.__name__
 
 
+def extension_edges() -> Iterable[Edge]:
+    """The table of the Extensions API; a process that ends leaves its extension where it was."""
+    for (state, event), target in extension.TRANSITIONS.items():
+        if state is ExtensionState.LAUNCH_ERROR or event is ExtensionExited:
+            continue
+        if event is ExtensionLaunchFailed and state is not ExtensionState.STARTED:
+            continue  # only by the hand of another process, which says it were this one
+        yield state.value, target.value, event.__name__
+
+
 def function_edges() -> Iterable[Edge]:
     """The table of `State` and `LastUpdateStatus`."""
     for (status, event), target in function.TRANSITIONS.items():
@@ -68,32 +107,74 @@ def function_edges() -> Iterable[Edge]:
 
 
 def environment_edges() -> Iterable[Edge]:
-    """Where each event leads from each phase, found by trying."""
-    start = EnvironmentMachine(init_timeout_s=1.0)
-    seen = {_state(start)}
-    todo = [start]
-    edges: dict[Edge, None] = {}
+    """Where each event leads from each phase, found by trying; what leads nowhere is left out."""
+    order = list(Phase)
+    found = {
+        (before.phase, after.phase, type(event).__name__)
+        for before, event, after in _journeys()
+        if before.phase is not after.phase
+    }
+    for source, target, event in sorted(found, key=lambda edge: (order.index(edge[0]), order.index(edge[1]), edge[2])):
+        yield source.value, target.value, event
+
+
+def shutdown_edges() -> Iterable[Edge]:
+    """The same of the steps within a shutdown."""
+    order = list(Step)
+    found = {
+        (_step(before), _step(after), type(event).__name__)
+        for before, event, after in _journeys()
+        if before.phase is Phase.SHUTDOWN and _step(before) is not _step(after)
+    }
+    for source, target, event in sorted(found, key=lambda edge: (order.index(edge[0]), order.index(edge[1]), edge[2])):
+        yield source.value, target.value, event
+
+
+@cache
+def _journeys() -> Sequence[tuple[EnvironmentMachine, Event, EnvironmentMachine]]:
+    """Every legal event in every state that can be reached."""
+    journeys = []
+    seen = set()
+    todo = [EnvironmentMachine(init_timeout_s=1.0), EnvironmentMachine(init_timeout_s=1.0, extensions=[_NAME])]
     while todo:
-        machine = todo.pop(0)
+        machine = todo.pop()
+        external = bool(getattr(machine, "_extension_names"))  # noqa: B009  # a private member, on purpose
         for event in _EVENTS:
+            if isinstance(event, ExtensionExited | ExtensionLaunchFailed) and not external:
+                continue  # an internal extension has no process of its own
             after = copy.deepcopy(machine)
             try:
                 after.receive(event, now_s=0.0)
-            except (TransitionError, ProtocolError):
+            except (TransitionError, ProtocolError, ExtensionRefusedError):
                 continue
-            edges[machine.phase.value, after.phase.value, type(event).__name__] = None
-            if _state(after) not in seen:
-                seen.add(_state(after))
+            journeys.append((machine, event, after))
+            if (state := (external, *_state(after))) not in seen:
+                seen.add(state)
                 todo.append(after)
-    order = list(Phase)
-    return sorted(edges, key=lambda edge: (order.index(Phase(edge[0])), order.index(Phase(edge[1]))))
+    return journeys
+
+
+def _step(machine: EnvironmentMachine) -> Step:
+    """How far its shutdown has got."""
+    step: Step = getattr(machine, "_shutdown").step  # noqa: B009  # a private member, on purpose
+    return step
 
 
 def _state(machine: EnvironmentMachine) -> tuple[object, ...]:
-    """What decides about later events; times and payloads do not."""
-    names = ("_replied", "_start_recorded", "_failure", "_invocation")
+    """What decides about later events; times and payloads do not, nor what an earlier phase has left."""
+    if machine.phase in (Phase.COLD, Phase.RESET, Phase.ENDED):
+        return (machine.phase,)
+    extensions = [
+        (one.state, one.alive, one.told, one.events, one.external)
+        for one in getattr(machine, "_extensions")  # noqa: B009
+    ]
+    if machine.phase is Phase.SHUTDOWN:
+        return (machine.phase, _step(machine), getattr(machine, "_ending"), *extensions)  # noqa: B009
+    names = ["_runtime_alive", "_initialising", "_failure_posted"]
+    if machine.phase is Phase.INVOKE:
+        names += ["_replied", "_start_recorded", "_failure", "_runtime_done_s"]
     inside = [bool(getattr(machine, name)) for name in names]
-    return (machine.phase, getattr(machine, "_runtime").state, *inside)  # noqa: B009  # a private member, on purpose
+    return (machine.phase, getattr(machine, "_runtime").state, *inside, *extensions)  # noqa: B009
 
 
 def diagram(edges: Iterable[Edge], *, first: str) -> str:
@@ -110,14 +191,16 @@ def diagram(edges: Iterable[Edge], *, first: str) -> str:
 def legal_table() -> str:
     """Which events each phase takes."""
     lines = ["| Event | " + " | ".join(phase.name for phase in Phase) + " |", "|---" * (len(Phase) + 1) + "|"]
-    for event in _EVENTS:
-        marks = ["●" if type(event) in LEGAL[phase] else "" for phase in Phase]
-        lines.append(f"| `{type(event).__name__}` | {' | '.join(marks)} |")
+    for event in dict.fromkeys(type(event) for event in _EVENTS):
+        marks = ["●" if event in LEGAL[phase] else "" for phase in Phase]
+        lines.append(f"| `{event.__name__}` | {' | '.join(marks)} |")
     return "\n".join([*lines, ""])
 
 
 BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "runtime": lambda: diagram(runtime_edges(), first="Started"),
+    "extension": lambda: diagram(extension_edges(), first="Started"),
+    "shutdown": lambda: diagram(shutdown_edges(), first="runtime"),
     "environment": lambda: diagram(environment_edges(), first="cold"),
     "legal": legal_table,
     "function": lambda: diagram(function_edges(), first="Pending_InProgress"),
