@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what Lamella needs on Debian or Ubuntu: system packages, uv, and the Python environment in .venv.
 # Quick the second time: the work is done again only when this file, pyproject.toml or uv.lock has changed.
-# With the word `bench` it installs what `make bench` needs as well: a C compiler that can link statically.
+# With the word `bench` it installs what `make bench` needs as well: a C compiler that can link statically. With
+# `clients` it installs the toolchains that the tests of AWS's runtime clients and of extensions are built with.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,7 +20,15 @@ case "${1:-}" in
 		programs="$programs cc"
 		stamp=$stamp-bench
 		;;
-	*) echo "usage: scripts/setup.sh [bench]" >&2; exit 2 ;;
+	clients)
+		# A toolchain that is here already serves, wherever it came from; `cargo` is dealt with below.
+		for pair in c++:g++ cmake:cmake go:golang-go jlink:default-jdk-headless make:make mvn:maven strip:binutils; do
+			command -v "${pair%:*}" >/dev/null || packages="$packages ${pair#*:}"
+		done
+		programs="$programs c++ cmake go jlink make mvn strip cargo"
+		stamp=$stamp-clients
+		;;
+	*) echo "usage: scripts/setup.sh [bench | clients]" >&2; exit 2 ;;
 esac
 
 say() { printf '%s\n' "setup: $*" >&2; }
@@ -31,6 +40,20 @@ if [ -x .venv/bin/lamella ] && [ "$(cat "$stamp" 2>/dev/null)" = "$key" ]; then
 fi
 
 # --- system packages ---------------------------------------------------------------------------------------------
+apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
+
+root=
+[ "$(id -u)" = 0 ] || root=sudo
+if [ "${1:-}" = clients ] && ! command -v cargo >/dev/null && command -v apt-cache >/dev/null; then
+	# Debian keeps a recent compiler for its browsers under these names; that of its release may be years old.
+	apt-cache show cargo-web >/dev/null 2>&1 || apt update || true
+	if apt-cache show cargo-web >/dev/null 2>&1; then
+		packages="$packages rustc-web cargo-web"
+	else
+		packages="$packages rustc cargo"
+	fi
+fi
+
 missing=
 if command -v dpkg-query >/dev/null; then
 	for package in $packages; do
@@ -48,16 +71,11 @@ else
 fi
 
 if [ -n "$missing" ]; then
-	if [ "$(id -u)" = 0 ]; then
-		root=
-	elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-		root=sudo
-	else
+	if [ -n "$root" ] && ! { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; }; then
 		say "these system packages are missing, and installing them takes root:"
 		fail "    apt-get install -y --no-install-recommends$missing"
 	fi
 	say "installing system packages:$missing"
-	apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
 	log=$(mktemp)
 	trap 'rm -f "$log"' EXIT
 	# First without an update, which is needed only where the lists are absent or old, and then once.

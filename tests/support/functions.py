@@ -92,21 +92,21 @@ def wait_active(client: Any, name: str) -> None:
 
 def create(
     client: Any,
-    files: Mapping[str, str | bytes],
+    files: Mapping[str, str | bytes] | bytes,
     *,
     runtime: str = "provided.al2023",
     handler: str = "function.handler",
     mode: int = 0o755,
     **options: Any,
 ) -> Function:
-    """Create a function with a fresh name and wait until it can be invoked."""
+    """Create a function, of files or of a ready archive, with a fresh name, and wait until it can be invoked."""
     name = f"f-{uuid.uuid4().hex[:12]}"
     client.create_function(
         FunctionName=name,
         Runtime=runtime,
         Handler=handler,
         Role=ROLE,
-        Code={"ZipFile": archive(files, mode=mode)},
+        Code={"ZipFile": files if isinstance(files, bytes) else archive(files, mode=mode)},
         **{"Timeout": 10, **options},
     )
     wait_active(client, name)

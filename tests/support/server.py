@@ -21,7 +21,9 @@ from lamella.runtimes.catalog import PackCatalog
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The repository."""
 
-_CACHE: Final = ROOT / ".cache" / "tests"
+CACHE: Final = ROOT / ".cache" / "tests"
+"""What tests keep from one run to the next."""
+
 _BIN: Final = Path(sys.executable).parent
 _READY: Final = "Lamella is ready at "
 _CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -44,8 +46,8 @@ class LamellaServer:
 
     def __init__(self, **settings: str) -> None:
         """Nothing is started yet; keyword arguments are settings of the server, written as in the environment."""
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        self.data = Path(tempfile.mkdtemp(prefix="server-", dir=_CACHE))
+        CACHE.mkdir(parents=True, exist_ok=True)
+        self.data = Path(tempfile.mkdtemp(prefix="server-", dir=CACHE))
         self.settings: dict[str, str] = settings
         self._process: subprocess.Popen[str] | None = None
         self._url = ""
@@ -284,8 +286,8 @@ class LamellaServer:
 
 def share_runtimes(target: Path) -> None:
     """Give a data directory the runtime packs that an earlier test has built, as hard links: it may add and remove."""
-    source = _CACHE / "runtimes"
-    with _locked(_CACHE / "runtimes.lock"):
+    source = CACHE / "runtimes"
+    with locked(CACHE / "runtimes.lock"):
         PackCatalog(source).ensure_defaults()
         # Hard links where the two are on one file system, else copies.
         link = ["--link"] if source.stat().st_dev == target.parent.stat().st_dev else []
@@ -293,7 +295,7 @@ def share_runtimes(target: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One test run at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

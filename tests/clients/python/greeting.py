@@ -1,0 +1,5 @@
+"""Comes in a layer."""
+
+
+def greet(name):
+    return f"Hello, {name}"

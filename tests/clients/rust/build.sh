@@ -1,0 +1,16 @@
+#!/bin/sh
+# fetch: from the registry. build: function.zip, a function; extension.zip, a layer.
+set -eu
+case $1 in
+fetch) cargo fetch --locked --quiet ;;
+build)
+	cargo build --release --locked --offline --quiet
+	cd "$2"
+	cp "$CARGO_TARGET_DIR/release/bootstrap" .
+	zip -qX function.zip bootstrap
+	mkdir extensions
+	cp "$CARGO_TARGET_DIR/release/telemetry" extensions
+	zip -qrX extension.zip extensions
+	rm -r bootstrap extensions
+	;;
+esac

@@ -1,0 +1,34 @@
+"""One real server for all tests of clients of the in-sandbox APIs, and their layers on it."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from tests.support.clients import archive_of
+from tests.support.layers import publish
+from tests.support.server import LamellaServer
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LamellaServer]:
+    """A server whose functions are ready at once: the states in between are tested elsewhere."""
+    with LamellaServer(state_delay_s="0") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: LamellaServer) -> Any:  # Any: botocore makes its clients at run time
+    """AWS's SDK for that server."""
+    return server.boto3()
+
+
+@pytest.fixture(scope="session")
+def layer(client: Any) -> Callable[[str, str], str]:
+    """Publishes an archive of a client as a layer version, once; returns its ARN."""
+
+    @cache
+    def published(of: str, name: str) -> str:
+        return publish(client, archive_of(of, name))
+
+    return published
