@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import cold, density, layers, machine, ministack, processes, programs, warm
+from bench import cold, density, layers, machine, ministack, observed, processes, programs, warm
 from bench.programs import CACHE, HERE, MissingToolError
 from bench.results import Row, Skipped, show, write
 
@@ -37,6 +37,14 @@ def suite(*, quick: bool, cpu: int) -> Mapping[str, tuple[str, Measure]]:
         "cold": (
             "cold starts without and with spare sandboxes, and with 250 MB of layers against none",
             lambda: cold.measure(starts=starts),
+        ),
+        "extension": (
+            "an extension that does nothing, against none",
+            lambda: observed.measure_extension(cpu, rounds=rounds, run_s=run_s, starts=starts),
+        ),
+        "recorder": (
+            "the flight recorder, on against off",
+            lambda: observed.measure_recorder(cpu, rounds=rounds, run_s=run_s),
         ),
         "density": (
             "memory of idle environments; memory and CPU of an idle node",

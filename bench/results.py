@@ -38,6 +38,7 @@ BUDGETS: Final[Mapping[str, Budget]] = {
     "cold.spare.c.p50": Budget(8, "ms"),
     "cold.python.p50": Budget(60, "ms"),
     "cold.layers.ratio": Budget(1.05, "x"),
+    "recorder.ratio": Budget(1.03, "x"),
     "publish.ratio": Budget(1.2, "x"),
     "density.environment": Budget(3, "MiB"),
     "idle.rss": Budget(80, "MiB"),
@@ -109,6 +110,8 @@ def ratios(rows: Iterable[Row]) -> dict[str, float]:
         "cold C p50 with a spare sandbox / without": ("cold.spare.c.p50", "cold.c.p50"),
         "cold python3.11 p50 / MiniStack": ("cold.python.p50", "ministack.cold.p50"),
         "cold with 250 MB of layers / without": ("cold.layers.250", "cold.layers.0"),
+        "warm C p50 with an extension / without": ("extension.with.p50", "extension.without.p50"),
+        "cold C p50 with an extension / without": ("extension.with.cold", "extension.without.cold"),
         "publish / unzip and sync": ("publish.seconds", "publish.unzip_sync"),
         "publish / unzip": ("publish.seconds", "publish.unzip"),
     }

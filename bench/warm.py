@@ -102,17 +102,40 @@ def run_loads(
     series = {1: Series(), _CONCURRENT: Series()}
     for _ in range(rounds):
         for width, each in series.items():
-            watched = pids()
-            before_s = processes.cpu_s(watched)
-            result = load(port, function, width, run_s, cpu=cpu)
-            used_s = processes.cpu_s(watched) - before_s + result["cpu_s"]
-            each.rates.append(result["rate"])
-            each.p50s_us.append(result["p50_us"])
-            each.p99s_us.append(result["p99_us"])
-            each.cpus_us.append(used_s / result["count"] * 1e6)
-            each.shares.append(used_s / result["elapsed_s"])
+            one = one_round(port, function, width, run_s, cpu, pids)
+            each.rates.append(one.rate)
+            each.p50s_us.append(one.p50_us)
+            each.p99s_us.append(one.p99_us)
+            each.cpus_us.append(one.cpu_us)
+            each.shares.append(one.share)
     yield from series[1].rows(f"{place}.sequential", what, concurrent=False)
     yield from series[_CONCURRENT].rows(f"{place}.concurrent", what, concurrent=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One load: invocations a second, waiting times, processor time of everybody for each, and its share of all."""
+
+    rate: float
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+    share: float
+
+
+def one_round(port: int, function: str, width: int, run_s: float, cpu: int, pids: Callable[[], Sequence[int]]) -> Round:
+    """Run one load, and count the processor time of `pids` with that of the caller."""
+    watched = pids()
+    before_s = processes.cpu_s(watched)
+    result = load(port, function, width, run_s, cpu=cpu)
+    used_s = processes.cpu_s(watched) - before_s + result["cpu_s"]
+    return Round(
+        result["rate"],
+        result["p50_us"],
+        result["p99_us"],
+        used_s / result["count"] * 1e6,
+        used_s / result["elapsed_s"],
+    )
 
 
 def load(port: int, function: str, width: int, run_s: float, *, cpu: int | None = None) -> dict[str, Any]:

@@ -75,6 +75,7 @@ from lamella.lifecycle.events import (
     DeadlinePassed,
     Event,
     ExtensionPolled,
+    ExtensionRefusedError,
     InitRequested,
     InvocationAssigned,
     NextPolled,
@@ -82,6 +83,7 @@ from lamella.lifecycle.events import (
     RestorePolled,
     ShutdownRequested,
     TelemetryFlushed,
+    TransitionError,
 )
 from lamella.lifecycle.telemetry_events import Subscription
 from lamella.ports.logs import LogStore, LogStream
@@ -292,7 +294,7 @@ class EnvironmentHost:
             if self._machine.phase is not Phase.IDLE:
                 self._processes.drain()  # lines printed before `next` belong in front of what it ends
             self.feed(NextPolled())
-        except Exception:
+        except TransitionError:
             self._waiting.remove(exchange)
             raise
         if not self.runtime_release:
@@ -308,11 +310,11 @@ class EnvironmentHost:
         gone = self._waiting.is_gone(identifier)
         self._machine.extension(identifier)
         self._processes.drain()  # as above
-        self._waiting.add_extension(identifier, exchange)
+        earlier = self._waiting.add_extension(identifier, exchange)
         try:
             self.feed(ExtensionPolled(identifier, replaces=gone))
-        except Exception:
-            self._waiting.remove_extension(identifier, exchange)
+        except (ExtensionRefusedError, TransitionError):
+            self._waiting.restore_extension(identifier, earlier)
             raise
 
     def poll_restore(self, exchange: Exchange) -> None:

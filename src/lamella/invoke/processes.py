@@ -89,6 +89,7 @@ class Processes:
         self._runtime: Process | None = None
         self._runtime_signal = 0  # to be sent as soon as there is a process
         self._extensions: dict[str, Process] = {}
+        self._killed: set[str] = set()  # extensions to be killed as soon as there is a process
         self._output = Output(listeners.function_lines)
         self._frames = None if listeners.framed is None else FramedOutput(listeners.framed, listeners.function_lines)
         self._extension_outputs: dict[str, Output] = {}
@@ -139,7 +140,9 @@ class Processes:
     def kill_extension(self, name: str) -> None:
         """Send SIGKILL to the group of an external extension."""
         process = self._extensions.get(name)
-        if process is not None:
+        if process is None:
+            self._killed.add(name)  # it is on its way
+        else:
             process.signal_group(SIGKILL)
 
     def forget(self) -> None:
@@ -147,6 +150,7 @@ class Processes:
         self._generation += 1
         self._runtime = None
         self._extensions.clear()
+        self._killed.clear()
 
     def close(self) -> None:
         """Take what is left to read, and close the pipes. Idempotent."""
@@ -203,7 +207,7 @@ class Processes:
         if generation == self._generation:
             self._extensions[extension] = process
             self._listeners.started(program, process.pid)
-        else:
+        if generation != self._generation or extension in self._killed:
             process.signal_group(SIGKILL)
         process.add_exit_callback(partial(self._extension_exited, extension, generation))
 

@@ -44,14 +44,18 @@ class WaitingCalls:
         """A `restore/next`."""
         self._restore = exchange
 
-    def add_extension(self, identifier: str, exchange: Exchange) -> None:
-        """An `event/next`; an earlier one of the same extension is answered no more."""
+    def add_extension(self, identifier: str, exchange: Exchange) -> Exchange | None:
+        """An `event/next`; returns the one that waited before it, for `restore_extension`."""
+        earlier = self._extensions.get(identifier)
         self._extensions[identifier] = exchange
+        return earlier
 
-    def remove_extension(self, identifier: str, exchange: Exchange) -> None:
-        """An `event/next` that was not legal."""
-        if self._extensions.get(identifier) is exchange:
-            del self._extensions[identifier]
+    def restore_extension(self, identifier: str, earlier: Exchange | None) -> None:
+        """An `event/next` was not legal: the one that waited before it goes on waiting (EX-36)."""
+        if earlier is None:
+            self._extensions.pop(identifier, None)
+        else:
+            self._extensions[identifier] = earlier
 
     def is_gone(self, identifier: str) -> bool:
         """Whether the extension's waiting call has lost its connection (EX-36)."""

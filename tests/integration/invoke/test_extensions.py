@@ -322,6 +322,38 @@ def handler(event, context):
     assert results["unknown path"] == 404
 
 
+def test_a_refused_second_call_leaves_the_first_one_waiting(client: Any) -> None:
+    """EX-36; a call whose connection is gone makes way for the next one."""
+    code = """
+import socket
+IDENTIFIER = register("inside", ["INVOKE"])[1]["lambda-extension-identifier"]
+TOLD, ASKED = [], threading.Event()
+
+def follow():
+    # A call that goes away, and another that takes its place.
+    gone = socket.create_connection(HOST.split(":"))
+    path = "/2020-01-01/extension/event/next"
+    gone.sendall(f"GET {path} HTTP/1.1\\r\\nHost: x\\r\\nLambda-Extension-Identifier: {IDENTIFIER}\\r\\n\\r\\n".encode())
+    gone.shutdown(socket.SHUT_WR)
+    gone.recv(1)
+    while True:
+        TOLD.append(json.loads(next_event(IDENTIFIER)[2])["requestId"])
+threading.Thread(target=follow, daemon=True).start()
+
+def handler(event, context):
+    while context.aws_request_id not in TOLD:
+        pass
+    statuses = set()
+    while 403 not in statuses:  # until the thread waits again
+        status, headers, body = next_event(IDENTIFIER) if len(TOLD) == 2 else (403, {}, b"")
+        statuses.add(status)
+    return TOLD
+"""
+    function = extended(client, {}, code, files={"readme": "x"})
+    ids = [function.invoke(tail=False) for _ in range(3)]
+    assert ids[-1].document == [answer.request_id for answer in ids]
+
+
 # Misbehaviour: only the extension's own environment is harmed, and the caller sees AWS's error
 
 
