@@ -140,8 +140,8 @@ class ResponseEnded:
 
     Attributes:
         size_bytes: Of what came.
-        error_type: Empty, or why it is incomplete: as the runtime's trailer says (RT-42), checked as in RT-51; or in our
-            words if it broke off.
+        error_type: Empty, or why it is incomplete: as the runtime's trailer says (RT-42), checked as in RT-51; or in
+            our words if it broke off.
         error_body: Error document for the caller, as the trailer's base64 holds it, or ours.
         error_code: The type as the trailer spells it, which is what the caller is told; `error_type` if empty.
     """

@@ -322,36 +322,60 @@ def handler(event, context):
     assert results["unknown path"] == 404
 
 
-def test_a_refused_second_call_leaves_the_first_one_waiting(client: Any) -> None:
-    """EX-36; a call whose connection is gone makes way for the next one."""
-    code = """
-import socket
+RAW = """
+import select, socket
 IDENTIFIER = register("inside", ["INVOKE"])[1]["lambda-extension-identifier"]
-TOLD, ASKED = [], threading.Event()
+CALL = "GET /2020-01-01/extension/event/next HTTP/1.1\\r\\nHost: x\\r\\nLambda-Extension-Identifier: "
 
-def follow():
-    # A call that goes away, and another that takes its place.
-    gone = socket.create_connection(HOST.split(":"))
-    path = "/2020-01-01/extension/event/next"
-    gone.sendall(f"GET {path} HTTP/1.1\\r\\nHost: x\\r\\nLambda-Extension-Identifier: {IDENTIFIER}\\r\\n\\r\\n".encode())
-    gone.shutdown(socket.SHUT_WR)
-    gone.recv(1)
-    while True:
-        TOLD.append(json.loads(next_event(IDENTIFIER)[2])["requestId"])
-threading.Thread(target=follow, daemon=True).start()
+def ask():
+    one = socket.create_connection(HOST.split(":"))
+    one.sendall(f"{CALL}{IDENTIFIER}\\r\\n\\r\\n".encode())
+    return one
 
-def handler(event, context):
-    while context.aws_request_id not in TOLD:
-        pass
-    statuses = set()
-    while 403 not in statuses:  # until the thread waits again
-        status, headers, body = next_event(IDENTIFIER) if len(TOLD) == 2 else (403, {}, b"")
-        statuses.add(status)
-    return TOLD
+def read(one):
+    answer = http.client.HTTPResponse(one)
+    answer.begin()
+    return answer.status, json.loads(answer.read())
+
+WAITING = ask()
 """
-    function = extended(client, {}, code, files={"readme": "x"})
-    ids = [function.invoke(tail=False) for _ in range(3)]
-    assert ids[-1].document == [answer.request_id for answer in ids]
+
+
+def test_a_refused_second_call_leaves_the_first_one_waiting(client: Any) -> None:
+    """EX-36."""
+    code = """
+def handler(event, context):
+    global WAITING
+    status, document = read(WAITING)
+    calls = [ask(), ask()]
+    ((refused,), _, _) = select.select(calls, [], [])
+    assert read(refused)[0] == 403
+    calls.remove(refused)
+    (WAITING,) = calls
+    return document["requestId"]
+"""
+    function = extended(client, {}, RAW + code, files={"readme": "x"})
+    for _ in range(3):
+        answer = function.invoke()
+        assert answer.document == answer.request_id
+
+
+def test_a_call_that_is_gone_makes_way_for_the_next(client: Any) -> None:
+    """EX-36."""
+    code = """
+def handler(event, context):
+    global WAITING
+    status, document = read(WAITING)
+    gone = ask()
+    gone.shutdown(socket.SHUT_WR)
+    assert gone.recv(1) == b""  # the server has taken note
+    WAITING = ask()
+    return document["requestId"]
+"""
+    function = extended(client, {}, RAW + code, files={"readme": "x"})
+    for _ in range(3):
+        answer = function.invoke()
+        assert answer.document == answer.request_id
 
 
 # Misbehaviour: only the extension's own environment is harmed, and the caller sees AWS's error

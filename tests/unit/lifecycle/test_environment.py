@@ -833,3 +833,17 @@ def test_an_error_of_an_extension_is_not_forgotten_when_the_hooks_are_done() -> 
     one.receive(ExtensionExitErrorPosted("e-1", ""), now_s=0.5)
     one.receive(NextPolled(), now_s=0.6)
     assert one.deadline_s == 1.5
+
+
+# Faults of ours
+
+
+@pytest.mark.parametrize("path", PATHS_WITH_EXTENSION)
+def test_an_environment_that_is_broken_off_takes_notice_of_nothing(path: str) -> None:
+    """What its processes still do comes to a host that has given up."""
+    one = extended(path)
+    one.break_off()
+    assert (one.phase, one.deadline_s) == (Phase.ENDED, math.inf)
+    for event in SAMPLES:
+        if type(event) in NEWS:
+            assert one.receive(event, now_s=1.0) == []
