@@ -29,7 +29,7 @@ from lamella.lifecycle.commands import (
     RecordStart,
     Status,
 )
-from lamella.lifecycle.telemetry_events import Api, Entry, JsonObject, Schema, Subscription
+from lamella.lifecycle.telemetry_events import Api, Entry, JsonObject, Lines, Schema, Subscription
 from lamella.ports.runtimes import RuntimePack
 
 ON_DEMAND: Final = "on-demand"
@@ -154,7 +154,7 @@ class Journal:
             self._write(_one_line(frame.text))
             if active:
                 text = frame.text.decode(errors="replace")
-                document = _object_of(text) if not self._text else None
+                document = _object_of(frame.text) if not self._text else None
                 record = text if document is None else JsonObject(text)
                 self._telemetry.emit(frame.time_us / 1_000_000, "function", record)
 
@@ -309,27 +309,29 @@ class Journal:
         """Apply the log level (7.3), to the log alone: subscribers get everything."""
         active = self._telemetry.active
         kept: list[bytes] = []
-        for line in _lines(lines):
-            text = line.decode(errors="replace")
-            document = _object_of(text)
-            if document is None or _level_of(document) >= self._level:
-                kept.append(line)
+        plain: list[bytes] = []  # lines that are no objects, one after the other
+        for line in lines[:-1].split(b"\n"):  # other characters that may end a line do not (LG-09)
+            document = _object_of(line)
+            if document is None:
+                kept.append(line + b"\n")
+                plain.append(line + b"\n")
+                continue
+            if _level_of(document) >= self._level:
+                kept.append(line + b"\n")
             if active:
-                when_s = None if document is None else _time_of(document)
-                record = text if document is None else JsonObject(text)
-                self._telemetry.emit(time() if when_s is None else when_s, "function", record)
+                self._emit_lines("function", b"".join(plain))
+                plain.clear()
+                when_s = _time_of(document)
+                text = JsonObject(line.decode(errors="replace") + "\n")
+                self._telemetry.emit(time() if when_s is None else when_s, "function", text)
         if kept:
             self._write(b"".join(kept))
+        if active:
+            self._emit_lines("function", b"".join(plain))
 
     def _emit_lines(self, kind: str, lines: bytes) -> None:
-        now_s = time()
-        for line in _lines(lines):
-            self._telemetry.emit(now_s, kind, line.decode(errors="replace"))
-
-
-def _lines(lines: bytes) -> list[bytes]:
-    """Each with its line feed; other characters that may end a line do not (LG-09)."""
-    return [line + b"\n" for line in lines[:-1].split(b"\n")]
+        if lines:
+            self._telemetry.emit(time(), kind, Lines(lines.decode(errors="replace")))
 
 
 def _one_line(text: bytes) -> bytes:
@@ -338,7 +340,7 @@ def _one_line(text: bytes) -> bytes:
 
 
 def _line(entry: Entry) -> bytes:
-    return render(entry, Schema.TELEMETRY_2025_01_29) + b"\n"
+    return b"".join(render(entry, Schema.TELEMETRY_2025_01_29)) + b"\n"
 
 
 def _add_status(record: dict[str, object], status: Status, error_type: str) -> None:
@@ -356,12 +358,12 @@ def _add_tracing(record: dict[str, object], invocation: Invocation) -> None:
 # Lines that functions print come as any JSON there is.
 
 
-def _object_of(text: str) -> dict[str, Any] | None:
+def _object_of(line: bytes) -> dict[str, Any] | None:
     """The JSON object that a line is; `None` if it is none."""
-    if not text.lstrip().startswith("{"):
+    if not line.lstrip().startswith(b"{"):
         return None
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = _decode(line.decode(errors="replace"))
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
@@ -369,6 +371,9 @@ def _object_of(text: str) -> dict[str, Any] | None:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_decode: Final = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _level_of(document: Mapping[str, Any]) -> int:

@@ -5,12 +5,18 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 _READ_BYTES: Final = 65536
 _MAX_READS: Final = 16
 """As much as an unprivileged process can make a pipe hold, 1 MiB: so much at most was there when reading began. Whoever
 prints faster than we read must not keep the server from everything else."""
+_MAX_DRAIN_S: Final = 0.05
+_SLOW_S: Final = 0.01
+_FEW_BYTES: Final = 4096
+"""For the same reason: lines of a byte or two, for a log in JSON or for subscribers to telemetry, take a hundred times
+as long as others. Where they do, less is read at a time, and the rest in later turns of the loop."""
 _MAX_LINE_BYTES: Final = 262144
 """A line without end is cut here, which bounds what one environment can make us hold. Source: CloudWatch Logs quotas,
 event size."""
@@ -25,6 +31,7 @@ class _Pipe(ABC):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._read_bytes = _READ_BYTES
         self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read_end, False)
         self._loop.add_reader(self._read_end, self.drain)
@@ -33,15 +40,27 @@ class _Pipe(ABC):
         """Take what has been written so far. Called before anything that must come after it."""
         if self.write_end < 0:
             return  # the number of the pipe may be somebody else's by now
+        spent_s = 0.0
         for _ in range(_MAX_READS):
+            asked_bytes = self._read_bytes
             try:
-                data = os.read(self._read_end, _READ_BYTES)
+                data = os.read(self._read_end, asked_bytes)
             except BlockingIOError:
                 return
             if not data:
                 return
+            if len(data) < _FEW_BYTES:  # nearly always
+                self._take(data)
+                return
+            began_s = monotonic()
             self._take(data)
-            if len(data) < _READ_BYTES:
+            took_s = monotonic() - began_s
+            spent_s += took_s
+            if took_s > _SLOW_S:
+                self._read_bytes = max(asked_bytes // 2, _FEW_BYTES)
+            elif asked_bytes < _READ_BYTES:
+                self._read_bytes = asked_bytes * 2
+            if len(data) < asked_bytes or spent_s > _MAX_DRAIN_S:
                 return
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ stands still (TL-27).
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from lamella.lifecycle.events import DeadlinePassed
@@ -32,6 +32,7 @@ from lamella.lifecycle.telemetry_events import (
     Frozen,
     GiveUp,
     InitCompleted,
+    Lines,
     Produced,
     Reset,
     Schema,
@@ -67,8 +68,9 @@ _REASONS: Final = {
     Api.LOGS: "Consumer seems to have fallen behind as it has not acknowledged receipt of logs.",
 }
 
-Render = Callable[[Entry, Schema], bytes]
-"""Puts an event into a schema's form, without line feeds; empty if the schema does not know the event. Must be pure."""
+Render = Callable[[Entry, Schema], Sequence[bytes]]
+"""Puts events into a schema's form, without line feeds: one for each of `Lines`, one for anything else; none if the
+schema does not know the event. Must be pure."""
 
 
 class _Subscriber:
@@ -98,7 +100,8 @@ class _Subscriber:
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
-        self.queue: deque[tuple[float, Entry, bytes]] = deque()  # when it came, monotonic
+        # When it came, monotonic; when it happened, since the epoch; its form.
+        self.queue: deque[tuple[float, float, bytes]] = deque()
         self.queue_bytes = 0
         self.accepted = 0
         self.flush_to = 0
@@ -113,15 +116,16 @@ class _Subscriber:
         self.due_s = math.inf  # when sending: the end of its time; when pausing: the next attempt
         self.started = False  # something has gone out
 
-    def accept(self, entry: Entry, data: bytes, now_s: float) -> None:
-        """Put an event at the end, and drop the oldest ones that do not fit any more."""
-        self.queue.append((now_s, entry, data))
-        self.queue_bytes += len(data)
-        self.accepted += 1
-        while self.queue_bytes + len(self.queue) * ENTRY_BYTES > QUEUE_BYTES and len(self.queue) > 1:
-            _, dropped, dropped_data = self.queue.popleft()
-            self.queue_bytes -= len(dropped_data)
-            self.count_dropped(1, len(dropped_data), dropped.when_s)
+    def accept(self, when_s: float, events: Sequence[bytes], now_s: float) -> None:
+        """Put events at the end, and drop the oldest ones that do not fit any more."""
+        queue = self.queue
+        queue.extend([(now_s, when_s, data) for data in events])
+        self.queue_bytes += sum(map(len, events))
+        self.accepted += len(events)
+        while self.queue_bytes + len(queue) * ENTRY_BYTES > QUEUE_BYTES and len(queue) > 1:
+            _, when_s, data = queue.popleft()
+            self.queue_bytes -= len(data)
+            self.count_dropped(1, len(data), when_s)
 
     def count_dropped(self, records: int, size_bytes: int, when_s: float) -> None:
         """Have the next batch begin with a note of what is missing (TL-25)."""
@@ -159,7 +163,7 @@ class _Subscriber:
                 "droppedRecords": self.dropped_records,
                 "reason": _REASONS[asked.api],
             }
-            batch.append(render(Entry(self.dropped_at_s, _DROPPED, note), asked.schema))
+            batch += render(Entry(self.dropped_at_s, _DROPPED, note), asked.schema)
             self.dropped_records = self.dropped_bytes = 0
         self.batch_first = self.accepted - len(self.queue)
         taken = 0
@@ -273,16 +277,15 @@ class TelemetryMachine:
         kind = entry.type
         if self.is_open:
             self._remember(entry)
-        rendered: dict[Schema, bytes] = {}
+        rendered: dict[Schema, Sequence[bytes]] = {}
         for subscriber in self._subscribers.values():
             asked = subscriber.subscription
             if kind not in asked.types:
                 continue
-            data = rendered.get(asked.schema)
-            if data is None:
-                data = rendered[asked.schema] = self._render(entry, asked.schema)
-            if data:
-                subscriber.accept(entry, data, now_s)
+            events = rendered.get(asked.schema)
+            if events is None:
+                events = rendered[asked.schema] = self._render(entry, asked.schema)
+            subscriber.accept(entry.when_s, events, now_s)
 
     def _remember(self, entry: Entry) -> None:
         self._history.append(entry)
@@ -293,7 +296,8 @@ class TelemetryMachine:
             del self._history[1]
             self._history_bytes -= _size(lost)
             records, size_bytes, _ = self._lost.get(lost.type, (0, 0, 0.0))
-            self._lost[lost.type] = (records + 1, size_bytes + _size(lost), lost.when_s)
+            count = lost.record.count("\n") if isinstance(lost.record, Lines) else 1
+            self._lost[lost.type] = (records + count, size_bytes + _size(lost), lost.when_s)
 
     def _forget_history(self) -> None:
         self._history.clear()
@@ -316,8 +320,8 @@ class TelemetryMachine:
             if kind in subscription.types:
                 subscriber.count_dropped(records, size_bytes, when_s)
         for entry in self._history:
-            if entry.type in subscription.types and (data := self._render(entry, subscription.schema)):
-                subscriber.accept(entry, data, now_s)
+            if entry.type in subscription.types:
+                subscriber.accept(entry.when_s, self._render(entry, subscription.schema), now_s)
 
     def _thawed(self, now_s: float) -> None:
         if self._frozen:

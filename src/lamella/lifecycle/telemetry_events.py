@@ -70,6 +70,15 @@ class Subscription:
         return self.schema.api
 
 
+class Lines(str):
+    """Complete lines of a process, each ended by a line feed and an event of its own.
+
+    Kept together, as a process can print tens of thousands in the time that handling each by itself would take for one.
+    """
+
+    __slots__ = ()
+
+
 class JsonObject(str):
     """Text of a log line that is one JSON object, printed by a function whose log format is JSON (TL-46)."""
 
@@ -78,7 +87,7 @@ class JsonObject(str):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of the Telemetry or Logs API, before it is put into a schema's form.
+    """One event of the Telemetry or Logs API, or one for each of `Lines`, before it is put into a schema's form.
 
     Attributes:
         when_s: Seconds since the epoch.
@@ -101,7 +110,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """There is a new event."""
+    """There is a new event, or several of them."""
 
     entry: Entry
 

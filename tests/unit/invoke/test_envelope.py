@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lamella.invoke.envelope import milliseconds, render, span, timestamp
-from lamella.lifecycle.telemetry_events import Api, Entry, JsonObject, Schema
+from lamella.lifecycle.telemetry_events import Api, Entry, JsonObject, Lines, Schema
 
 WHEN_S = 1795201681.8476
 TELEMETRY = [schema for schema in Schema if schema.api is Api.TELEMETRY]
@@ -28,16 +28,16 @@ REPORT = {
 
 
 def form(schema: Schema, kind: str, record: Any) -> Any:
-    data = render(Entry(WHEN_S, kind, record), schema)
-    assert b"\n" not in data
-    return json.loads(data) if data else None
+    rendered = render(Entry(WHEN_S, kind, record), schema)
+    assert not rendered or b"\n" not in rendered[0]
+    return json.loads(rendered[0]) if rendered else None
 
 
 @pytest.mark.parametrize("schema", TELEMETRY)
 def test_the_envelope(schema: Schema) -> None:
     """TL-40: key order, and time with three decimals."""
     assert render(Entry(WHEN_S, "platform.start", {"requestId": "r"}), schema) == (
-        b'{"time":"2026-11-20T19:08:01.847Z","type":"platform.start","record":{"requestId":"r"}}'
+        b'{"time":"2026-11-20T19:08:01.847Z","type":"platform.start","record":{"requestId":"r"}}',
     )
 
 
@@ -71,6 +71,15 @@ def test_a_text_keeps_its_line_feed(schema: Schema) -> None:
     for text in ("hello\n", 'a "b"\tc\r\u2028\u00e9\n', "Zwei\nZeilen\n", "\x00\x1b[0m\n"):
         assert form(schema, "function", text)["record"] == text
     assert form(schema, "extension", "\ud800\n")["record"] == "?\n"
+
+
+@pytest.mark.parametrize("schema", Schema)
+def test_lines_are_events_of_their_own(schema: Schema) -> None:
+    """TL-46, LG-09: each as if it had come by itself."""
+    texts = ["hello\n", "\n", 'a "b"\tc\r\u2028\u00e9\\\n', "\x00\x1b[0m\n"]
+    assert render(Entry(WHEN_S, "function", Lines("".join(texts))), schema) == [
+        data for text in texts for data in render(Entry(WHEN_S, "function", text), schema)
+    ]
 
 
 def test_json_objects() -> None:

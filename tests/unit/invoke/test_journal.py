@@ -53,7 +53,7 @@ class Listener:
 
     def events(self, schema: Schema = Schema.TELEMETRY_2025_01_29) -> list[tuple[str, Any]]:
         """Type and record, as a subscriber gets them."""
-        rendered = [json.loads(data) for entry in self.entries if (data := render(entry, schema))]
+        rendered = [json.loads(data) for entry in self.entries for data in render(entry, schema)]
         return [(event["type"], event["record"]) for event in rendered]
 
 
@@ -537,7 +537,7 @@ def test_the_time_of_a_json_line(given: Any, expected: str | None) -> None:
     before_s = time.time()
     desk.journal.function_lines(json.dumps({"timestamp": given}).encode() + b"\n")
     (entry,) = desk.listener.entries
-    shown = json.loads(render(entry, Schema.TELEMETRY_2025_01_29))["time"]
+    shown = json.loads(render(entry, Schema.TELEMETRY_2025_01_29)[0])["time"]
     if expected is not None:
         assert shown == expected
     else:

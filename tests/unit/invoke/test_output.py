@@ -67,6 +67,38 @@ async def test_a_process_that_prints_without_end_does_not_stop_the_server(
     assert len(lines) == reads <= 16
 
 
+async def test_lines_that_take_long_are_read_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long each takes, others get their turn; and what is quick again is read in large pieces again."""
+    now_s = 0.0
+    cost_s = 1e-5  # of each byte
+    asked: list[int] = []
+
+    def handle(lines: bytes) -> None:
+        nonlocal now_s
+        now_s += len(lines) * cost_s
+
+    def read(descriptor: int, size: int) -> bytes:
+        asked.append(size)
+        return b"\n" * size
+
+    pipe = Output(handle)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", read)
+        patch.setattr(output, "monotonic", lambda: now_s)
+        turns_s = []
+        for _ in range(8):
+            began_s = now_s
+            pipe.drain()
+            turns_s.append(now_s - began_s)
+        assert turns_s[0] < 1.0
+        assert max(turns_s[5:]) < 0.1
+        cost_s = 0.0
+        pipe.drain()
+        pipe.drain()
+        assert asked[-1] == 65536
+    pipe.close()
+
+
 # Framed log channel, section 6.5
 
 TIME_US = 1_795_201_681_847_000

@@ -32,6 +32,7 @@ from lamella.lifecycle.telemetry_events import (
     Frozen,
     GiveUp,
     InitCompleted,
+    Lines,
     Produced,
     Reset,
     Schema,
@@ -49,13 +50,15 @@ ALL = ("platform", "function", "extension")
 INIT_START = Entry(1.0, "platform.initStart", {"phase": "init"})
 
 
-def render(entry: Entry, schema: Schema) -> bytes:
-    """Like the real one, in that the Logs API knows no init events."""
+def render(entry: Entry, schema: Schema) -> list[bytes]:
+    """Like the real one, in that the Logs API knows no init events, and that lines are events of their own."""
     if schema.api is Api.LOGS and entry.kind == "platform.initStart":
-        return b""
+        return []
     if entry.kind == "platform.logsDropped":
-        return json.dumps(["dropped", entry.record]).encode()
-    return f"{schema} {entry.record}".encode() if isinstance(entry.record, str) else entry.kind.encode()
+        return [json.dumps(["dropped", entry.record]).encode()]
+    if isinstance(entry.record, Lines):
+        return [f"{schema} {line}".encode() for line in entry.record.splitlines()]
+    return [f"{schema} {entry.record}".encode() if isinstance(entry.record, str) else entry.kind.encode()]
 
 
 def subscription(
@@ -281,6 +284,28 @@ def test_history_is_bounded_and_tells_what_is_missing(monkeypatch: pytest.Monkey
     assert kept[0] == b"platform.initStart"
     assert [int(data.split()[1]) for data in kept[1:]] == list(range(7, 10))
     assert json.loads(note)[1]["droppedRecords"] == 7
+
+
+def test_lines_that_were_printed_together_count_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TL-21, TL-25, TL-26: in batches, in the queue, and in what history has lost."""
+    driver = Driver()
+    early = Lines("".join(f"{number}\n" for number in range(3)))
+    driver.feed(Produced(Entry(1.0, "extension", early)), Subscribed("a", subscription(max_items=1000)))
+    assert texts(driver.feed(InitCompleted())) == [["0", "1", "2"]]
+    driver.acknowledge()
+    many = Lines("".join(f"{number}\n" for number in range(1500)))
+    assert texts(driver.feed(Produced(Entry(2.0, "function", many)))) == [[str(number) for number in range(1000)]]
+    assert texts(driver.acknowledge()) == []
+    assert texts(driver.feed(FlushRequested())) == [[str(number) for number in range(1000, 1500)]]
+    monkeypatch.setattr(telemetry, "HISTORY_BYTES", 1000)
+    other = Driver()
+    other.feed(Produced(INIT_START), *(Produced(Entry(2.0, "function", early)) for _ in range(5)))
+    other.feed(Subscribed("a", subscription()))
+    (sent,) = other.feed(InitCompleted())
+    assert isinstance(sent, Deliver)
+    note, _, *rest = sent.batch
+    assert json.loads(note)[1]["droppedRecords"] + len(rest) == 15
+    assert rest
 
 
 def test_history_ends_with_init() -> None:
