@@ -37,9 +37,9 @@ _BUILT: Final = CACHE / "clients"
 _STEP_LIMIT_S: Final = 900.0
 
 
-def source(client: str, name: str) -> bytes:
-    """A file of a client's sources."""
-    return (_SOURCES / client / name).read_bytes()
+def sources(client: str) -> Path:
+    """Where a client's sources are."""
+    return _SOURCES / client
 
 
 def archive_of(client: str, name: str) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.support.clients import archive_of, source
+from tests.support.clients import archive_of, sources
 from tests.support.functions import Function, archive, create
 from tests.support.layers import publish
 
@@ -81,8 +81,8 @@ def deployed(client: Any, layer: Callable[[str, str], str]) -> Callable[[Runtime
 def _create(client: Any, layer: Callable[[str, str], str], runtime: Runtime) -> Function:
     options = {"Timeout": 20, "MemorySize": 512, "handler": runtime.handler, **runtime.options}
     if runtime is PYTHON:
-        layers = [publish(client, {"python/greeting.py": source("python", "greeting.py")})]
-        code = archive({"function.py": source("python", "function.py")})
+        layers = [publish(client, {"python/greeting.py": (sources("python") / "greeting.py").read_bytes()})]
+        code = archive({"function.py": (sources("python") / "function.py").read_bytes()})
         options["runtime"] = f"python3.{sys.version_info.minor}"
     else:
         code = archive_of(runtime.name, "function.zip")
