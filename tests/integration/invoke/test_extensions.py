@@ -661,3 +661,25 @@ def handler(event, context):
     # One may fall into the moment before freezing takes hold, and one is due as soon as the processes run again.
     assert len([tick for tick in second["ticks"] if first["ended"] < tick < second["began"]]) <= 1
     assert any(tick > second["began"] for tick in second["ticks"])
+
+
+def test_an_extension_that_floods_its_log_harms_nobody_else(client: Any) -> None:
+    """Its own function works as well; the log is bounded like any other."""
+    flood = (
+        EXTENSION
+        + """
+identifier = started()
+def flood():
+    while True:
+        os.write(1, b"x" * 4095 + b"\\n")
+threading.Thread(target=flood, daemon=True).start()
+while True:
+    next_event(identifier)
+"""
+    )
+    flooded = extended(client, {"flood": flood})
+    other = extended(client, {"well": WELL})
+    for number in range(20):
+        assert flooded.invoke(number, tail=False).document == number
+        assert other.invoke(number).document == number
+    client.delete_function(FunctionName=flooded.name)
