@@ -1,6 +1,7 @@
 """A real `lamella serve` in a process of its own, for tests that talk to it as its users do."""
 
 import fcntl
+import json
 import os
 import select
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,6 +204,12 @@ class LamellaServer:
     ) -> subprocess.CompletedProcess[str]:
         """Run the `lamella` command against this server; arguments as those of `aws`."""
         return self._run(_BIN / "lamella", arguments, check=check, cwd=cwd, variables=variables)
+
+    def follow(self, function: str) -> Iterator[str]:
+        """The lines of a function's log, from the first, and each that comes; silence of half a minute is an error."""
+        with urllib.request.urlopen(f"{self.url}/_lamella/logs/{function}?follow=1", timeout=30) as lines:
+            for line in lines:
+                yield json.loads(line)["message"]
 
     def leftovers(self) -> list[str]:
         """What of this server is still on the host: processes, mounts, cgroups, sandbox state; in words."""

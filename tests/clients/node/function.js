@@ -36,13 +36,18 @@ exports.handler = async (event, context) => {
   };
 };
 
-// Sends the texts one by one.
+// Sends the texts one by one, each as often as the event says, and fails if it says so.
 exports.stream = awslambda.streamifyResponse(async (event, stream) => {
   stream.setContentType('text/plain');
   for (const text of event.value) {
-    if (!stream.write(text)) {
-      await once(stream, 'drain');
+    for (let times = event.times ?? 1; times > 0; times -= 1) {
+      if (!stream.write(text)) {
+        await once(stream, 'drain');
+      }
     }
+  }
+  if (event.fail) {
+    throw new Refused(event.fail);
   }
   stream.end();
 });

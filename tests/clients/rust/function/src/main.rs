@@ -40,8 +40,13 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Answer, Refused> {
     let (payload, context) = event.into_parts();
     let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
     let value = payload["value"].clone();
+    if let Some(line) = payload["print"].as_str() {
+        println!("{line}");
+    }
     Ok(match payload["action"].as_str() {
         Some("fail") => return Err(Refused(value.as_str().unwrap_or_default().into())),
+        Some("exit") => std::process::exit(3),
+        Some("hang") => std::future::pending().await,
         Some("panic") => panic!("{}", value.as_str().unwrap_or_default()),
         Some("stream") => FunctionResponse::StreamingResponse(stream(&value)),
         _ => FunctionResponse::BufferedResponse(json!({
