@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help setup demo serve test check lint types imports generated links format bench reference clean
+.PHONY: help setup demo serve test check lint types imports generated links format conformance bench reference clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +53,10 @@ reference: setup ## Write the generated files again
 	$(PYTHON) -m lamella.cli.reference
 	$(PYTHON) scripts/reference_pages.py
 	$(PYTHON) scripts/state_diagrams.py
+
+conformance: setup ## Run the tests of the execution environment, and write how they ended into its page
+	.venv/bin/pytest --outcomes tests/outcomes.json tests/unit tests/integration $(ARGS)
+	$(PYTHON) scripts/reference_pages.py
 
 bench: ## Measure, and print the budgets and the peers beside it
 	@scripts/setup.sh bench

@@ -3,13 +3,12 @@
 python scripts/reference_pages.py [--check]
 """
 
-import ast
 import re
 import sys
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
+
+import conformance
 
 import lamella.app  # imports every handler, which registers itself
 from lamella.awsapi.registry import NOT_IMPLEMENTED, OPERATIONS
@@ -18,7 +17,6 @@ from lamella.domain.quotas import QUOTAS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
-_CITED: Final = re.compile(r"\b(RT|EX|EN|LG|TL)-(\d\d|3A)(?: to \1-(\d\d))?\b")
 _UNBUILT: Final = re.compile(r"(.+) (?:is|are) not built")
 _README_BLOCK: Final = re.compile(r"(<!-- written: operations -->\n).*?(<!-- end -->)", re.DOTALL)
 _MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. -->\n"
@@ -101,38 +99,6 @@ def quotas_page() -> str:
 _UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "items": "", "characters": "characters"}
 
 
-def conformance_page() -> str:
-    """Rules of the execution environment, and the tests that name them."""
-    with (ROOT / "tests" / "rules.toml").open("rb") as file:
-        rules = tomllib.load(file)
-    tests = _citations()
-    claimed: Mapping[str, str] = rules["claimed"]
-    rows = [f"| {rule} | {text} | {_linked(tests.get(rule, ()))} |" for rule, text in claimed.items()]
-    untested = [rule for rule in claimed if rule not in tests]
-    return "\n".join(
-        [
-            f"{_MARK}# Conformance of the execution environment",
-            "",
-            "What a runtime and its function can rely on, rule by rule, and the tests that cite each rule. Comments in",
-            "the code cite them by the same ids. A test that cites a rule shows it at work; it may cover a part.",
-            "",
-            f"{len(claimed)} rules are kept; tests cite {len(claimed) - len(untested)} of them.",
-            *([f"No test cites: {', '.join(untested)}."] if untested else []),
-            "",
-            "| Rule | What it says | Tests |",
-            "|---|---|---|",
-            *rows,
-            "",
-            "## Not in this version",
-            "",
-            "| Rule | What it is about |",
-            "|---|---|",
-            *(f"| {rule} | {text} |" for rule, text in rules["later"].items()),
-            "",
-        ]
-    )
-
-
 def readme(text: str) -> str:
     """The README with its block about operations as it should be."""
     model = ServiceSpec.load("lambda").operations
@@ -147,39 +113,6 @@ Not in this version: {", ".join(missing)}.
     return _README_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
 
 
-def _citations() -> dict[str, list[tuple[str, str]]]:
-    """File and name of the tests that cite each rule."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        spans = [
-            (min([node.lineno, *(item.lineno for item in node.decorator_list)]), node.end_lineno or 0, node.name)
-            for node in ast.walk(ast.parse(text))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-        ]
-        for number, line in enumerate(text.splitlines(), start=1):
-            name = next((name for first, last, name in spans if first <= number <= last), "")
-            for rule in _rules_in(line):
-                place = (path.relative_to(ROOT).as_posix(), name)
-                if place not in found.setdefault(rule, []):
-                    found[rule].append(place)
-    return found
-
-
-def _rules_in(line: str) -> Iterator[str]:
-    for family, first, last in _CITED.findall(line):
-        if last:
-            yield from (f"{family}-{number:02d}" for number in range(int(first), int(last) + 1))
-        else:
-            yield f"{family}-{first}"
-
-
-def _linked(places: Iterable[tuple[str, str]]) -> str:
-    # A whole file that cites a rule in its opening words says less than its tests that do.
-    named = [place for place in places if place[1]] or list(places)
-    return "<br>".join(f"[{name or Path(path).name}](../../{path})" for path, name in named) or "none"
-
-
 def _one_line(text: str | None) -> str:
     return " ".join((text or "").strip().partition("\n\n")[0].split()).replace("|", "\\|")
 
@@ -191,7 +124,7 @@ def main(arguments: list[str]) -> int:
     pages = {
         DIRECTORY / "operations.md": operations_page(),
         DIRECTORY / "quotas.md": quotas_page(),
-        DIRECTORY / "conformance.md": conformance_page(),
+        DIRECTORY / "conformance.md": _MARK + conformance.page(),
         front: readme(front.read_text(encoding="utf-8")),
     }
     for path, text in pages.items():

@@ -2,9 +2,23 @@
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from tests.support.host import missing_for_sandboxes
+from tests.support.outcomes import Outcomes
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--outcomes FILE`: how each test ended, for the page about conformance."""
+    parser.addoption("--outcomes", type=Path, metavar="FILE", help="write how each test ended to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep outcomes if asked to."""
+    path = config.getoption("--outcomes")
+    if path is not None:
+        config.pluginmanager.register(Outcomes(path), "outcomes")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
