@@ -463,7 +463,7 @@ class EnvironmentHost:
             case CloseSubscriptions():
                 self._telemetry.close_subscriptions()
             case FlushTelemetry():
-                self._processes.drain_and_flush()
+                self._processes.drain()
                 self._telemetry.flush(self._telemetry_flushed)
             case TerminateRuntime():
                 self._processes.terminate_runtime()

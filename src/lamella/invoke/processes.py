@@ -109,13 +109,17 @@ class Processes:
         self._output.flush()
 
     def drain_and_flush(self) -> None:
-        """Take the last lines of processes that have ended."""
+        """Take the last lines of processes, all of which have ended."""
         self.drain()
+        self._flush_runtime()
+        for output in self._extension_outputs.values():
+            output.flush()
+
+    def _flush_runtime(self) -> None:
+        """Take what the runtime has left behind: only after its end, as a frame may be half written until then."""
         self._output.flush()
         if self._frames is not None:
             self._frames.flush()
-        for output in self._extension_outputs.values():
-            output.flush()
 
     # Life
 
@@ -219,14 +223,16 @@ class Processes:
     def _runtime_exited(self, sandbox: Sandbox, generation: int, status: ExitStatus) -> None:
         if generation != self._generation:
             return
-        self.drain_and_flush()
+        self.drain()
+        self._flush_runtime()
         out_of_memory = status.signal == SIGKILL and sandbox.oom_kills() > 0
         self._tell(generation, RuntimeExited(runtime_exit_message(status), out_of_memory))
 
     def _extension_exited(self, extension: str, generation: int, status: ExitStatus) -> None:
         if generation != self._generation:
             return
-        self.drain_and_flush()
+        self.drain()
+        self._extension_outputs[extension].flush()
         self._tell(generation, ExtensionExited(extension, extension_exit_message(status)))
 
     def _tell(self, generation: int, event: Event) -> None:
