@@ -69,6 +69,9 @@ class ExtensionsApiHost(Protocol):
             TelemetryApiError: It cannot be had now.
         """
 
+    def refused(self, method: str, path: str, status: int, error_type: str) -> None:
+        """Take note of a call that was answered with an error."""
+
     def check_extension(self, identifier: str) -> None:
         """Make sure that there is such an extension.
 
@@ -100,12 +103,16 @@ class ExtensionsApi:
         try:
             answer(self, exchange)
         except ExtensionRefusedError as error:
-            refuse(exchange, 403, error.error_type, str(error))
+            self._refuse(exchange, 403, error.error_type, str(error))
         except TelemetryApiError as error:
-            refuse(exchange, error.status, error.error_type, str(error))
+            self._refuse(exchange, error.status, error.error_type, str(error))
         except TransitionError as error:
-            refuse(exchange, 403, "Extension.InvalidExtensionState", str(error))
+            self._refuse(exchange, 403, "Extension.InvalidExtensionState", str(error))
         return True
+
+    def _refuse(self, exchange: Exchange, status: int, error_type: str, message: str) -> None:
+        self._host.refused(exchange.request.method, exchange.request.path, status, error_type)
+        refuse(exchange, status, error_type, message)
 
     def register(self, exchange: Exchange) -> None:
         """`POST /register` (3.2). The content type is not looked at (EX-11)."""

@@ -347,6 +347,11 @@ class EnvironmentHost:
         self._processes.drain()  # what was printed before belongs in front (TL-26)
         self._telemetry.subscribe(identifier, name, subscription)
         self._journal.subscribed(name, subscription)
+        self._recorder.mark(monotonic(), "telemetry.subscribed", extension=name, types=list(subscription.types))
+
+    def refused(self, method: str, path: str, status: int, error_type: str) -> None:
+        """Take note of a call that was answered with an error."""
+        self._recorder.mark(monotonic(), "refused", method=method, path=path, status=status, error_type=error_type)
 
     def check_extension(self, identifier: str) -> None:
         """Make sure that there is such an extension.

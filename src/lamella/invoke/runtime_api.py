@@ -126,9 +126,9 @@ class RuntimeApi:
                     return self._error(exchange, request_id)
             return self._rare(exchange, path)
         except ProtocolError as error:
-            refuse(exchange, 400, "InvalidRequestID", str(error))
+            self._refuse(exchange, 400, "InvalidRequestID", str(error))
         except TransitionError as error:
-            refuse(exchange, 403, "InvalidStateTransition", str(error))
+            self._refuse(exchange, 403, "InvalidStateTransition", str(error))
 
     def refuse(self, request: Request | None, refusal: Refusal) -> Answer:
         """Render a request that could not be read."""
@@ -141,6 +141,10 @@ class RuntimeApi:
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:  # noqa: ARG002  # never shown to a function
         """Render a fault of ours."""
         return error_answer(500, "InternalServerError", "Internal Server Error")
+
+    def _refuse(self, exchange: Exchange, status: int, error_type: str, message: str) -> None:
+        self._host.refused(exchange.request.method, exchange.request.path, status, error_type)
+        refuse(exchange, status, error_type, message)
 
     def _response(self, exchange: Exchange, request_id: str) -> None:
         request = exchange.request
@@ -155,7 +159,7 @@ class RuntimeApi:
         if mode and mode != "streaming":
             error_type = FunctionErrorType.RUNTIME_INVALID_RESPONSE_MODE_HEADER
             self._host.post(ResponseRefused(request_id, error_type, "Invalid function response mode"))
-            refuse(exchange, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
+            self._refuse(exchange, 400, "InvalidFunctionResponseMode", "Invalid function response mode")
             return
         # A response in streaming mode to a buffered invocation is collected and answered as one payload (RT-43).
         self._host.post(ResponsePosted(request_id, request.body, request.header("content-type")))
@@ -180,9 +184,9 @@ class RuntimeApi:
         try:
             self._host.post(ResponseEnded(request_id, size_bytes, error_type, body, code))
         except ProtocolError as error:  # the invocation has timed out meanwhile
-            refuse(exchange, 400, "InvalidRequestID", str(error))
+            self._refuse(exchange, 400, "InvalidRequestID", str(error))
         except TransitionError as error:
-            refuse(exchange, 403, "InvalidStateTransition", str(error))
+            self._refuse(exchange, 403, "InvalidStateTransition", str(error))
         else:
             exchange.respond_raw(ACCEPTED_HEAD, ACCEPTED)
 
