@@ -20,6 +20,7 @@ import uvloop
 
 # Imported for their handlers, which register themselves.
 import lamella.control.account
+import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers
 import lamella.control.tags
@@ -159,6 +160,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 freeze=settings.freeze,
                 endpoint_url=f"http://{_SANDBOX_ADDRESS}:{_ENDPOINT_PORT}",
                 secret_access_key=directory.derive("functions").hex()[:40],
+                queue_timeout_s=settings.queue_timeout_s,
             ),
             functions,
             artifacts,
@@ -184,6 +186,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             InvokeServices(router, stream_rate_limit=settings.stream_rate_limit),
         )
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
+        await router.load()
         await transitions.resume()
         await garbage.collect()
         collector = asyncio.create_task(_collect(garbage, router), name="collect garbage")

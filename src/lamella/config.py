@@ -173,6 +173,19 @@ def _seconds(low: float, high: float) -> Kind:
     return _number(low, high, whole=False, unit=" of seconds")
 
 
+_MIB_PER_ENVIRONMENT: Final = 64
+"""What a small function in an interpreter takes, with its sandbox; most of what it uses of libraries is shared."""
+
+
+def default_max_environments(memory_mib: int) -> int:
+    """As many environments as a machine with so much memory is sure to hold, if functions are small; 100 at most."""
+    return max(1, min(100, memory_mib // _MIB_PER_ENVIRONMENT))
+
+
+def _machine_memory_mib() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024**2
+
+
 def _row(default: object, kind: Kind, meaning: str) -> Any:  # Any: as `dataclasses.field`, whose result fits any type
     return field(default=default, metadata={"kind": kind, "meaning": meaning})
 
@@ -230,10 +243,19 @@ class Settings:
         kind=_SWITCH,
         meaning="Whether an environment is frozen between invocations, so that its threads stand still, as on AWS.",
     )
-    max_environments: int = _row(
-        100,
-        _number(1, 100_000, whole=True),
-        "How many execution environments this node keeps at once, over all functions.",
+    max_environments: int = field(
+        default_factory=lambda: default_max_environments(_machine_memory_mib()),
+        metadata={
+            "kind": _number(1, 100_000, whole=True),
+            "meaning": "How many execution environments this node keeps at once, over all functions. An invocation "
+            "that needs one more waits.",
+            "default": f"100, or one for each {_MIB_PER_ENVIRONMENT} MiB of the machine's memory if that is less",
+        },
+    )
+    queue_timeout_s: float = _row(
+        30.0,
+        _seconds(1, 900),
+        "How long an invocation waits when `max_environments` is reached. After that it is refused with 429.",
     )
     idle_timeout_s: float = _row(
         300.0, _seconds(0, 86_400), "How long an environment waits for its next invocation before it is retired."

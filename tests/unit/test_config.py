@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lamella.config import RESERVED_VARIABLES, SETTINGS, Address, Settings, SettingsError
+from lamella.config import RESERVED_VARIABLES, SETTINGS, Address, Settings, SettingsError, default_max_environments
 
 
 def load(
@@ -27,15 +27,23 @@ def test_the_defaults() -> None:
     assert str(settings.listen) == "127.0.0.1:4566"
     assert settings.data == Path("/var/lib/lamella")
     assert (settings.region, settings.account_id) == ("us-east-1", "000000000000")
-    assert (settings.max_environments, settings.idle_timeout_s, settings.init_timeout_s) == (100, 300.0, 10.0)
+    assert (settings.queue_timeout_s, settings.idle_timeout_s, settings.init_timeout_s) == (30.0, 300.0, 10.0)
+    assert 1 <= settings.max_environments <= 100
     assert (settings.cpu_limits, settings.dev_shm, settings.freeze) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "environments"), [(32, 1), (512, 8), (1024, 16), (6399, 99), (6400, 100), (64_000, 100)]
+)
+def test_a_machine_with_little_memory_keeps_fewer_environments(memory_mib: int, environments: int) -> None:
+    assert default_max_environments(memory_mib) == environments
 
 
 def test_each_default_is_fit_for_its_own_row() -> None:
     """Else the reference page would document a value that the server refuses."""
     settings = load()
     for row in SETTINGS.values():
-        if row.name != "data":
+        if row.name not in {"data", "max_environments"}:  # whose defaults depend on the machine
             assert load({row.name: row.default}) == settings, row.name
 
 

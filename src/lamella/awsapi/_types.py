@@ -142,6 +142,10 @@ class CreateFunctionRequest(TypedDict, total=False):
     AcceleratorConfig: AcceleratorConfig
 
 
+class DeleteFunctionConcurrencyRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+
+
 class DeleteFunctionRequest(TypedDict, total=False):
     FunctionName: Required[str]
     Qualifier: str
@@ -282,6 +286,14 @@ class GetAccountSettingsRequest(TypedDict, total=False):
 class GetAccountSettingsResponse(TypedDict, total=False):
     AccountLimit: AccountLimit | None
     AccountUsage: AccountUsage | None
+
+
+class GetFunctionConcurrencyRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+
+
+class GetFunctionConcurrencyResponse(TypedDict, total=False):
+    ReservedConcurrentExecutions: int | None
 
 
 class GetFunctionConfigurationRequest(TypedDict, total=False):
@@ -496,6 +508,11 @@ class PublishVersionRequest(TypedDict, total=False):
     Description: str
     RevisionId: str
     PublishTo: str
+
+
+class PutFunctionConcurrencyRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    ReservedConcurrentExecutions: Required[int]
 
 
 class TagResourceRequest(TypedDict, total=False):

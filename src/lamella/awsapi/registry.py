@@ -73,13 +73,10 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "ListFunctionUrlConfigs",
         "UpdateFunctionUrlConfig",
     ),
-    "reserved and provisioned concurrency are not built": (
-        "DeleteFunctionConcurrency",
+    "provisioned concurrency is not built": (
         "DeleteProvisionedConcurrencyConfig",
-        "GetFunctionConcurrency",
         "GetProvisionedConcurrencyConfig",
         "ListProvisionedConcurrencyConfigs",
-        "PutFunctionConcurrency",
         "PutProvisionedConcurrencyConfig",
     ),
     "code signing is not built": (

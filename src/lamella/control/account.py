@@ -15,6 +15,11 @@ async def get_account_settings(
     """Limits and use of the caller's account in the region."""
     services = services_of(ctx)
     functions, functions_bytes = await services.functions.usage(ctx.account, ctx.region)
+    reserved = sum(
+        executions
+        for key, executions in (await services.functions.reservations()).items()
+        if (key.account, key.region) == (ctx.account, ctx.region)
+    )
     layers_bytes = await services.layers.usage(ctx.account, ctx.region)
     return {
         "AccountLimit": {
@@ -22,7 +27,7 @@ async def get_account_settings(
             "CodeSizeUnzipped": UNZIPPED.limit,
             "CodeSizeZipped": ZIP_UPLOAD.limit,
             "ConcurrentExecutions": services.settings.concurrency,
-            "UnreservedConcurrentExecutions": services.settings.concurrency,
+            "UnreservedConcurrentExecutions": services.settings.concurrency - reserved,
         },
         "AccountUsage": {"TotalCodeSize": functions_bytes + layers_bytes, "FunctionCount": functions},
     }

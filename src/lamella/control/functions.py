@@ -74,7 +74,7 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
 
 @operation("GetFunction")
 async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.GetFunctionResponse:
-    """Configuration, tags, and where the code can be downloaded."""
+    """Configuration, tags, reserved concurrency, and where the code can be downloaded."""
     services = services_of(ctx)
     reference, version = await existing_version(ctx, req["FunctionName"], req.get("Qualifier"), "GetFunction")
     filename = f"{version.key.name}-{version.version.removeprefix('$')}.zip"
@@ -86,6 +86,9 @@ async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.G
     tags = await services.functions.tags(version.key)
     if tags:
         shown["Tags"] = dict(tags)
+    reserved = await services.functions.reservation(version.key)
+    if reserved is not None:
+        shown["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
     return shown
 
 

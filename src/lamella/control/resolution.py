@@ -15,6 +15,11 @@ from lamella.domain.names import FunctionReference
 
 CANNOT_NOW: Final = "The operation cannot be performed at this time."
 
+NO_QUALIFIER: Final = (
+    "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
+    "Please specify either a function name or an unqualified function ARN."
+)
+
 
 def not_found(arn: str) -> ResourceNotFoundException:
     """There is no such function, version or alias; the ARN ends in the qualifier the caller gave."""
@@ -30,10 +35,7 @@ def unqualified(ctx: Context, text: str, action: str) -> FunctionReference:
     """
     reference = FunctionReference.parse(text, account=ctx.account, region=ctx.region, action=action)
     if reference.qualifier not in {None, LATEST}:
-        raise InvalidParameterValueException(
-            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
-            "Please specify either a function name or an unqualified function ARN."
-        )
+        raise InvalidParameterValueException(NO_QUALIFIER)
     return reference
 
 

@@ -40,6 +40,9 @@ TIMEOUT: Final = Quota("function timeout", 900, "s", _LIMITS, least=1)
 MEMORY: Final = Quota("function memory", 10_240, "MiB", _LIMITS, least=128)
 TMP: Final = Quota("ephemeral storage of a function", 10_240, "MiB", _LIMITS, least=512)
 CONCURRENCY: Final = Quota("concurrent executions of an account in a region", 1_000, "items", _LIMITS)
+UNRESERVED_CONCURRENCY: Final = Quota(
+    "concurrent executions of them that no function may reserve", 100, "items", "dg/configuration-concurrency.html"
+)
 SYNCHRONOUS_PAYLOAD: Final = Quota("payload of a synchronous invocation", 6_291_556, "bytes", f"{_LIMITS}; {_RECORDED}")
 STREAMED_RESPONSE: Final = Quota("streamed response", 209_715_200, "bytes", f"{_LIMITS}, 2025")
 ASYNCHRONOUS_PAYLOAD: Final = Quota("payload of an asynchronous invocation", 1_048_576, "bytes", f"{_LIMITS}, 2025")

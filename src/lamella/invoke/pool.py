@@ -6,9 +6,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from lamella.invoke.fleet import Fleet, Member
 from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
-from lamella.lifecycle.scaling import Load, decide
+from lamella.lifecycle.admission import FunctionConcurrency
+from lamella.lifecycle.scaling import Load, Scale, Want, decide, overdue
 
 _MIN_GRACE_S: Final = 0.01
 _MAX_GRACE_S: Final = 0.25
@@ -18,31 +20,57 @@ class PoolClosedError(Exception):
     """A job was never begun, because its pool was aborted."""
 
 
-class Pool:
-    """Hands jobs to idle environments, and makes and retires environments."""
+class WaitedTooLongError(Exception):
+    """A job was never begun, because the node had no room for an environment in all the time it may wait."""
 
-    def __init__(self, deployment: Deployment, node: NodeServices, *, on_empty: Callable[["Pool"], None]) -> None:
+
+class Pool:
+    """Hands jobs to idle environments, and makes and retires environments as far as the node has room.
+
+    Attributes:
+        concurrency: Of the function, all its versions together.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        node: NodeServices,
+        fleet: Fleet,
+        concurrency: FunctionConcurrency,
+        *,
+        on_empty: Callable[["Pool"], None],
+    ) -> None:
         self.deployment = deployment
+        self.concurrency = concurrency
         self._node = node
+        self._fleet = fleet
         self._on_empty = on_empty
         self._loop = asyncio.get_running_loop()
         self._hosts: set[EnvironmentHost] = set()
         # The most recently used one goes first, so that the others may age and be retired.
         self._idle: list[EnvironmentHost] = []
         self._starting: set[EnvironmentHost] = set()
-        self._waiting: deque[Job] = deque()
+        self._leaving: set[EnvironmentHost] = set()
+        self._waiting: deque[tuple[float, Job]] = deque()  # oldest first, with the time since when each waits
         self._spare: EnvironmentHost | None = None  # a sandbox that waits for its init phase
         self._preparing: EnvironmentHost | None = None
-        self._recheck: asyncio.TimerHandle | None = None
+        self._recheck: asyncio.TimerHandle | None = None  # the grace: while it runs, busy environments are hoped for
         # How long to hope that a busy environment becomes idle: what the last cold start took, as waiting longer than
         # it takes to make another one is no gain.
         self._grace_s = _MIN_GRACE_S
         self._closed = False
+        self._reported = False  # that it is closed and empty
+        fleet.join(self)
 
     @property
     def size(self) -> int:
         """Environments that exist, whatever they are doing."""
         return len(self._hosts)
+
+    @property
+    def leaving_count(self) -> int:
+        """Environments that exist and take no more jobs."""
+        return len(self._leaving)
 
     @property
     def idle_count(self) -> int:
@@ -54,13 +82,20 @@ class Pool:
         """Jobs that no environment has yet."""
         return len(self._waiting)
 
+    @property
+    def oldest_idle_s(self) -> float | None:
+        """Since when the longest idle environment has been idle, in monotonic seconds."""
+        return self._idle[0].idle_since_s if self._idle else None
+
     def submit(self, job: Job) -> None:
         """Run a job on an idle environment, or as soon as there is one."""
         if self._idle:
             self._idle.pop().assign(job)
             return
-        self._waiting.append(job)
-        self._scale(grace_is_over=False)
+        self._waiting.append((monotonic(), job))
+        if self._recheck is None and self._scale(hoping=True).recheck:
+            self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
+        self._fleet.waits(self)
 
     def offered(self, host: EnvironmentHost) -> None:
         """An environment can take a job."""
@@ -68,16 +103,16 @@ class Pool:
             self._starting.discard(host)
             self._grace_s = min(max(monotonic() - host.began_s, _MIN_GRACE_S), _MAX_GRACE_S)
         if self._waiting:
-            job = self._waiting.popleft()
-            if not self._waiting and self._recheck is not None:
-                # Whoever waits next gets the whole grace, not what is left of this one.
-                self._recheck.cancel()
-                self._recheck = None
-            host.assign(job)
+            if self._fleet.yields(self, self._waiting[0][0]):
+                self._retire(host)
+            else:
+                host.assign(self._next_job())
         elif self._closed:
-            host.shut_down()
+            self._retire(host)
         else:
             self._idle.append(host)
+            if self._fleet.hungry:
+                self._fleet.settle()
 
     def failed(self, host: EnvironmentHost, error: Exception) -> None:
         """An environment could not be made: one of those who waited for it is told, the others get another try."""
@@ -87,20 +122,45 @@ class Pool:
             return  # nobody waits for a spare, or for what was given up; whoever needs an environment next is told
         self._forget(host)
         if self._waiting:
-            self._waiting.popleft().on_failure(error)
-        self._scale(grace_is_over=True)
-        self._report_empty()
+            self._next_job().on_failure(error)
+        self._lost_one()
 
     def leaving(self, host: EnvironmentHost) -> None:
         """An environment takes no more jobs. It exists, and counts, until it is gone."""
         self._withdraw(host)
-        self._scale(grace_is_over=True)
+        self._lost_one()
 
     def gone(self, host: EnvironmentHost) -> None:
         """An environment has ended."""
         self._forget(host)
-        self._scale(grace_is_over=True)
-        self._report_empty()
+        self._lost_one()
+
+    def want(self) -> Want[Member] | None:
+        """What those who wait need beside what there is."""
+        scale = self._scale(hoping=self._recheck is not None)
+        return Want(self, scale.add, self._waiting[scale.covered][0]) if scale.add else None
+
+    def add(self) -> None:
+        """Make an environment."""
+        spare, self._spare = self._spare, None
+        host = spare or EnvironmentHost(self.deployment, self._node, self)
+        self._hosts.add(host)
+        self._starting.add(host)
+        if spare is not None:
+            spare.begin()
+        else:
+            self._node.tasks.start(host.start(), name=f"start {host.id}")
+
+    def retire_oldest(self) -> None:
+        """Shut the longest idle environment down."""
+        self._retire(self._idle[0])
+
+    def refuse_overdue(self, limit_s: float) -> float | None:
+        """Tell jobs that have waited in vain since then or longer; returns since when the next one waits, if any."""
+        first, end = overdue([since_s for since_s, _ in self._waiting], len(self._starting), limit_s)
+        following = self._waiting[end][0] if end < len(self._waiting) else None
+        self._refuse(first, end, WaitedTooLongError("the node had no room for another execution environment"))
+        return following
 
     @property
     def has_spare(self) -> bool:
@@ -125,63 +185,96 @@ class Pool:
         if await host.prepare() and self._preparing is host:
             self._preparing, self._spare = None, host
 
-    def oldest_idle_s(self) -> float | None:
-        """Since when the longest idle environment has been idle, in monotonic seconds."""
-        return self._idle[0].idle_since_s if self._idle else None
+    def close(self, refusal: Exception | None = None) -> None:
+        """Shut idle environments down now, and each busy one when it has run what it was given.
 
-    def retire_oldest(self) -> None:
-        """Shut the longest idle environment down."""
-        self._idle.pop(0).shut_down()
-
-    def close(self) -> None:
-        """Shut idle environments down now, and each busy one when it has run what it was given."""
+        Args:
+            refusal: What those are told who wait and have no environment on its way. Without it they get one.
+        """
         self._closed = True
         self.drop_spare()
-        while self._idle:
-            self._idle.pop().shut_down()
+        for host in list(self._idle):
+            self._retire(host)
+        if refusal is not None:
+            self._refuse(len(self._starting), len(self._waiting), refusal)
         if not self._waiting:
             for host in list(self._starting):
-                host.shut_down()
+                self._retire(host)
         self._report_empty()
 
     def abort(self) -> None:
         """Shut every environment down, whatever it is doing."""
         self._closed = True
-        while self._waiting:
-            self._waiting.popleft().on_failure(PoolClosedError("the server stops"))
+        self._refuse(0, len(self._waiting), PoolClosedError("the server stops"))
         for host in list(self._hosts):
-            host.shut_down()
+            self._retire(host)
+        self._report_empty()
 
-    def _forget(self, host: EnvironmentHost) -> None:
-        self._hosts.discard(host)
+    def _next_job(self) -> Job:
+        """Take the oldest job out."""
+        _, job = self._waiting.popleft()
+        if not self._waiting:
+            self._nobody_waits()
+        return job
+
+    def _nobody_waits(self) -> None:
+        self._fleet.sated(self)
+        if self._recheck is not None:
+            # Whoever waits next gets the whole grace, not what is left of this one.
+            self._recheck.cancel()
+            self._recheck = None
+
+    def _refuse(self, first: int, end: int, error: Exception) -> None:
+        """Tell some of those who wait."""
+        if first == end:
+            return
+        waiting = list(self._waiting)
+        self._waiting = deque([*waiting[:first], *waiting[end:]])
+        if not self._waiting:
+            self._nobody_waits()
+        for _, job in waiting[first:end]:
+            job.on_failure(error)
+        self._report_empty()
+
+    def _retire(self, host: EnvironmentHost) -> None:
+        """Shut an environment down; from now on it takes no more jobs."""
         self._withdraw(host)
+        host.shut_down()
 
     def _withdraw(self, host: EnvironmentHost) -> None:
         self._starting.discard(host)
         if host in self._idle:
             self._idle.remove(host)
+        if host in self._hosts:
+            self._leaving.add(host)
+
+    def _forget(self, host: EnvironmentHost) -> None:
+        self._withdraw(host)
+        self._hosts.discard(host)
+        self._leaving.discard(host)
+
+    def _lost_one(self) -> None:
+        """There is one environment less that may take a job, and perhaps room for another one."""
+        self._fleet.settle()
+        self._report_empty()
 
     def _report_empty(self) -> None:
-        if self._closed and not self._hosts:
+        if self._closed and not self._hosts and not self._waiting and not self._reported:
+            self._reported = True
+            self._fleet.leave(self)
             self._on_empty(self)
 
-    def _scale(self, *, grace_is_over: bool) -> None:
-        if not self._waiting:
-            return
-        soon_idle = sum(host.soon_idle for host in self._hosts)
-        scale = decide(Load(len(self._waiting), len(self._starting), soon_idle), grace_is_over=grace_is_over)
-        for _ in range(scale.add):
-            spare, self._spare = self._spare, None
-            host = spare or EnvironmentHost(self.deployment, self._node, self)
-            self._hosts.add(host)
-            self._starting.add(host)
-            if spare is not None:
-                spare.begin()
-            else:
-                self._node.tasks.start(host.start(), name=f"start {host.id}")
-        if scale.recheck and self._recheck is None:
-            self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
+    def _scale(self, *, hoping: bool) -> Scale:
+        """What is needed now, if environments that are about to be idle are hoped for or not."""
+        load = Load(
+            len(self._waiting),
+            len(self._starting),
+            sum(host.soon_idle for host in self._hosts) if hoping else 0,
+            active=len(self._hosts) - len(self._idle) - len(self._leaving),
+            most=self.concurrency.reserved,
+        )
+        return decide(load, grace_is_over=not hoping)
 
     def _grace_over(self) -> None:
         self._recheck = None
-        self._scale(grace_is_over=True)
+        self._fleet.settle()

@@ -8,13 +8,16 @@ from typing import Final
 
 from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.domain.quotas import CONCURRENCY
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
+from lamella.invoke.fleet import Fleet
 from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
-from lamella.invoke.pool import Pool
+from lamella.invoke.pool import Pool, WaitedTooLongError
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.variables import takes_snapshots
+from lamella.lifecycle.admission import Concurrency, Throttle
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
 from lamella.ports.sandbox import SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
@@ -42,7 +45,19 @@ class NotReadyError(Exception):
 
 
 class BusyError(Exception):
-    """The node runs as many invocations at once as it may."""
+    """The function, the account or the node runs as many invocations at once as it may.
+
+    Attributes:
+        reason: Which limit it is, in AWS's words. It has none for a node; what comes nearest is the account's.
+    """
+
+    def __init__(self, reason: Throttle) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class DeletedError(Exception):
+    """The function or version was deleted while the invocation waited to begin; the text is its ARN."""
 
 
 class EnvironmentFailedError(Exception):
@@ -62,6 +77,8 @@ class RouterSettings:
     freeze: bool
     endpoint_url: str
     secret_access_key: str
+    queue_timeout_s: float = 30.0
+    concurrency: int = CONCURRENCY.limit
 
 
 class Router:
@@ -83,6 +100,8 @@ class Router:
         self._loop = asyncio.get_running_loop()
         # What is invoked now: for $LATEST the last settled state, while an update is in progress.
         self._settled: dict[tuple[FunctionKey, str], FunctionVersion] = {}
+        self._concurrency = Concurrency(settings.concurrency)
+        self._fleet = Fleet(settings.max_environments, settings.queue_timeout_s)
         self._pools: dict[tuple[FunctionKey, str], Pool] = {}
         self._retired: set[Pool] = set()  # replaced or deleted, with environments that are not gone yet
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
@@ -103,7 +122,7 @@ class Router:
     @property
     def environments(self) -> int:
         """Execution environments that exist."""
-        return sum(pool.size for pool in (*self._pools.values(), *self._retired))
+        return self._fleet.environments
 
     @property
     def spare_sandboxes(self) -> int:
@@ -153,27 +172,33 @@ class Router:
         """Run one invocation to its end; with a stream, the response goes there and the outcome has no payload.
 
         Raises:
-            BusyError: The node's limit is reached.
+            BusyError: A limit is reached.
+            DeletedError: The version was deleted before the invocation could begin.
             EnvironmentFailedError: No execution environment could be made.
             RuntimeNotInstalledError: The runtime has been removed from this node.
         """
-        if self._in_flight >= self._settings.max_environments:
-            raise BusyError
         pool = self._pool(version)
+        concurrency = pool.concurrency
+        if (throttle := concurrency.enter()) is not None:
+            raise BusyError(throttle)
         answer: Slot[Outcome] = Slot()
         job = Job(invocation, version.config.timeout_s, want_tail, answer.set_result, answer.set_error, stream)
         self._in_flight += 1
         self._idle.clear()
         try:
             if not pool.idle_count:
-                self._make_room()
                 self._spare_soon((version.key, version.version))
             pool.submit(job)
             return await answer
+        except WaitedTooLongError:
+            raise BusyError(Throttle.ACCOUNT) from None
+        except DeletedError:
+            raise DeletedError(invocation.function_arn) from None
         except Exception as error:
             _log.exception("no execution environment for %s", version.key.arn())
             raise EnvironmentFailedError(str(error)) from error
         finally:
+            concurrency.leave()
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -195,7 +220,19 @@ class Router:
         for place in [place for place in self._settled if place[0] == key and version in (None, place[1])]:
             del self._settled[place]
         for place in [place for place in self._pools if place[0] == key and version in (None, place[1])]:
-            self._retire(place)
+            self._retire(place, DeletedError())
+        if version is None:
+            self._concurrency.forget(key)
+
+    def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
+        """Every invocation that begins from now on is subject to this."""
+        self._concurrency.of(key).reserve(reserved)
+        self._fleet.settle()
+
+    async def load(self) -> None:
+        """Learn what is reserved; before any invocation."""
+        for key, reserved in (await self._functions.reservations()).items():
+            self._concurrency.of(key).reserve(reserved)
 
     def start(self) -> None:
         """Begin to retire environments that have been idle for too long."""
@@ -214,12 +251,15 @@ class Router:
             await asyncio.wait_for(self._idle.wait(), grace_s)
         except TimeoutError:
             _log.warning("%d invocations did not end within %s s and are cut off", self._in_flight, grace_s)
+        for place in list(self._pools):  # made since, for invocations by other functions
+            self._retire(place)
         for pool in list(self._retired):
             pool.abort()
         while self._retired:
             # No task need be running while extensions take their time to shut down.
             self._emptied.clear()
             await self._emptied.wait()
+        self._fleet.close()
         await self._node.tasks.wait_idle()
 
     def _spare_soon(self, place: tuple[FunctionKey, str]) -> None:
@@ -249,7 +289,13 @@ class Router:
         place = (version.key, version.version)
         pool = self._pools.get(place)
         if pool is None:
-            pool = self._pools[place] = Pool(self._deployment(version), self._node, on_empty=self._pool_emptied)
+            pool = self._pools[place] = Pool(
+                self._deployment(version),
+                self._node,
+                self._fleet,
+                self._concurrency.of(version.key),
+                on_empty=self._pool_emptied,
+            )
         return pool
 
     def _deployment(self, version: FunctionVersion) -> Deployment:
@@ -283,36 +329,22 @@ class Router:
             return max(self._settings.init_timeout_s, _SNAPSHOT_INIT_S, version.config.timeout_s)
         return self._settings.init_timeout_s
 
-    def _retire(self, place: tuple[FunctionKey, str]) -> None:
+    def _retire(self, place: tuple[FunctionKey, str], refusal: Exception | None = None) -> None:
         pool = self._pools.pop(place, None)
         self._spared.pop(place, None)
         if pool is not None:
             self._retired.add(pool)
-            pool.close()
+            pool.close(refusal)
 
     def _pool_emptied(self, pool: Pool) -> None:
         self._retired.discard(pool)
         self._emptied.set()
 
-    def _make_room(self) -> None:
-        """Keep the node's limit: an environment that nobody uses goes before another one is made."""
-        while self.environments >= self._settings.max_environments:
-            pools = [pool for pool in self._pools.values() if pool.idle_count]
-            if not pools:
-                return
-            min(pools, key=_idle_since).retire_oldest()
-
     def _retire_idle(self) -> None:
         limit_s = monotonic() - self._settings.idle_timeout_s
         for place, pool in list(self._pools.items()):
-            while (since_s := pool.oldest_idle_s()) is not None and since_s <= limit_s:
+            while (since_s := pool.oldest_idle_s) is not None and since_s <= limit_s:
                 pool.retire_oldest()
             if not pool.size and not pool.waiting_count and not pool.has_spare:
-                del self._pools[place]
+                self._retire(place)
         self.start()
-
-
-def _idle_since(pool: Pool) -> float:
-    since_s = pool.oldest_idle_s()
-    assert since_s is not None
-    return since_s

@@ -33,7 +33,7 @@ from lamella.domain.invocation import Invocation
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
 from lamella.invoke.eager import drive
-from lamella.invoke.router import BusyError, EnvironmentFailedError, NotReadyError, Router
+from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, NotReadyError, Router
 from lamella.invoke.stream import DEFAULT_CONTENT_TYPE, RateLimit, ResponseStream
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
@@ -163,7 +163,7 @@ async def _run(
 ) -> InvocationResponse:
     try:
         outcome = await router.invoke(version, invocation, want_tail=want_tail)
-    except (BusyError, RuntimeNotInstalledError, EnvironmentFailedError) as error:
+    except (BusyError, DeletedError, RuntimeNotInstalledError, EnvironmentFailedError) as error:
         raise _api_error(error) from error
     response: InvocationResponse = {
         "StatusCode": 200,
@@ -181,10 +181,11 @@ def _api_error(error: BaseException) -> BaseException:
     """What the caller is told of an invocation that did not take place; what is no such error stays as it is."""
     match error:
         case BusyError():
-            # Reason and text as the API reference gives them for an account that runs as much as it may.
-            return TooManyRequestsException(
-                "Rate Exceeded.", reason="ConcurrentInvocationLimitExceeded", retry_after_seconds="1"
-            )
+            # Source of the text: answers of AWS quoted in public issues, 2018 to 2026. The model has a Retry-After as
+            # well; no answer to an invocation is known that bears one.
+            return TooManyRequestsException("Rate Exceeded.", reason=error.reason.value)
+        case DeletedError():
+            return ResourceNotFoundException(f"Function not found: {error}")
         case RuntimeNotInstalledError():
             return ServiceException(str(error))
         case EnvironmentFailedError():

@@ -12,4 +12,7 @@ class FunctionObserver(Protocol):
         """A version became invocable, or an update of `$LATEST` took effect: new invocations use it from now on."""
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
-        """A version, or with `None` the whole function, is gone."""
+        """A version, or with `None` the whole function, is gone, and what was reserved for it is free."""
+
+    def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
+        """Other concurrent executions are reserved for a function than before; `None` if no more are."""

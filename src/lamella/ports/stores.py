@@ -82,6 +82,23 @@ class FunctionStore(Protocol):
             ConflictError: The function is gone.
         """
 
+    async def reserve(self, key: FunctionKey, executions: int | None, *, at_most: int) -> bool:
+        """Reserve concurrent executions for a function in place of what was reserved; `None` ends the reservation.
+
+        Returns:
+            False if all functions of the account in the region would have more than `at_most` together; nothing has
+            changed then.
+
+        Raises:
+            ConflictError: The function is gone.
+        """
+
+    async def reservation(self, key: FunctionKey) -> int | None:
+        """Concurrent executions that are reserved for a function; `None` if none are, or if there is no function."""
+
+    async def reservations(self) -> Mapping[FunctionKey, int]:
+        """All functions, of all accounts, that have a reservation. 0 is one as well."""
+
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """All versions whose state is `Pending` or whose update is `InProgress`: what a crash interrupted."""
 

@@ -42,6 +42,7 @@ class _Function:
     tags: dict[str, str]
     versions: dict[int, FunctionVersion]
     next_number: int = 1
+    reserved: int | None = None
 
 
 def _number(version: str) -> int | None:
@@ -109,6 +110,25 @@ class MemoryFunctionStore:
 
     async def set_tags(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
         self._existing(key).tags = dict(tags)
+
+    async def reserve(self, key: FunctionKey, executions: int | None, *, at_most: int) -> bool:
+        function = self._existing(key)
+        others = sum(
+            reserved
+            for other, reserved in (await self.reservations()).items()
+            if other != key and (other.account, other.region) == (key.account, key.region)
+        )
+        if executions is not None and others + executions > at_most:
+            return False
+        function.reserved = executions
+        return True
+
+    async def reservation(self, key: FunctionKey) -> int | None:
+        function = self._functions.get(key)
+        return None if function is None else function.reserved
+
+    async def reservations(self) -> Mapping[FunctionKey, int]:
+        return {key: one.reserved for key, one in self._functions.items() if one.reserved is not None}
 
     async def unsettled(self) -> Sequence[FunctionVersion]:
         return [

@@ -280,6 +280,55 @@ class FunctionStoreContract:
         await store.set_tags(key("f"), {"b": "3"})
         assert await store.tags(key("f")) == {"b": "3"}
 
+    async def test_reserves_concurrency_for_functions(self, store: FunctionStore) -> None:
+        with pytest.raises(ConflictError):
+            await store.reserve(key("f"), 2000, at_most=900)
+        for name in ("f", "g", "h"):
+            await store.create(latest(name), {})
+        assert await store.reservation(key("f")) is None
+        assert await store.reservations() == {}
+        assert await store.reserve(key("f"), 2, at_most=900)
+        assert await store.reserve(key("f"), 3, at_most=900)
+        assert await store.reserve(key("g"), 0, at_most=900)
+        assert await store.reservation(key("f")) == 3
+        assert await store.reservation(key("g")) == 0
+        assert await store.reservations() == {key("f"): 3, key("g"): 0}
+        assert await store.reserve(key("g"), None, at_most=0)
+        assert await store.reservation(key("g")) is None
+        assert await store.reservations() == {key("f"): 3}
+
+    async def test_reserves_no_more_than_allowed(self, store: FunctionStore) -> None:
+        others = [latest("f", account="111111111111"), latest("f", region="eu-west-1")]
+        for version in (latest("f"), latest("g"), *others):
+            await store.create(version, {})
+        for version in others:  # of other accounts and regions, which are none of this one's business
+            assert await store.reserve(version.key, 900, at_most=900)
+        assert await store.reserve(key("f"), 500, at_most=900)
+        assert not await store.reserve(key("g"), 401, at_most=900)
+        assert await store.reservation(key("g")) is None
+        assert await store.reserve(key("g"), 400, at_most=900)
+        assert await store.reserve(key("f"), 500, at_most=900)  # in place of its own
+        assert not await store.reserve(key("f"), 501, at_most=900)
+        assert await store.reservation(key("f")) == 500
+
+    async def test_what_is_reserved_goes_with_the_function(self, store: FunctionStore) -> None:
+        await store.create(latest("f"), {})
+        version = await store.publish(latest("f"))
+        await store.reserve(key("f"), 900, at_most=900)
+        await store.delete(key("f"), version.version)
+        assert await store.reservation(key("f")) == 900
+        await store.delete(key("f"))
+        assert await store.reservations() == {}
+        await store.create(latest("f"), {})
+        assert await store.reservation(key("f")) is None
+
+    async def test_changes_of_a_version_leave_the_reservation_alone(self, store: FunctionStore) -> None:
+        await store.create(latest("f"), {})
+        await store.reserve(key("f"), 7, at_most=900)
+        await store.replace(replace(latest("f"), revision_id="2"), expected_revision_id="rev-f")
+        await store.set_tags(key("f"), {"a": "1"})
+        assert await store.reservation(key("f")) == 7
+
     async def test_knows_what_a_crash_interrupted(self, store: FunctionStore) -> None:
         await store.create(latest("settled"), {})
         await store.create(replace(latest("pending"), state=State.PENDING), {})

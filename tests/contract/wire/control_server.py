@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
 import lamella.control.account
+import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers
 import lamella.control.tags
@@ -68,12 +69,16 @@ class Observed:
     def __init__(self) -> None:
         self.settled: list[FunctionVersion] = []
         self.deleted: list[tuple[FunctionKey, str | None]] = []
+        self.reserved: list[tuple[FunctionKey, int | None]] = []
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         self.deleted.append((key, version))
+
+    def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
+        self.reserved.append((key, reserved))
 
 
 class _Raw(io.BytesIO):

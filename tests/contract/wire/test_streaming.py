@@ -26,9 +26,10 @@ from lamella.domain.invocation import Invocation, Outcome
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.eager import Slot
-from lamella.invoke.router import BusyError, EnvironmentFailedError, NotReadyError, Router
+from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, NotReadyError, Router
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.stream import BUFFER_BYTES, ResponseStream
+from lamella.lifecycle.admission import Throttle
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
 KIB, MIB = 1024, 1024 * 1024
@@ -310,12 +311,13 @@ def raising(error: Exception) -> Script:
 @pytest.mark.parametrize(
     ("error", "code", "status", "text"),
     [
-        (BusyError(), "TooManyRequestsException", 429, "Rate Exceeded."),
+        (BusyError(Throttle.FUNCTION), "TooManyRequestsException", 429, "Rate Exceeded."),
         (RuntimeNotInstalledError("no pack"), "ServiceException", 500, "no pack"),
         (EnvironmentFailedError("no sandbox"), "ServiceException", 500, "could not be made: no sandbox"),
+        (DeletedError("arn"), "ResourceNotFoundException", 404, "Function not found: arn"),
         (KeyError("ours"), "ServiceException", 500, "An internal error occurred."),
     ],
-    ids=["busy", "runtime", "environment", "bug"],
+    ids=["busy", "runtime", "environment", "deleted", "bug"],
 )
 def test_what_fails_before_the_response_begins_is_an_api_error(
     server: Server, client: Any, error: Exception, code: str, status: int, text: str

@@ -119,6 +119,30 @@ async def test_an_older_database_is_brought_up_to_date_at_start(path: Path, monk
     assert upgraded == ["0000"]
 
 
+async def test_functions_of_the_first_schema_reserve_nothing(path: Path) -> None:
+    """And keep what they had."""
+    Database.open(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE functions DROP COLUMN reserved_executions")
+        connection.execute("INSERT INTO functions VALUES ('0', 'r', 'old', 3, '{\"a\": \"1\"}')")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    database = Database.open(path)
+    store = SqlFunctionStore(database)
+    key = FunctionKey("0", "r", "old")
+    assert await store.reservations() == {}
+    assert await store.tags(key) == {"a": "1"}
+    assert await store.reserve(key, 5, at_most=5)
+    database.close()
+    assert schema_of(path) == schema_of(created(path.with_name("new.db")))
+
+
+def created(path: Path) -> Path:
+    """A database of the newest schema."""
+    Database.open(path).close()
+    return path
+
+
 def test_a_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(connection: Connection) -> None:
         connection.execute(text("CREATE TABLE half_made (a INTEGER)"))
@@ -146,7 +170,7 @@ def test_refuses_a_newer_schema_and_leaves_it_alone(path: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(SchemaError, match=r"newer Lamella \(schema 9999; this one knows up to 0001\)"):
+    with pytest.raises(SchemaError, match=rf"newer Lamella \(schema 9999; this one knows up to {REVISIONS[-1]}\)"):
         Database.open(path)
     assert path.read_bytes() == before
 

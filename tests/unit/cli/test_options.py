@@ -25,7 +25,7 @@ def run(*arguments: str, environ: dict[str, str] | None = None) -> tuple[Setting
 
 
 def test_each_setting_has_its_flag() -> None:
-    text_of = {"data": "/data", "listen": "127.0.0.1:1"}
+    text_of = {"data": "/data", "listen": "127.0.0.1:1", "max_environments": "7"}
     for setting in SETTINGS.values():
         if setting.is_switch:
             on, off = setting.flag, f"--no-{setting.flag.removeprefix('--')}"

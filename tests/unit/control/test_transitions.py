@@ -31,6 +31,9 @@ class Observed:
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         raise AssertionError
 
+    def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
+        raise AssertionError
+
 
 class Delay:
     """A sleep that ends when it is told to."""

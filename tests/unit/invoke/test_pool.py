@@ -15,12 +15,14 @@ from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.handler import Handler
 from lamella.httpserver.message import Request
 from lamella.invoke.entrypoint import View
+from lamella.invoke.fleet import Fleet
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import BrokenEnvironmentError, Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.tasks import Tasks
+from lamella.lifecycle.admission import Concurrency
 from lamella.lifecycle.events import InitRequested, NextPolled, ResponsePosted
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
@@ -132,7 +134,9 @@ class Bench:
             secret_access_key="",
         )
         self.emptied: list[Pool] = []
-        self.pool = Pool(deployment, self.node, on_empty=self.emptied.append)
+        self.fleet = Fleet(100, 30)
+        concurrency = Concurrency(1000).of(KEY)
+        self.pool = Pool(deployment, self.node, self.fleet, concurrency, on_empty=self.emptied.append)
         self.outcomes: list[Outcome] = []
         self.failures: list[Exception] = []
 
@@ -326,7 +330,8 @@ async def test_the_router_waits_for_environments_that_take_their_time_to_leave(b
         cast("RuntimeCatalog", None),
         bench.node,
     )
-    pool = Pool(bench.pool.deployment, bench.node, on_empty=router._pool_emptied)
+    concurrency = router._concurrency.of(KEY)
+    pool = Pool(bench.pool.deployment, bench.node, router._fleet, concurrency, on_empty=router._pool_emptied)
     router._pools[KEY, "$LATEST"] = pool
     leaving = Leaving(pool)
     pool._hosts.add(cast("EnvironmentHost", leaving))

@@ -141,6 +141,36 @@ class SqlFunctionStore:
         if not await self._database.write(lambda connection: connection.execute(statement).rowcount):
             raise ConflictError(f"no such function: {key.arn()}")
 
+    async def reserve(self, key: FunctionKey, executions: int | None, *, at_most: int) -> bool:
+        """See the port."""
+        others = select(func.coalesce(func.sum(functions.c.reserved_executions), 0)).where(
+            functions.c.account == key.account, functions.c.region == key.region, functions.c.name != key.name
+        )
+        exists = select(func.count()).where(_is(functions, key))
+        statement = update(functions).where(_is(functions, key)).values(reserved_executions=executions)
+
+        def work(connection: Connection) -> bool:
+            if not connection.execute(exists).scalar_one():
+                raise ConflictError(f"no such function: {key.arn()}")
+            if executions is not None and int(connection.execute(others).scalar_one()) + executions > at_most:
+                return False
+            connection.execute(statement)
+            return True
+
+        return await self._database.write(work)
+
+    async def reservation(self, key: FunctionKey) -> int | None:
+        """See the port."""
+        statement = select(functions.c.reserved_executions).where(_is(functions, key))
+        return await self._database.read(lambda connection: connection.execute(statement).scalar_one_or_none())
+
+    async def reservations(self) -> Mapping[FunctionKey, int]:
+        """See the port."""
+        columns = (functions.c.account, functions.c.region, functions.c.name, functions.c.reserved_executions)
+        statement = select(*columns).where(functions.c.reserved_executions.is_not(None))
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {FunctionKey(account, region, name): int(executions) for account, region, name, executions in rows}
+
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """See the port."""
         statement = select(*_VERSION).where(~function_versions.c.settled)

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
 
 metadata: Final = MetaData(
@@ -47,6 +47,7 @@ functions: Final = Table(
     *_key(),
     Column("next_number", BigInteger, nullable=False),
     Column("tags", JSON, nullable=False),
+    Column("reserved_executions", BigInteger),  # null where none are reserved, which is not the same as 0
     PrimaryKeyConstraint(*_KEY),
 )
 

@@ -1,0 +1,180 @@
+"""Which invocations the router lets begin. No sandbox can be made here, which those that begin are told."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
+from lamella.domain.invocation import Invocation
+from lamella.httpserver.handler import Handler
+from lamella.invoke.freezer import Freezer
+from lamella.invoke.host import NodeServices
+from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router, RouterSettings
+from lamella.invoke.tasks import Tasks
+from lamella.lifecycle.admission import Throttle
+from lamella.ports.logs import LogStore
+from lamella.ports.runtimes import RuntimePack
+from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
+from lamella.testing.stores import MemoryArtifactStore, MemoryFunctionStore
+
+KEY = FunctionKey("000000000000", "us-east-1", "f")
+VERSION = FunctionVersion(
+    key=KEY,
+    version="$LATEST",
+    artifact=Artifact("0" * 64, "", 1, 1),
+    config=FunctionConfig(role="", runtime="provided.al2023", handler="h"),
+    revision_id="1",
+    modified_at=datetime(2026, 1, 1, tzinfo=UTC),
+    state=State.ACTIVE,
+)
+EVENT = Invocation("1", b"{}", "", "arn:as-called", "")
+
+
+class Stream:
+    def append(self, timestamp_ms: int, lines: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Logs:
+    def open_stream(self, key: FunctionKey, stream: str) -> Stream:
+        return Stream()
+
+
+class Catalog:
+    def find(self, name: str, architecture: Architecture) -> RuntimePack:
+        return RuntimePack(name, architecture, Path("/none"), "0" * 64, "v1", ("/var/task/bootstrap",))
+
+    def packs(self) -> list[RuntimePack]:
+        return []
+
+
+class Provider:
+    """Fails to make a sandbox, when the test lets it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        self.asked += 1
+        await self.go.wait()
+        raise SandboxError("no sandbox")
+
+
+class Node:
+    def __init__(self, *, max_environments: int = 10, concurrency: int = 1000, queue_timeout_s: float = 30.0) -> None:
+        self.functions = MemoryFunctionStore()
+        self.provider = Provider()
+        settings = RouterSettings(
+            max_environments=max_environments,
+            idle_timeout_s=1,
+            spare_sandboxes=0,
+            init_timeout_s=1,
+            cpu_limits=False,
+            dev_shm=False,
+            freeze=False,
+            endpoint_url="",
+            secret_access_key="",
+            queue_timeout_s=queue_timeout_s,
+            concurrency=concurrency,
+        )
+        services = NodeServices(
+            cast("SandboxProvider", self.provider),
+            cast("LogStore", Logs()),
+            Freezer(),
+            lambda key: cast("Handler", None),
+            Tasks(),
+        )
+        self.router = Router(settings, self.functions, MemoryArtifactStore(), Catalog(), services)
+
+    async def begins(self) -> bool:
+        """Whether an invocation may begin: then it is told that there is no sandbox."""
+        with pytest.raises((BusyError, EnvironmentFailedError)) as caught:
+            await self.router.invoke(VERSION, EVENT, want_tail=False)
+        return caught.type is EnvironmentFailedError
+
+
+@pytest.fixture
+async def node() -> Node:
+    return Node()
+
+
+async def test_a_reservation_that_was_stored_is_known_after_a_start(node: Node) -> None:
+    await node.functions.create(VERSION, {})
+    await node.functions.reserve(KEY, 0, at_most=900)
+    await node.router.load()
+    with pytest.raises(BusyError) as caught:
+        await node.router.invoke(VERSION, EVENT, want_tail=False)
+    assert caught.value.reason is Throttle.FUNCTION
+    assert node.provider.asked == 0
+
+
+async def test_a_change_is_in_force_for_the_next_invocation(node: Node) -> None:
+    began = []
+    for reserved in (None, 0, 1, 0, None):
+        node.router.concurrency_changed(KEY, reserved)
+        began.append(await node.begins())
+    assert began == [True, False, True, False, True]
+
+
+async def test_a_deleted_function_takes_its_reservation_along(node: Node) -> None:
+    node.router.concurrency_changed(KEY, 0)
+    node.router.function_deleted(KEY, "1")
+    assert not await node.begins()
+    node.router.function_deleted(KEY, None)
+    assert await node.begins()
+
+
+async def test_an_account_has_a_limit(node: Node) -> None:
+    node = Node(concurrency=1)
+    node.provider.go.clear()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(node.begins())
+        await asyncio.sleep(0)  # until it has been accepted
+        with pytest.raises(BusyError) as caught:
+            await node.router.invoke(VERSION, EVENT, want_tail=False)
+        node.provider.go.set()
+    assert caught.value.reason is Throttle.ACCOUNT
+    assert first.result()
+    assert await node.begins()  # what has failed counts no more
+
+
+async def test_who_waits_too_long_is_told_as_if_the_account_were_busy() -> None:
+    node = Node(max_environments=1, queue_timeout_s=0.01)
+    node.provider.go.clear()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(node.begins())
+        await asyncio.sleep(0)  # until it has been accepted
+        with pytest.raises(BusyError) as caught:
+            await node.router.invoke(VERSION, EVENT, want_tail=False)
+        node.provider.go.set()
+    assert caught.value.reason is Throttle.ACCOUNT
+    assert first.result()
+
+
+async def test_who_waits_when_the_function_is_deleted_is_told() -> None:
+    node = Node(max_environments=1)
+    node.provider.go.clear()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(node.begins())
+        await asyncio.sleep(0)  # until it has been accepted
+        second = group.create_task(asyncio.wait_for(_deleted(node), 30))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        node.router.function_deleted(KEY, None)
+        node.provider.go.set()
+    assert first.result()
+    assert second.result() == "arn:as-called"
+
+
+async def _deleted(node: Node) -> str:
+    with pytest.raises(DeletedError) as caught:
+        await node.router.invoke(VERSION, EVENT, want_tail=False)
+    return str(caught.value)
