@@ -35,8 +35,9 @@ def page() -> str:
         [
             "# Conformance of the execution environment",
             "",
-            "What a runtime, an extension and their function can rely on, rule by rule, and the tests that cite each rule.",
-            "Comments in the code cite them by the same ids. A test that cites a rule shows it at work; it may cover a part.",
+            "What a runtime, an extension and their function can rely on, rule by rule, and the tests that cite each",
+            "rule. Comments in the code cite them by the same ids. A test that cites a rule shows it at work; it may",
+            "cover a part.",
             "",
             f"{len(claimed)} rules are kept; tests cite {len(claimed) - len(untested)} of them.",
             *([f"No test cites: {', '.join(untested)}."] if untested else []),

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from typing import cast
 
 import pytest
 
 from lamella.httpserver.server import Exchange, HttpServer
-from lamella.invoke.runtime_api import RuntimeApi
+from lamella.invoke.runtime_api import RuntimeApi, RuntimeApiHost
 from lamella.lifecycle.events import Event
 
 
@@ -14,6 +15,8 @@ class BrokenHost:
     """An environment with a fault in it."""
 
     metadata_token = "token"
+    stream = None
+    takes_snapshots = False
 
     def poll(self, exchange: Exchange) -> None:
         raise RuntimeError("secret of the server")
@@ -36,7 +39,7 @@ INVOCATION = "/2018-06-01/runtime/invocation"
 )
 async def test_a_fault_of_the_platform(method: str, path: str, caplog: pytest.LogCaptureFixture) -> None:
     """RT-37: 500 with a fixed text; what went wrong stands in the server's log alone."""
-    server = HttpServer(RuntimeApi(BrokenHost()))
+    server = HttpServer(RuntimeApi(cast("RuntimeApiHost", BrokenHost())))
     await server.start(host="127.0.0.1", port=0)
     try:
         with caplog.at_level(logging.ERROR):
