@@ -53,7 +53,7 @@ from lamella.invoke.recorder import Recorders
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.tasks import Tasks
-from lamella.pages import Downloads, Health, Logs, Runtimes, host_pages, sandbox_pages
+from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
 from lamella.ports.sandbox import SandboxError, SandboxProblem
 from lamella.runtimes.catalog import PackCatalog
@@ -131,6 +131,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         await asyncio.to_thread(packs.prune, ())  # nothing runs yet, so no superseded pack is in use
         logs = FileLogStore(settings.data / "logs")
         stack.callback(logs.close)
+        recorders = Recorders(FileTraceStore(settings.data / "traces") if settings.flight_recorder else None)
+        stack.push_async_callback(recorders.close)
         sandboxes = _provider(settings, instance=directory.instance)
         stack.push_async_callback(sandboxes.close)
         await sandboxes.start()
@@ -195,7 +197,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
 
         health = Health(package_version("lamella"), router)
         log_pages = Logs(logs, account=settings.account_id, region=settings.region)
-        pages = host_pages(health, log_pages, Runtimes(packs), downloads)
+        pages = host_pages(health, log_pages, Traces(recorders), Runtimes(packs), downloads)
         names = _LOOPBACK_NAMES | {settings.listen.host}
         door = Door(settings.region, settings.account_id, one_account=False, hosts=names, pages=pages)
         server = HttpServer(FrontDoor(api, services, door))

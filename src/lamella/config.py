@@ -285,6 +285,12 @@ class Settings:
     drain_timeout_s: float = _row(
         30.0, _seconds(0, 3600), "How long running invocations may take to end when the server is asked to stop."
     )
+    flight_recorder: bool = _row(
+        default=True,
+        kind=_SWITCH,
+        meaning="Whether what happens to each execution environment is recorded, payloads included, for "
+        "`lamella trace`; records of failures are kept in the data directory.",
+    )
     log_level: str = _row(
         "info",
         _matching("debug, info, warning or error", re.compile("debug|info|warning|error")),

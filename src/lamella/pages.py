@@ -1,4 +1,4 @@
-"""What is served below `/_lamella/`: health, logs, runtime packs, downloads."""
+"""What is served below `/_lamella/`: health, logs, traces, runtime packs, downloads."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from lamella.domain.function import FunctionKey
 from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_json
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import DisconnectedError
+from lamella.invoke.recorder import Recorders
 from lamella.ports.clock import Clock
 from lamella.ports.logs import LogEvent, LogStore
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
@@ -25,6 +26,7 @@ _HEARTBEAT_S: Final = 10.0
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,140}")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,64}")
+_TRACE: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Load(Protocol):
@@ -137,6 +139,30 @@ async def _next_of(events: AsyncIterator[LogEvent]) -> LogEvent | None:
     return await anext(events, None)
 
 
+class Traces:
+    """`GET /_lamella/traces`, and `/_lamella/traces/<environment or request id>`: what the flight recorder knows."""
+
+    def __init__(self, recorders: Recorders) -> None:
+        self._recorders = recorders
+
+    async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes no parameters
+        """What there is to look at; or one environment, as `lamella.invoke.timeline` describes it."""
+        if not self._recorders.enabled:
+            raise PageError(404, "Nothing is recorded: the server runs with flight_recorder = false.")
+        name = path_tail(exchange)
+        if not name:
+            respond_json(exchange, await self._recorders.recent())
+            return
+        found = await self._recorders.find(name) if _TRACE.fullmatch(name) else None
+        if found is None:
+            raise PageError(
+                404,
+                f"No execution environment or request {name[:80]!r} is known, or no longer: "
+                "the last environments are remembered, and those with failures. 'lamella trace' lists them.",
+            )
+        exchange.respond(200, (("Content-Type", "application/json"),), found)
+
+
 class Runtimes:
     """`GET` and `POST /_lamella/runtimes`."""
 
@@ -210,11 +236,14 @@ def _plain(filename: str) -> str:
     return "".join(letter for letter in filename if letter.isascii() and (letter.isalnum() or letter in "._-"))
 
 
-def host_pages(health: Health, logs: Logs, runtimes: Runtimes, downloads: Downloads) -> dict[tuple[str, str], Page]:
+def host_pages(
+    health: Health, logs: Logs, traces: Traces, runtimes: Runtimes, downloads: Downloads
+) -> dict[tuple[str, str], Page]:
     """What the host's door serves."""
     return {
         ("GET", "health"): health.page,
         ("GET", "logs"): logs.page,
+        ("GET", "traces"): traces.page,
         ("GET", "runtimes"): runtimes.list_page,
         ("POST", "runtimes"): runtimes.add_page,
         **sandbox_pages(downloads),

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 _MAX_FILES: Final = 200
 _MAX_BYTES: Final = 128 * 1024 * 1024
-_NAME: Final = re.compile(r"[A-Za-z0-9.-]{1,128}")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,160}")
 _SUFFIX: Final = ".json"
 
 
@@ -26,6 +27,7 @@ class FileTraceStore:
         self._root = root
         self._max_files = max_files
         self._max_bytes = max_bytes
+        self._lock = threading.Lock()
 
     def save(self, name: str, document: bytes) -> None:
         """Write a file beside its place, and move it there: a reader sees all of it or none.
@@ -34,17 +36,10 @@ class FileTraceStore:
             OSError: It could not be kept; nothing of it is left.
         """
         assert _NAME.fullmatch(name), name
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = self._root / f".{name}"
-        try:
-            file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(file, "wb") as stream:
-                stream.write(document)
-            unfinished.replace(self._root / (name + _SUFFIX))
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
-        self._prune()
+        with self._lock:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._write(name, document)
+            self._prune()
 
     def names(self) -> Sequence[str]:
         """Names of what is kept, oldest first."""
@@ -62,6 +57,18 @@ class FileTraceStore:
             return (self._root / (name + _SUFFIX)).read_bytes()
         except FileNotFoundError:
             return None
+
+    def _write(self, name: str, document: bytes) -> None:
+        # Always the same name, so that what a crash has left is written over.
+        unfinished = self._root / ".unfinished"
+        try:
+            file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(file, "wb") as stream:
+                stream.write(document)
+            unfinished.replace(self._root / (name + _SUFFIX))
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
 
     def _prune(self) -> None:
         kept_bytes = kept = 0

@@ -13,13 +13,14 @@ environment has stood still for a while. The running invocation is never cut.
 
 import asyncio
 import dataclasses
+import heapq
 import json
 import logging
 import operator
+import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from time import monotonic
@@ -27,7 +28,7 @@ from typing import Any, Final, Protocol
 
 from lamella.domain.function import FunctionKey
 from lamella.invoke.tasks import Tasks
-from lamella.invoke.timeline import AbridgedBytes, Entry, Record, document
+from lamella.invoke.timeline import AbridgedBytes, Entry, Record, document, iso
 from lamella.lifecycle.commands import Command, Discard, Offer, RecordEnd, RecordInit, RecordRestore, Status
 from lamella.lifecycle.events import (
     ErrorPosted,
@@ -57,7 +58,7 @@ IDLE_BYTES: Final = 128 * 1024
 than half a MiB, of the 3 MiB that an idle environment may cost."""
 KEPT_BYTES: Final = 256
 """What is left of a payload that is cut."""
-ENDED_ENVIRONMENTS: Final = 32
+ENDED_ENVIRONMENTS: Final = 20
 """How many environments are remembered after their end."""
 _BURST: Final = 5
 _REFILL_S: Final = 60.0
@@ -66,7 +67,12 @@ always fails neither fills the disk nor drives out the records of others."""
 _PENDING: Final = 8
 """Records of failures that wait for the disk at once; each may hold the largest payloads there are."""
 _MANY_FUNCTIONS: Final = 1024
+_LISTED: Final = 100
+_STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
+_FILE: Final = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)-([0-9a-f]+)-(.+)")
 _SHRINK_EVERY_S: Final = 0.1
+_SHRUNK_AT_ONCE: Final = 8
+_CUT_BYTES: Final = 4 * KEPT_BYTES  # an event with less has little to lose
 
 # These neither carry a payload nor begin or end anything by themselves.
 _QUIET: Final = frozenset({NextPolled, ExtensionPolled, TelemetryFlushed})
@@ -191,54 +197,74 @@ class FlightRecorder:
         self.has_ended = True
         if self._failed:
             self._report()
-        self.shrink()
         if self._watcher is not None:
             self._watcher.ended(self)
 
-    def record(self, *, wall_offset_s: float) -> Record:
+    def record(self, *, now_s: float, wall_s: float) -> Record:
         """What is known by now.
 
         Args:
-            wall_offset_s: Add it to monotonic seconds to get those since the epoch.
+            now_s: Monotonic seconds.
+            wall_s: The same moment in seconds since the epoch.
         """
         return Record(
             self.environment_id,
             self.key,
             self.version,
             self.log_stream,
-            wall_offset_s,
+            now_s,
+            wall_s,
             [*self._first, *self._newest],
+            len(self._first) if self._lost or len(self._newest) == NEWEST_ENTRIES else None,
             self.invocations,
-            not self._lost and len(self._newest) < NEWEST_ENTRIES,
             self.has_ended,
         )
 
-    def holds(self, request_id: str) -> bool:
-        """Whether an invocation is in the record."""
-        return any(
-            isinstance(entry[1], InvocationAssigned) and entry[1].invocation.request_id == request_id
-            for entries in (self._newest, self._first)
+    @property
+    def last_s(self) -> float:
+        """When something happened last, in monotonic seconds; 0 if nothing has."""
+        entries = self._newest or self._first
+        return entries[-1][0] if entries else 0.0
+
+    def request_ids(self) -> list[str]:
+        """Of the invocations in the record, oldest first."""
+        return [
+            entry[1].invocation.request_id
+            for entries in (self._first, self._newest)
             for entry in entries
-        )
+            if isinstance(entry[1], InvocationAssigned)
+        ]
 
     @property
     def held_bytes(self) -> int:
         """Of payloads and other texts."""
         return sum(_size_of(entry[1]) for entries in (self._first, self._newest) for entry in entries)
 
-    def shrink(self) -> None:
-        """Cut payloads of what is over, oldest first, until no more than `IDLE_BYTES` is held."""
+    def shrink(self) -> bool:
+        """Cut payloads of what is over, oldest first, until no more than `IDLE_BYTES` is held.
+
+        A few phases at once: it takes a tenth of a millisecond for each, and others want the loop.
+
+        Returns:
+            Whether that is all. If not, it is to be called again, some time later.
+        """
         phases = [self._first, *_phases(self._newest)]
-        over = len(phases) if self.has_ended or _is_over(phases[-1]) else len(phases) - 1
-        excess = self.held_bytes - IDLE_BYTES
-        for number in range(over):
-            if excess <= 0:
+        running: list[Entry] = [] if self.has_ended or _is_over(phases[-1]) else phases.pop()
+        held_running = _weight(running)
+        excess = sum(map(_weight, phases)) + held_running - IDLE_BYTES
+        left = _SHRUNK_AT_ONCE
+        for number, phase in enumerate(phases):
+            if excess <= 0 or not left:
                 break
-            before = phases[number]
-            phases[number] = _cut(before)
-            excess -= _weight(before) - _weight(phases[number])
-        self._keep(phases)
+            if any(_size_of(entry[1]) > _CUT_BYTES for entry in phase):
+                phases[number] = _cut(phase)
+                excess -= _weight(phase) - _weight(phases[number])
+                left -= 1
+        self._keep([*phases, running])
+        if not left or held_running > IDLE_BYTES:
+            return False
         self._limit_bytes = IDLE_BYTES
+        return True
 
     def _look(self, event: Event, commands: Sequence[Command]) -> None:
         """What there is to do for some events, and not for those that only ask for the next one."""
@@ -247,8 +273,8 @@ class FlightRecorder:
             self._bytes += len(event.payload) + len(event.content_type)  # type: ignore[union-attr]  # mypy knows isinstance only, which is slower
         elif kind is InvocationAssigned:
             self.invocations += 1
-            if self.invocations == 2 or self._failed:
-                self._begin_second()
+            if self.invocations == 2:
+                self._set_beginning_aside()
             invocation = event.invocation  # type: ignore[union-attr]  # as above
             self._bytes += len(invocation.payload) + len(invocation.client_context)
         elif kind not in _QUIET:
@@ -259,16 +285,13 @@ class FlightRecorder:
         if self._suspect:
             self._watch(commands)
 
-    def _begin_second(self) -> None:
-        """Put aside what a time line begins with, lest it fall out of the ring; and report a failure that waits."""
-        if self._failed:
-            self._report()
-        if self.invocations == 2:
-            assigned = self._newest.pop()
-            self._lost = len(self._newest) == NEWEST_ENTRIES - 1
-            self._first = list(self._newest)
-            self._newest.clear()
-            self._append(assigned)
+    def _set_beginning_aside(self) -> None:
+        """Keep what a time line begins with from falling out of the ring."""
+        self._lost = len(self._newest) == NEWEST_ENTRIES
+        assigned = self._newest.pop()
+        self._first = list(self._newest)
+        self._newest.clear()
+        self._append(assigned)
 
     def _relieve(self) -> None:
         """Bring down what is held, or have that done when there is time.
@@ -389,25 +412,6 @@ def _shortened(value: object) -> object:
     return _beginning(value) if isinstance(value, str) and len(value) > KEPT_BYTES else value
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """An environment or a failure in the list of what can be looked at.
-
-    Attributes:
-        began_at_s: When its record begins, or when it failed; seconds since the epoch.
-        state: `live`, `ended` or `failed`.
-        request_ids: Newest invocations it shows, oldest first; not known of failures.
-    """
-
-    environment_id: str
-    function: str
-    version: str
-    began_at_s: float
-    state: str
-    invocations: int
-    request_ids: tuple[str, ...] = ()
-
-
 class Recorders:
     """The flight recorders of a node.
 
@@ -438,8 +442,18 @@ class Recorders:
         self._live[environment_id] = recorder
         return recorder
 
-    async def find(self, name: str) -> Mapping[str, Any] | None:  # Any: JSON
-        """The document of an environment, or of the one that ran an invocation.
+    async def recent(self) -> dict[str, Any]:  # Any: JSON
+        """What there is to look at, newest first: `environments` that are remembered, `failures` that were written."""
+        offset_s = time.time() - monotonic()
+        newest = heapq.nlargest(_LISTED, [*self._live.values(), *self._ended.values()], key=lambda one: one.last_s)
+        names = [] if self._store is None else await asyncio.to_thread(self._store.names)
+        return {
+            "environments": [_summary(recorder, offset_s) for recorder in newest],
+            "failures": [failure for name in reversed(names) if (failure := _failure(name)) is not None],
+        }
+
+    async def find(self, name: str) -> bytes | None:
+        """The document of an environment, or of the one that ran an invocation, as JSON.
 
         Args:
             name: Id of an environment, or of a request.
@@ -450,13 +464,13 @@ class Recorders:
         recorder = self._live.get(name) or self._ended.get(name)
         if recorder is None:
             for number, one in enumerate([*self._live.values(), *reversed(self._ended.values())]):
-                if one.holds(name):
+                if name in one.request_ids():
                     recorder = one
                     break
                 if number % 64 == 63:  # thousands of environments must not hold up the invocations
                     await asyncio.sleep(0)
         if recorder is not None:
-            return await asyncio.to_thread(document, recorder.record(wall_offset_s=_wall_offset_s()))
+            return await asyncio.to_thread(_rendered, recorder.record(now_s=monotonic(), wall_s=time.time()))
         return None if self._store is None else await asyncio.to_thread(_search, self._store, name)
 
     def heavy(self, recorder: FlightRecorder) -> None:
@@ -469,9 +483,8 @@ class Recorders:
         """Write a record to disk, if its function has not had its share."""
         if self._store is None or not self._may_write(recorder.key):
             return
-        now = datetime.now(UTC)
-        name = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{recorder.environment_id}"
-        record = recorder.record(wall_offset_s=_wall_offset_s())
+        name = f"{datetime.now(UTC):{_STAMP}}-{recorder.environment_id}-{recorder.key.name}"
+        record = recorder.record(now_s=monotonic(), wall_s=time.time())
         self._pending += 1
         self._tasks.start(self._write(self._store, name, record), name=f"write trace {name}")
 
@@ -492,9 +505,8 @@ class Recorders:
     def _shrink_one(self) -> None:
         """One at a time, so that many of them do not hold up the invocations of others."""
         recorder, invocations = self._heavy.popleft()
-        if recorder.invocations == invocations:
-            recorder.shrink()
-        else:  # busy: what it holds has a bound of its own
+        # What a busy one holds has a bound of its own, and is soon gone anyhow.
+        if recorder.invocations != invocations or not recorder.shrink():
             self._heavy.append((recorder, recorder.invocations))
         self._timer = None
         if self._heavy:
@@ -520,20 +532,47 @@ class Recorders:
 
 
 def _save(store: TraceStore, name: str, record: Record) -> None:
-    store.save(name, json.dumps(document(record)).encode())
+    store.save(name, _rendered(record))
 
 
-def _search(store: TraceStore, name: str) -> Mapping[str, Any] | None:  # Any: JSON
+def _rendered(record: Record) -> bytes:
+    # Piece by piece: in one piece it would not let the loop have a turn before megabytes of payloads are done.
+    return b"".join(piece.encode() for piece in json.JSONEncoder().iterencode(document(record)))
+
+
+def _search(store: TraceStore, name: str) -> bytes | None:
     """The newest record of a failure that is of this environment or shows this request."""
+    # Within payloads quotation marks are escaped, so what is found is a string of its own.
     quoted = json.dumps(name).encode()
     for file in reversed(store.names()):
         text = store.read(file)
         if text is not None and quoted in text:
-            found: Mapping[str, Any] = json.loads(text)  # Any: JSON
-            if found["environment_id"] == name or name in found["request_ids"]:
-                return found
+            return text
     return None
 
 
-def _wall_offset_s() -> float:
-    return time.time() - monotonic()
+def _summary(recorder: FlightRecorder, offset_s: float) -> dict[str, Any]:  # Any: JSON
+    return {
+        "environment_id": recorder.environment_id,
+        "function": recorder.key.arn(),
+        "function_name": recorder.key.name,
+        "function_version": recorder.version,
+        "state": "ended" if recorder.has_ended else "live",
+        "last_at": iso(datetime.fromtimestamp(recorder.last_s + offset_s, UTC)),
+        "invocation_count": recorder.invocations,
+        "request_ids": recorder.request_ids()[-3:],
+    }
+
+
+def _failure(name: str) -> dict[str, Any] | None:  # Any: JSON
+    """From the name of its file, so that a listing reads none; `None` if the file is not of ours."""
+    match = _FILE.fullmatch(name)
+    if match is None:
+        return None
+    failed_at, environment_id, function_name = match.groups()
+    return {
+        "environment_id": environment_id,
+        "function_name": function_name,
+        "failed_at": iso(datetime.strptime(failed_at, _STAMP).replace(tzinfo=UTC)),
+        "file": f"{name}.json",
+    }
