@@ -147,8 +147,6 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             door = Door(key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads))
             return FrontDoor(api, services, door)
 
-        recorders = Recorders(FileTraceStore(settings.data / "traces"))
-        stack.push_async_callback(recorders.close)
         freezer = Freezer()
         stack.callback(freezer.close)
         router = Router(
