@@ -175,6 +175,24 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 raise _broken(self._endpoint.url, error) from error
 
+    def traces(self) -> dict[str, Any]:
+        """What the flight recorder has: `environments` and `failures`, newest first.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        with self._request("GET", "/_lamella/traces") as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
+    def trace(self, name: str) -> dict[str, Any]:
+        """The trace of an execution environment, or of the one that ran a request.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        with self._request("GET", f"/_lamella/traces/{quote(name, safe='')}") as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
     def runtimes(self) -> dict[str, Any]:
         """The server's runtime packs: `{"runtimes": [...]}`.
 

@@ -25,7 +25,9 @@ from lamella.lifecycle.commands import (
     GiveEvent,
     GiveInvoke,
     GiveShutdown,
+    KillExtension,
     KillProcesses,
+    KillRuntime,
     LaunchExtension,
     LaunchRuntime,
     Offer,
@@ -36,6 +38,7 @@ from lamella.lifecycle.commands import (
     RecordRuntimeDone,
     Reply,
     Status,
+    TerminateRuntime,
 )
 from lamella.lifecycle.events import (
     DeadlinePassed,
@@ -156,12 +159,13 @@ class _Events:
         shown: dict[str, Any] = {"us": us, "at": iso(began_at + timedelta(microseconds=us))}  # Any: JSON
         if isinstance(what, str):
             return {**shown, "mark": what, **({"detail": dict(rest)} if isinstance(rest, Mapping) else {})}
+        members = self._members(what, number)  # before the commands, so that a payload is shown where it came from
         commands = [
             {"command": type(command).__name__, **self._members(command, number)}
             for command in rest
             if not isinstance(command, str)
         ]
-        return {**shown, "event": type(what).__name__, **self._members(what, number), "commands": commands}
+        return {**shown, "event": type(what).__name__, **members, "commands": commands}
 
     def _members(self, value: Event | Command, number: int) -> dict[str, Any]:  # Any: JSON
         members: dict[str, Any] = {}  # Any: JSON
@@ -192,11 +196,11 @@ class _Events:
 
     def _payload(self, payload: bytes, number: int) -> dict[str, Any]:  # Any: JSON
         abridged = isinstance(payload, AbridgedBytes)
-        size_bytes = payload.size_bytes if isinstance(payload, AbridgedBytes) else len(payload)
+        size_bytes = _size_of(payload)
         if len(payload) >= _REPEATED_BYTES:
-            shown_in = self._shown.setdefault(id(payload), number)
-            if shown_in != number:
-                return {"size_bytes": size_bytes, "entry": shown_in}
+            if id(payload) in self._shown:
+                return {"size_bytes": size_bytes, "entry": self._shown[id(payload)]}
+            self._shown[id(payload)] = number
         shown: dict[str, Any] = {"size_bytes": size_bytes}  # Any: JSON
         try:
             # The end of what was cut may be half a letter.
@@ -215,7 +219,7 @@ class _Events:
 class _Meaning:
     """What the entries say of phases, spans, errors and invocations.
 
-    Spans lie on rows. A row has one open span at a time, but for the ones of extensions, which have names.
+    Spans lie on rows, and those of one row that can be open at a time have different names.
     """
 
     def __init__(self, zero_s: float) -> None:
@@ -267,10 +271,8 @@ class _Meaning:
                 call = f"{detail.get('method', '')} {detail.get('path', '')}"
                 self._error("refused", f"{call} refused: {detail.get('status', '')} {detail.get('error_type', '')}")
             case "telemetry.delivered":
-                span = self._begin("telemetry", str(detail.get("extension", "")))
-                span.update(detail)
-                span["start_us"] = max(0, self._now_us - round(float(detail.get("duration_s", 0)) * 1e6))
-                self._end(span["row"], span["name"])
+                row = self._row(str(detail.get("extension", "")))
+                self._note(row, f"{detail.get('records', '')} telemetry records delivered")
             case _:
                 self._note("sandbox", name)
 
@@ -294,8 +296,7 @@ class _Meaning:
                 self._end("runtime overhead", "overhead")
             case ResponsePosted(payload=payload):
                 self._end("invoke", "invoke")
-                size_bytes = payload.size_bytes if isinstance(payload, AbridgedBytes) else len(payload)
-                self._begin("response", "response")["size_bytes"] = size_bytes
+                self._begin("response", "response")["size_bytes"] = _size_of(payload)
                 self._responded(number)
             case ResponseStarted():
                 self._end("invoke", "invoke")
@@ -305,9 +306,9 @@ class _Meaning:
                 if error_type:
                     self._error("response", f"the response broke off: {error_type}")
                 self._responded(number)
-            case ErrorPosted(error_type=error_type):
+            case ErrorPosted(payload=payload, error_type=error_type):
                 self._end("invoke", "invoke")
-                self._begin("response", "response")
+                self._begin("response", "response")["size_bytes"] = _size_of(payload)
                 self._error("response", f"the function returned an error: {error_type}")
                 self._responded(number)
             case ResponseRefused(error_type=error_type, message=message):
@@ -373,7 +374,10 @@ class _Meaning:
             case GiveInvoke(identifier=identifier):
                 self._begin(self._row(identifier), "event")
             case GiveShutdown(identifier=identifier):
+                self._ending = True
                 self._begin(self._row(identifier), "shutdown")
+            case TerminateRuntime() | KillRuntime() | KillExtension():
+                self._ending = True
             case GiveEvent():
                 self._begin("invoke", "invoke")
             case RecordRestoreStart():
@@ -494,6 +498,10 @@ def _row_of_program(detail: Mapping[str, Any]) -> str:  # Any: JSON
     program = str(detail.get("program", ""))
     folder, _, name = program.rpartition("/")
     return f"extension {name}" if folder == "/opt/extensions" else "runtime init"
+
+
+def _size_of(payload: bytes) -> int:
+    return payload.size_bytes if isinstance(payload, AbridgedBytes) else len(payload)
 
 
 def _us(at_s: float, zero_s: float = 0.0) -> int:
