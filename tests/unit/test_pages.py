@@ -1,15 +1,20 @@
 """What the pages below `/_lamella/` refuse before they touch anything."""
 
+import json
 from collections.abc import Mapping
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
+from tests.support.traces import KEY, Life
 
+from lamella.adapters.traces import FileTraceStore
 from lamella.frontdoor import PageError, body_object
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import Request
-from lamella.pages import Logs
+from lamella.invoke.recorder import FlightRecorder, Recorders
+from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.logs import LogStore
 
 
@@ -55,3 +60,60 @@ async def test_logs_of_what_cannot_be_a_function(logs: Logs, name: str, query: M
 def test_a_body_that_is_no_object(body: bytes) -> None:
     with pytest.raises(PageError):
         body_object(cast("Exchange", Asked("/_lamella/runtimes", body)))
+
+
+class Answered(Asked):
+    """An exchange that keeps its answer."""
+
+    status = 0
+    answer = b""
+
+    def respond(self, status: int, headers: object, body: bytes) -> None:  # as of `Exchange`
+        self.status, self.answer = status, body
+
+
+@pytest.fixture
+def recorders(tmp_path: Path) -> Recorders:
+    return Recorders(FileTraceStore(tmp_path / "traces"))
+
+
+async def traces(recorders: Recorders, path: str) -> Answered:
+    exchange = Answered(f"/_lamella/traces{path}")
+    await Traces(recorders).page(cast("Exchange", exchange), {})
+    return exchange
+
+
+async def test_traces_are_listed_and_shown(recorders: Recorders) -> None:
+    recorder = recorders.make("e" * 32, KEY, "7", "stream")
+    assert isinstance(recorder, FlightRecorder)
+    request_id = Life(recorder=recorder).ready().invoked()
+    listed = await traces(recorders, "")
+    assert listed.status == 200
+    assert json.loads(listed.answer)["environments"][0]["environment_id"] == "e" * 32
+    for name in ("e" * 32, request_id):
+        shown = await traces(recorders, f"/{name}")
+        assert shown.status == 200
+        assert json.loads(shown.answer)["request_ids"] == [request_id]
+
+
+@pytest.mark.parametrize("name", ["f" * 32, "00000000-0000-4000-8000-000000000009", "x", "..%2Fx", "%00", "f" * 5000])
+async def test_a_trace_that_is_not_there(recorders: Recorders, name: str) -> None:
+    with pytest.raises(PageError, match="is known, or no longer") as refusal:
+        await traces(recorders, f"/{name}")
+    assert refusal.value.status == 404
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize("path", ["", "/" + "e" * 32])
+async def test_traces_when_nothing_is_recorded(path: str) -> None:
+    with pytest.raises(PageError, match="flight_recorder = false") as refusal:
+        await traces(Recorders(None), path)
+    assert refusal.value.status == 404
+
+
+def test_traces_are_for_the_operator_alone(recorders: Recorders) -> None:
+    nothing = cast("Any", None)  # Any: pages that are not asked
+    downloads = Downloads(nothing, nothing, nothing)
+    health, logs, runtimes = Health("1", nothing), Logs(nothing, account="", region=""), Runtimes(nothing)
+    assert ("GET", "traces") in host_pages(health, logs, Traces(recorders), runtimes, downloads)
+    assert ("GET", "traces") not in sandbox_pages(downloads)
