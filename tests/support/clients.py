@@ -27,7 +27,9 @@ CLIENTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "go": ("go", "zip"),
         "java": ("javac", "jlink", "mvn", "strip", "zip"),
         "node": ("c++", "cmake", "make", "strip", "zip"),
+        "opentelemetry-extension": ("cargo 1.92", "cc", "zip"),
         "rust": ("cargo 1.85", "cc", "zip"),
+        "web-adapter": ("cargo 1.85", "cc", "zip"),
     }
 )
 """What can be built, and the programs, some with the least version, that it takes: `scripts/setup.sh clients`."""

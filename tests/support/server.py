@@ -206,10 +206,11 @@ class LamellaServer:
         return self._run(_BIN / "lamella", arguments, check=check, cwd=cwd, variables=variables)
 
     def follow(self, function: str) -> Iterator[str]:
-        """The lines of a function's log, from the first, and each that comes; silence of half a minute is an error."""
+        """The lines of a function's log, from the first, and each that comes."""
         with urllib.request.urlopen(f"{self.url}/_lamella/logs/{function}?follow=1", timeout=30) as lines:
             for line in lines:
-                yield json.loads(line)["message"]
+                if line != b"\n":  # which only says that the server is there
+                    yield json.loads(line)["message"]
 
     def leftovers(self) -> list[str]:
         """What of this server is still on the host: processes, mounts, cgroups, sandbox state; in words."""
