@@ -4,7 +4,6 @@ import json
 import sys
 import time
 import urllib.request
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -64,7 +63,10 @@ def test_every_line_and_report_reaches_the_collector_once_and_in_order(server: L
 
 
 def test_a_backend_that_does_not_answer_costs_the_function_nothing(client: Any) -> None:
-    """The records wait for the next batch; the extension says so in the function's own log."""
+    """The records wait for the next batch; the extension says so in the function's own log.
+
+    What init has brought is shipped at the first invocation, at the latest at the second; when more comes is open.
+    """
     layer = publish(client, tree(EXAMPLE / "layer"))
     orders = create(
         client,
@@ -76,5 +78,4 @@ def test_a_backend_that_does_not_answer_costs_the_function_nothing(client: Any) 
     )
     answers = [orders.invoke({"order": number, "prices": [1]}) for number in range(3)]
     assert [answer.document for answer in answers] == [{"total": 1}] * 3
-    logged = Counter("could not be shipped" in answer.tail for answer in answers)
-    assert logged[True] >= 2
+    assert any("could not be shipped" in answer.tail for answer in answers)
