@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 NEWEST_ENTRIES: Final = 128
 """An invocation takes three, and one more for each extension that follows it; ten extensions make an init of about
-sixty. Twice as many cost a warm invocation measurably more, as they no longer fit into the processor's nearest cache."""
+sixty."""
 BUSY_BYTES: Final = 1024 * 1024
 """Of the payloads of ended invocations, while one follows the other."""
 LARGE_BYTES: Final = 256 * 1024
@@ -67,6 +67,7 @@ always fails neither fills the disk nor drives out the records of others."""
 _PENDING: Final = 8
 """Records of failures that wait for the disk at once; each may hold the largest payloads there are."""
 _MANY_FUNCTIONS: Final = 1024
+_ALWAYS: Final = -1  # less than any number of bytes
 _LISTED: Final = 100
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _FILE: Final = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)-([0-9a-f]+)-(.+)")
@@ -133,6 +134,7 @@ class FlightRecorder:
 
     __slots__ = (
         "_append",
+        "_attend_bytes",
         "_bytes",
         "_failed",
         "_first",
@@ -164,7 +166,8 @@ class FlightRecorder:
         self._append = self._newest.append
         self._lost = False
         self._bytes = 0  # of payloads and other texts; too high by those that fell out of the ring meanwhile
-        self._limit_bytes = IDLE_BYTES
+        self._limit_bytes = IDLE_BYTES  # from which on something has to be done about it
+        self._attend_bytes = _ALWAYS  # the same, unless every event is to be attended to
         self._suspect = False  # something happened after which the phase may end as a failure
         self._failed = False  # it has, and nobody has been told yet
 
@@ -177,8 +180,20 @@ class FlightRecorder:
             commands: What came of it; must not be changed afterwards.
         """
         self._append((now_s, event, commands))
-        if self._suspect or type(event) not in _QUIET:
-            self._look(event, commands)
+        kind = type(event)
+        # By hand and in one place: a call for each event costs more than all else that is done here. The checker of
+        # types knows `isinstance` only, which is slower.
+        if kind is ResponsePosted:
+            self._bytes += len(event.payload) + len(event.content_type)  # type: ignore[union-attr]  # see above
+        elif kind is InvocationAssigned:
+            self.invocations += 1
+            invocation = event.invocation  # type: ignore[union-attr]  # see above
+            self._bytes += len(invocation.payload) + len(invocation.client_context)
+        elif kind not in _QUIET:
+            self._bytes += _size_of(event)
+            self._attend_bytes = _ALWAYS
+        if self._bytes > self._attend_bytes:
+            self._attend(event, commands)
 
     def mark(self, now_s: float, name: str, **detail: Any) -> None:  # Any: JSON
         """Something happened that is no event, for example `process.started`.
@@ -264,26 +279,21 @@ class FlightRecorder:
         if not left or held_running > IDLE_BYTES:
             return False
         self._limit_bytes = IDLE_BYTES
+        self._attend_bytes = min(self._attend_bytes, IDLE_BYTES)
         return True
 
-    def _look(self, event: Event, commands: Sequence[Command]) -> None:
-        """What there is to do for some events, and not for those that only ask for the next one."""
-        kind = type(event)
-        if kind is ResponsePosted:
-            self._bytes += len(event.payload) + len(event.content_type)  # type: ignore[union-attr]  # mypy knows isinstance only, which is slower
-        elif kind is InvocationAssigned:
-            self.invocations += 1
+    def _attend(self, event: Event, commands: Sequence[Command]) -> None:
+        """What there is to do now and then: at the beginning, after what may become a failure, or with much to hold."""
+        if isinstance(event, InvocationAssigned):
             if self.invocations == 2:
                 self._set_beginning_aside()
-            invocation = event.invocation  # type: ignore[union-attr]  # as above
-            self._bytes += len(invocation.payload) + len(invocation.client_context)
-        elif kind not in _QUIET:
-            self._bytes += _size_of(event)
-            self._suspect = self._suspect or kind not in _ORDINARY
+        else:
+            self._suspect = self._suspect or type(event) not in _ORDINARY
         if self._bytes > self._limit_bytes:
             self._relieve()
         if self._suspect:
             self._watch(commands)
+        self._attend_bytes = _ALWAYS if self._suspect or self.invocations < 2 else self._limit_bytes
 
     def _set_beginning_aside(self) -> None:
         """Keep what a time line begins with from falling out of the ring."""
