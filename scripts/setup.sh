@@ -6,13 +6,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# Sandboxes: crun catatonit; sized /tmp: e2fsprogs; inside every sandbox: bash coreutils curl ca-certificates;
-# the demo: git zip unzip php-cli; the tests of the other OCI runtime: runc; the environment: python3-venv, which
-# brings pip.
-packages="bash coreutils crun catatonit e2fsprogs curl ca-certificates git zip unzip php-cli runc
+# Sandboxes: crun catatonit; their way to other machines: nftables; sized /tmp: e2fsprogs; inside every sandbox: bash
+# coreutils curl ca-certificates; the demo: git zip unzip php-cli; the tests of the other OCI runtime, and of hosts with
+# a firewall: runc iptables; the environment: python3-venv, which brings pip.
+packages="bash coreutils crun catatonit nftables e2fsprogs curl ca-certificates git zip unzip php-cli runc iptables
 	python3 python3-venv"
 stamp=.venv/.lamella-setup
-programs="crun catatonit mkfs.ext4 curl git zip unzip python3"
+programs="crun catatonit nft mkfs.ext4 curl git zip unzip python3"
 case "${1:-}" in
 	"") ;;
 	bench)

@@ -20,7 +20,8 @@ def assemble_root(root: Path) -> Path:
     (root / "etc/passwd").write_text("sbx_user1051:x:993:990::/home/sbx_user1051:/sbin/nologin\n")
     (root / "etc/group").write_text("sbx_user1051:x:990:\n")
     (root / "etc/hosts").write_text("")
-    (root / "etc/nsswitch.conf").write_text("hosts: files\n")
+    (root / "etc/resolv.conf").write_text("")
+    (root / "etc/nsswitch.conf").write_text("hosts: files dns\n")
     for program in (PYTHON, *TOOLS):
         add_program(root, Path(program))
     library = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix, "installed_base": sys.base_prefix}))

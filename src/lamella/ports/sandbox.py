@@ -3,20 +3,13 @@
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
 
+from lamella.domain.network import Network
+
 LOG_CHANNEL_FD: Final = 3
 """Number that `ProcessSpec.log_channel` has inside the process."""
-
-
-class Network(StrEnum):
-    """What a sandbox can reach beside its Runtime API and the AWS endpoint."""
-
-    NONE = "none"  # nothing
-    NAT = "nat"  # the world beyond this host, by address translation; not the host itself, nor other sandboxes
-    HOST = "host"  # whatever the host can reach, its loopback included
 
 
 @dataclass(frozen=True, slots=True)

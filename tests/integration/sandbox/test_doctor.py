@@ -1,10 +1,11 @@
 """What this host is told about itself."""
 
 import os
+import socket
 
 import pytest
 
-from lamella.adapters.sandbox import OciSandboxProvider, OciSettings
+from lamella.adapters.sandbox import OciSandboxProvider, OciSettings, programs
 from lamella.adapters.sandbox.doctor import diagnose, find_keeper, is_static
 from lamella.ports.sandbox import SandboxError
 
@@ -15,6 +16,16 @@ def test_a_host_that_runs_sandboxes_has_no_fatal_problem() -> None:
     assert [problem for problem in problems if problem.fatal and not problem.ok] == []
     assert len({problem.check for problem in problems}) == len(problems) == 9
     assert all(problem.detail for problem in problems)
+
+
+@pytest.mark.sandbox
+def test_whether_addresses_can_be_translated_is_tried_out_and_leaves_nothing() -> None:
+    if programs.find("nft") is None:
+        pytest.skip("needs nft")
+    before = socket.if_nameindex()
+    (problem,) = (problem for problem in diagnose("crun", with_nat=True, nat_required=True) if problem.check == "nat")
+    assert (problem.ok, problem.fatal, problem.detail) == (True, True, "functions can reach other machines")
+    assert socket.if_nameindex() == before
 
 
 def test_a_missing_runtime_is_named_with_the_command_that_installs_it() -> None:

@@ -107,7 +107,7 @@ async def test_a_frozen_sandbox_can_be_emptied_and_destroyed(make: Make) -> None
 
 
 async def test_destroying_leaves_nothing(make: Make, provider: OciSandboxProvider, settings: OciSettings) -> None:
-    await provider._network_stock.wait_full()
+    await provider._network_stocks[settings.network].wait_full()
     await provider._scratch_stock.wait_full()
     open_before = descriptors()
     loops = len(loop_devices_below(settings.state_dir))
@@ -118,7 +118,7 @@ async def test_destroying_leaves_nothing(make: Make, provider: OciSandboxProvide
     await asyncio.gather(sandbox.destroy(), sandbox.destroy())
     await sandbox.destroy()
     assert (await started.result()).status == ExitStatus(signal=signal.SIGKILL)
-    await provider._network_stock.wait_full()
+    await provider._network_stocks[settings.network].wait_full()
     await provider._scratch_stock.wait_full()
     assert cgroups_of(settings) == []
     assert list((settings.state_dir / "sandboxes").iterdir()) == list((settings.state_dir / "oci").iterdir()) == []

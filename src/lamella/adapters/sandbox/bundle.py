@@ -18,7 +18,6 @@ _KEEPER_PATH: Final = (
     "/dev/init"  # in a file system of the sandbox's own, so the shared root needs no mount point for it
 )
 _HOSTNAME: Final = "169.254.100.1"
-HOSTS: Final = "127.0.0.1\tlocalhost\n169.254.100.1\tsandbox sandbox.localdomain\n"
 
 # Docker's lists. What is absent on a kernel is skipped by the runtime.
 _MASKED_PATHS: Final = (
@@ -42,6 +41,7 @@ class Surroundings:
         network: Path of the network namespace.
         scratch: Directory to be `/tmp`; `None` makes a tmpfs, which counts as memory of the function.
         hosts: A file to be shown as `/etc/hosts`; `None` if the root has the right one.
+        resolver: A file to be shown as `/etc/resolv.conf`; `None` if no name is to be resolved.
         cgroups_path: For runtimes that insist on managing control groups; `None` for those that do not.
     """
 
@@ -49,6 +49,7 @@ class Surroundings:
     network: str
     scratch: Path | None
     hosts: Path | None = None
+    resolver: Path | None = None
     cgroups_path: str | None = None
 
 
@@ -137,6 +138,8 @@ def _mounts(spec: SandboxSpec, around: Surroundings) -> list[Json]:
         mounts.append(_mount(_DEV_SHM, "tmpfs", "tmpfs", "nosuid", "nodev", "noexec", "mode=1777"))
     if around.hosts is not None:
         mounts.append(_bind("/etc/hosts", around.hosts, "ro"))
+    if around.resolver is not None:
+        mounts.append(_bind("/etc/resolv.conf", around.resolver, "ro"))
     return mounts
 
 
@@ -156,10 +159,15 @@ def _bind(destination: str, source: Path, access: str) -> Json:
     return _mount(destination, "bind", str(source), "bind", access, "nosuid", "nodev")
 
 
-def has_own_hosts(rootfs: Path) -> bool:
-    """Whether the root's `/etc/hosts` already says what a sandbox needs."""
+def hosts(address: str) -> str:
+    """The text of `/etc/hosts` in a sandbox where the server is found at `address`."""
+    return f"127.0.0.1\tlocalhost\n{address}\tsandbox sandbox.localdomain\n"
+
+
+def has_hosts(rootfs: Path, text: str) -> bool:
+    """Whether the root's `/etc/hosts` already is this one."""
     try:
-        return (rootfs / "etc/hosts").read_text() == HOSTS
+        return (rootfs / "etc/hosts").read_text() == text
     except OSError:
         return False
 

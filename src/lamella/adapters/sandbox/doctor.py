@@ -3,17 +3,15 @@
 import os
 import platform
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from lamella.adapters.sandbox import cgroups
+from lamella.adapters.sandbox import cgroups, nat, programs
 from lamella.ports.sandbox import SandboxProblem
 
-PROGRAM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEEPERS: Final = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit")
 _MIN_LINUX: Final = (5, 8)  # clone3 into a control group: 5.7; LOOP_CONFIGURE: 5.8
 _CAPABILITIES: Final = {
@@ -21,17 +19,29 @@ _CAPABILITIES: Final = {
     "CAP_NET_ADMIN": 12, "CAP_SYS_CHROOT": 18, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27,
 }  # fmt: skip
 _PROBE_TIMEOUT_S: Final = 20
+NAT: Final = "nat"
+_PRIVILEGES: Final = "privileges"
 
 
-def diagnose(runtime: str) -> list[SandboxProblem]:
-    """Look at everything that sandboxes with `runtime` need, in the order in which to mend it."""
-    return list(_checks(runtime))
+def diagnose(runtime: str, *, with_nat: bool = False, nat_required: bool = False) -> list[SandboxProblem]:
+    """Look at everything that sandboxes with `runtime` need, in the order in which to mend it.
+
+    Args:
+        runtime: Its name.
+        with_nat: Whether sandboxes are to reach other machines.
+        nat_required: Whether it is fatal if they cannot.
+    """
+    problems = list(_checks(runtime))
+    if with_nat:
+        privileged = all(problem.ok for problem in problems if problem.check == _PRIVILEGES)
+        problems.extend(_nat(privileged, nat_required))
+    return problems
 
 
 def find_keeper() -> Path | None:
     """The pause process that becomes PID 1 of a sandbox; it has to be linked statically."""
-    found = shutil.which("catatonit", path=PROGRAM_PATH)
-    candidates = ([found] if found else []) + list(_KEEPERS)
+    found = programs.find("catatonit")
+    candidates = ([str(found)] if found else []) + list(_KEEPERS)
     return next((Path(path).resolve() for path in candidates if Path(path).is_file() and is_static(Path(path))), None)
 
 
@@ -75,7 +85,7 @@ def _privileges() -> SandboxProblem:
     remedy = (
         "run the server as root (sudo lamella serve)" if os.geteuid() else "run it outside of an unprivileged container"
     )
-    return SandboxProblem("privileges", not missing, detail, remedy=remedy if missing else "")
+    return SandboxProblem(_PRIVILEGES, not missing, detail, remedy=remedy if missing else "")
 
 
 def _cgroups() -> SandboxProblem:
@@ -99,7 +109,7 @@ def _overlayfs(privileged: bool) -> SandboxProblem:
 
 
 def _runtime(name: str) -> SandboxProblem:
-    program = shutil.which(name, path=PROGRAM_PATH)
+    program = programs.find(name)
     remedy = f"apt-get install -y {name}"
     if program is None:
         return SandboxProblem("runtime", ok=False, detail=f"{name} is not installed", remedy=remedy)
@@ -145,7 +155,7 @@ def _loop_devices() -> SandboxProblem:
         ("modprobe loop", lambda: None if Path("/dev/loop-control").exists() else "there is no /dev/loop-control"),
         (
             "apt-get install -y e2fsprogs",
-            lambda: None if shutil.which("mkfs.ext4", path=PROGRAM_PATH) else "no mkfs.ext4",
+            lambda: None if programs.find("mkfs.ext4") else "no mkfs.ext4",
         ),
     ):
         if complaint := check():
@@ -153,6 +163,20 @@ def _loop_devices() -> SandboxProblem:
     return SandboxProblem(
         "loop devices", ok=True, detail="functions can have a file system of their own for temporary files", fatal=False
     )
+
+
+def _nat(privileged: bool, required: bool) -> Iterator[SandboxProblem]:
+    if not privileged:
+        yield SandboxProblem(NAT, ok=False, detail="cannot be tried out without privileges", fatal=required)
+        return
+    if (found := nat.obstacle()) is not None:
+        detail, remedy = found
+        yield SandboxProblem(NAT, ok=False, detail=detail, fatal=required, remedy=remedy)
+        return
+    yield SandboxProblem(NAT, ok=True, detail="functions can reach other machines", fatal=required)
+    for chain in nat.dropping_chains():
+        detail = f"chain {chain} drops what it does not know, and it does not know sandboxes"
+        yield SandboxProblem("forwarding", ok=False, detail=detail, fatal=False, remedy=nat.LET_PASS)
 
 
 def _probe(*argv: str) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import logging
 import os
 import resource
 import shutil
@@ -12,14 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from lamella.adapters.sandbox import bundle, cgroups, doctor, mounts, syscalls
-from lamella.adapters.sandbox.netns import NetworkNamespace, NetworkNamespaces
+from lamella.adapters.sandbox import bundle, cgroups, doctor, mounts, nat, programs, syscalls
+from lamella.adapters.sandbox.nat import Nat, NatSettings
+from lamella.adapters.sandbox.netns import SANDBOX_ADDRESS, NetworkNamespace, NetworkNamespaces
+from lamella.adapters.sandbox.resolver import ResolverFile
 from lamella.adapters.sandbox.runtime import OciRuntime
 from lamella.adapters.sandbox.sandbox import OciSandbox, Parts
 from lamella.adapters.sandbox.scratch import ScratchDirectories
 from lamella.adapters.sandbox.spawner import Spawner
 from lamella.adapters.sandbox.sweep import sweep
+from lamella.domain.network import Network
 from lamella.ports.sandbox import SandboxError, SandboxProblem, SandboxSpec
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,6 +42,11 @@ class OciSettings:
         cpu_limits: Whether `SandboxSpec.cpus` is obeyed.
         ready: How many network namespaces and `/tmp` images are kept ready ahead of need.
         ready_tmp_mib: Size of those images; others are made when needed.
+        network: What those namespaces are for; others are made when needed.
+        nat: Whether sandboxes can have `Network.NAT`, if this host is able to.
+        nat_required: Whether the provider refuses to start if it is not.
+        nat_blocked: Networks that such sandboxes may not reach, as CIDR, beside those that they never may.
+        name_servers: Addresses of those that such sandboxes ask; none stands for the host's.
     """
 
     state_dir: Path
@@ -45,8 +56,17 @@ class OciSettings:
     cpu_limits: bool = True
     ready: int = 4
     ready_tmp_mib: int = 512
+    network: Network = Network.NONE
+    nat: bool = False
+    nat_required: bool = False
+    nat_blocked: tuple[str, ...] = ()
+    name_servers: tuple[str, ...] = ()
 
 
+_HOSTS_OWN: Final = {"hosts": Path("/etc/hosts"), "resolv.conf": Path("/etc/resolv.conf")}
+_NAT_MARK: Final = (
+    "nat"  # in the state directory while rules are loaded, so that they are swept whatever is wanted then
+)
 _REFILL_AFTER_S: Final = 0.05
 
 
@@ -135,9 +155,22 @@ class OciSandboxProvider:
         self._spawner = Spawner()
         self._null = -1
         self._networks = NetworkNamespaces(settings.endpoint_port)
-        self._network_stock = Stock(
-            self._networks.make, NetworkNamespace.close, self._networks.executor, settings.ready
-        )
+        self._nat = Nat(NatSettings(settings.instance, settings.nat_blocked))
+        self._nat_works = False
+        self._resolver = ResolverFile(state / "resolv.conf", servers=settings.name_servers)
+        self._network_stocks = {
+            network: Stock(
+                make,
+                NetworkNamespace.close,
+                self._networks.executor,
+                settings.ready if network is settings.network else 0,
+            )
+            for network, make in {
+                Network.NONE: self._networks.make,
+                Network.NAT: lambda: self._networks.make_attached(self._nat.attach),
+                Network.HOST: self._networks.share,
+            }.items()
+        }
         self._scratch = ScratchDirectories(state / "scratch")
         self._scratch_stock = Stock(
             lambda: self._scratch.make(settings.ready_tmp_mib),
@@ -149,23 +182,31 @@ class OciSandboxProvider:
         self._sandboxes: set[OciSandbox] = set()
         self._started = False
 
+    @property
+    def nat_works(self) -> bool:
+        """Whether sandboxes can have `Network.NAT`; known after `start`."""
+        return self._nat_works
+
     async def start(self) -> None:
         """Enter a private mount namespace, sweep, and begin to fill the stocks.
 
         Raises:
             SandboxError: This host cannot run sandboxes; the text names what is missing and the remedy.
         """
-        fatal = [problem for problem in self.diagnose() if problem.fatal and not problem.ok]
+        problems = self.diagnose()
+        fatal = [problem for problem in problems if problem.fatal and not problem.ok]
         if fatal:
             lines = [f"{problem.check}: {problem.detail}. {problem.remedy}".strip() for problem in fatal]
             raise SandboxError("this host cannot run sandboxes\n" + "\n".join(lines))
         try:
             self._prepare()
+            self._start_nat(next((problem for problem in problems if problem.check == doctor.NAT), None))
         except OSError as error:
             raise SandboxError(f"cannot prepare this host for sandboxes: {error}") from error
         self._started = True
         self._spawner.start()
-        self._network_stock.refill()
+        if self._settings.network is not Network.NAT or self._nat_works:
+            self._network_stocks[self._settings.network].refill()
         self._has_loop_devices = await self._try_scratch()
         if self._has_loop_devices:
             self._scratch_stock.refill()
@@ -180,7 +221,9 @@ class OciSandboxProvider:
             raise SandboxError("the sandbox provider is not running")
         async with contextlib.AsyncExitStack() as undo:
             try:
-                network = await self._network_stock.take()
+                if spec.network is Network.NAT:
+                    self._check_nat()
+                network = await self._network_stocks[spec.network].take()
                 undo.callback(network.close)
                 cgroup = cgroups.Cgroup(self._layout, f"{self._parent}/{spec.id}")
                 parts = Parts(self._bundles / spec.id, cgroup, f"/{self._parent}/{spec.id}", network)
@@ -211,7 +254,8 @@ class OciSandboxProvider:
 
     def diagnose(self) -> list[SandboxProblem]:
         """Look at the host without changing it."""
-        return doctor.diagnose(self._settings.runtime)
+        settings = self._settings
+        return doctor.diagnose(settings.runtime, with_nat=settings.nat, nat_required=settings.nat_required)
 
     async def close(self) -> None:
         """Destroy all sandboxes and release what `start` took. Idempotent."""
@@ -221,10 +265,13 @@ class OciSandboxProvider:
         async with asyncio.TaskGroup() as tasks:
             for sandbox in list(self._sandboxes):
                 tasks.create_task(sandbox.destroy())
-        await self._network_stock.close()
+        for stock in self._network_stocks.values():
+            await stock.close()
         await self._scratch_stock.close()
         self._spawner.close()
         self._networks.close()
+        if complaint := self._nat.close():
+            _log.warning("%s", complaint)
         self._scratch.close()
         os.close(self._null)
         cgroups.remove_everywhere(self._layout, self._parent)
@@ -241,6 +288,8 @@ class OciSandboxProvider:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         mounts.unmount_all_below(state)
         layout = _with_unified_hierarchy(cgroups.detect_here(), state / "cgroup")
+        if (state / _NAT_MARK).exists() and (complaint := nat.sweep(self._nat.settings)):
+            _log.warning("%s", complaint)
         sweep(layout, self._parent, state)
         for directory in (self._bundles, state / "scratch", self._runtime.root):
             directory.mkdir(mode=0o700)
@@ -251,9 +300,33 @@ class OciSandboxProvider:
         # function overwrites them through /proc/self/exe: 2 ms of every run and exec.
         mounts.bind_read_only(_program(self._settings.runtime), self._runtime.program)
         self._keeper = doctor.find_keeper() or Path()
-        self._hosts.write_text(bundle.HOSTS)
+        self._hosts.write_text(bundle.hosts(SANDBOX_ADDRESS))
         self._hosts.chmod(0o644)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+    def _start_nat(self, problem: SandboxProblem | None) -> None:
+        if problem is None:
+            return
+        if not problem.ok:
+            _log.warning("sandboxes have no network: %s; to have one: %s", problem.detail, problem.remedy)
+            return
+        (self._settings.state_dir / _NAT_MARK).touch()
+        self._refresh_resolver()
+        for warning in self._nat.start(self._resolver.servers):
+            _log.warning("%s", warning)
+        self._nat_works = True
+
+    def _check_nat(self) -> None:
+        if not self._nat_works:
+            raise SandboxError("this server gives sandboxes no network of their own")
+        self._refresh_resolver()
+
+    def _refresh_resolver(self) -> None:
+        if self._resolver.refresh() and not self._resolver.servers:
+            _log.warning(
+                "names will not be resolved in sandboxes: the host's name servers are on its own addresses, where "
+                "sandboxes may not reach them; set network_dns"
+            )
 
     async def _try_scratch(self) -> bool:
         try:
@@ -273,13 +346,35 @@ class OciSandboxProvider:
         return await asyncio.get_running_loop().run_in_executor(self._scratch.executor, self._scratch.make, tmp_mib)
 
     def _surroundings(self, spec: SandboxSpec, parts: Parts, scratch: Path | None) -> bundle.Surroundings:
+        hosts: Path | None = self._hosts
+        resolver = None
+        if spec.network is Network.HOST:
+            hosts, resolver = _hosts_own_names(parts)
+        elif bundle.has_hosts(spec.rootfs, bundle.hosts(SANDBOX_ADDRESS)):
+            hosts = None
+        if spec.network is Network.NAT:
+            resolver = self._resolver.path
         return bundle.Surroundings(
             keeper=self._keeper,
             network=parts.network.path,
             scratch=scratch,
-            hosts=None if bundle.has_own_hosts(spec.rootfs) else self._hosts,
+            hosts=hosts,
+            resolver=resolver,
             cgroups_path=parts.cgroups_path if self._runtime.manages_cgroups else None,
         )
+
+
+def _hosts_own_names(parts: Parts) -> tuple[Path, Path]:
+    """Files for a sandbox in the host's network: what the host knows by name is known there as well."""
+    made = []
+    for name, source in _HOSTS_OWN.items():
+        text = source.read_text(errors="replace") if source.exists() else ""
+        file = parts.directory / name
+        # First, because the first line with a name decides.
+        file.write_text((bundle.hosts(parts.network.address) if name == "hosts" else "") + text)
+        file.chmod(0o644)
+        made.append(file)
+    return made[0], made[1]
 
 
 def _with_unified_hierarchy(layout: cgroups.CgroupLayout, target: Path) -> cgroups.CgroupLayout:
@@ -307,7 +402,7 @@ def _raise_open_files_limit() -> None:
 
 
 def _program(name: str) -> Path:
-    found = shutil.which(name, path=doctor.PROGRAM_PATH)
+    found = programs.find(name)
     if found is None:
         raise FileNotFoundError(f"{name} is not installed")
-    return Path(found).resolve()
+    return found.resolve()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lamella.adapters.sandbox.bundle import Surroundings, environment_problem, process_config, sandbox_config
+from lamella.adapters.sandbox.bundle import Surroundings, environment_problem, hosts, process_config, sandbox_config
 from lamella.ports.sandbox import ProcessSpec, SandboxError, SandboxSpec
 
 AROUND = Surroundings(Path("/usr/bin/catatonit"), "/proc/7/fd/8", Path("/state/scratch-1"))
@@ -60,6 +60,17 @@ def test_shared_memory_and_hosts_are_mounted_only_on_demand() -> None:
     around = Surroundings(Path("/c"), "/n", None, hosts=Path("/state/hosts"))
     assert mount_at(config(around, dev_shm=True), "/dev/shm") is not None
     assert mount_at(config(around), "/etc/hosts") is not None
+
+
+def test_name_servers_are_shown_where_there_are_any() -> None:
+    assert mount_at(config(), "/etc/resolv.conf") is None
+    mount = mount_at(config(Surroundings(Path("/c"), "/n", None, resolver=Path("/state/r"))), "/etc/resolv.conf")
+    assert mount is not None
+    assert (mount["source"], "ro" in mount["options"]) == ("/state/r", True)
+
+
+def test_hosts_name_the_address_of_the_sandbox() -> None:
+    assert hosts("127.100.3.4") == "127.0.0.1\tlocalhost\n127.100.3.4\tsandbox sandbox.localdomain\n"
 
 
 def test_the_namespaces_are_new_and_the_network_is_given() -> None:
