@@ -45,10 +45,12 @@ from lamella.control.locations import LocationSigner
 from lamella.control.services import ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.function import FunctionKey
+from lamella.domain.network import Network, NetworkPolicy, policy
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
+from lamella.invoke.networks import Networks
 from lamella.invoke.recorder import Recorders
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
@@ -136,6 +138,10 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         sandboxes = _provider(settings, instance=directory.instance)
         stack.push_async_callback(sandboxes.close)
         await sandboxes.start()
+        granted = _network_policy(settings, nat_works=sandboxes.nat_works)
+        if granted.default is Network.HOST:
+            _log.warning("functions share the network of this host, with all that listens on it: network = host")
+        networks = Networks(granted)
 
         clock, signer = SystemClock(), LocationSigner(directory.derive("downloads"))
         downloads = Downloads(artifacts, signer, clock)
@@ -158,7 +164,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 cpu_limits=settings.cpu_limits,
                 dev_shm=settings.dev_shm,
                 freeze=settings.freeze,
-                endpoint_url=f"http://{_SANDBOX_ADDRESS}:{_ENDPOINT_PORT}",
+                endpoint_url=f"http://{{address}}:{_ENDPOINT_PORT}",
                 secret_access_key=directory.derive("functions").hex()[:40],
                 queue_timeout_s=settings.queue_timeout_s,
             ),
@@ -166,6 +172,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             artifacts,
             packs,
             NodeServices(sandboxes, logs, freezer, endpoint_for, Tasks(), recorders.make),
+            networks,
         )
         transitions = Transitions(functions, router, delay_s=settings.state_delay_s)
         stack.push_async_callback(transitions.close)
@@ -181,7 +188,10 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 transitions=transitions,
                 locations=signer,
                 garbage=garbage,
-                settings=ControlSettings(allow_deprecated_runtimes=settings.allow_deprecated_runtimes),
+                settings=ControlSettings(
+                    allow_deprecated_runtimes=settings.allow_deprecated_runtimes,
+                    networks=granted,
+                ),
             ),
             InvokeServices(router, stream_rate_limit=settings.stream_rate_limit),
         )
@@ -235,14 +245,26 @@ def _claim(address: Address) -> socket.socket:
 
 
 def _provider(settings: Settings, *, instance: str) -> OciSandboxProvider:
+    wanted = _network_policy(settings, nat_works=True)
     return OciSandboxProvider(
         OciSettings(
             runtime=settings.sandbox_runtime,
             state_dir=settings.data / "run",
             instance=instance,
             endpoint_port=_ENDPOINT_PORT,
+            network=wanted.default,
+            nat=Network.NAT in wanted.allowed,
+            nat_required="nat" in (settings.network, settings.network_limit),
+            nat_blocked=settings.network_blocked,
+            name_servers=settings.network_dns,
         )
     )
+
+
+def _network_policy(settings: Settings, *, nat_works: bool) -> NetworkPolicy:
+    default = Network.NAT if settings.network == "auto" else Network(settings.network)
+    limit = default if settings.network_limit == "same" else Network(settings.network_limit)
+    return policy(default, limit, nat_works=nat_works)
 
 
 async def _collect(garbage: Garbage, router: Router) -> None:

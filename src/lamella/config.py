@@ -24,6 +24,7 @@ RESERVED_VARIABLES: Final[Mapping[str, str]] = {
 }
 # Source: the model's pattern for a region within an ARN.
 _REGION: Final = re.compile(r"(eusc-)?[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-[0-9]")
+_EMPTY_LIST: Final = "none"
 _TRUTH: Final = {
     "true": True,
     "1": True,
@@ -163,6 +164,20 @@ def _matching(expects: str, pattern: re.Pattern[str]) -> Kind:
     return _text(expects, accept)
 
 
+def _listed(expects: str, accepts: Callable[[str], object]) -> Kind:
+    """Texts separated by commas, or the word `none`; each is what `accepts` does not raise `ValueError` for."""
+
+    def accept(text: str) -> tuple[str, ...]:
+        if text == _EMPTY_LIST:
+            return ()
+        items = tuple(part.strip() for part in text.split(","))
+        for item in items:
+            accepts(item)
+        return items
+
+    return _text(expects, accept)
+
+
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
@@ -238,6 +253,31 @@ class Settings:
         meaning="Whether a function's share of CPU time follows its memory, 1769 MB being one processor, as on AWS.",
     )
     dev_shm: bool = _row(default=False, kind=_SWITCH, meaning="Whether sandboxes have `/dev/shm`. On AWS they do not.")
+    network: str = _row(
+        "auto",
+        _matching("auto, none, nat or host", re.compile("auto|none|nat|host")),
+        "What functions reach beside Lambda's API: `none` nothing; `nat` other machines, by address translation, but "
+        "not this one; `host` whatever this machine reaches, its own loopback included. `auto` is `nat` where this "
+        "machine can, and else `none`, with a warning.",
+    )
+    network_limit: str = _row(
+        "same",
+        _matching("same, none, nat or host", re.compile("same|none|nat|host")),
+        "The most that a function gets by its tag `lamella:network`: `none`, `nat` or `host`. `same` is what `network` "
+        "says, so that a tag can ask for less only.",
+    )
+    network_blocked: tuple[str, ...] = _row(
+        (),
+        _listed("none, or networks such as 10.0.0.0/8,192.168.1.7", ipaddress.IPv4Network),
+        "Networks that functions with `nat` may not reach, separated by commas. Link-local addresses, where clouds "
+        "have their metadata, are never reached.",
+    )
+    network_dns: tuple[str, ...] = _row(
+        (),
+        _listed("none, or IPv4 addresses such as 192.0.2.53", ipaddress.IPv4Address),
+        "Name servers of functions with `nat`, separated by commas. `none` stands for those of this machine, or for "
+        "those behind a stub on loopback such as that of systemd-resolved.",
+    )
     freeze: bool = _row(
         default=True,
         kind=_SWITCH,
@@ -346,6 +386,8 @@ def _table() -> Iterator[Setting]:
 def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value) or _EMPTY_LIST
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv4Address
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -157,7 +158,7 @@ class FrontDoor:
 
     def _is_ours(self, name: str) -> bool:
         parent = name.partition(".")[2]
-        return name in self._door.hosts or f"*.{parent}" in self._door.hosts
+        return name in self._door.hosts or f"*.{parent}" in self._door.hosts or _is_loopback(name)
 
     async def _call(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -259,6 +260,17 @@ def _place_of(url: str) -> str:
         return urlsplit(url).netloc
     except ValueError:
         return ""
+
+
+def _is_loopback(name: str) -> bool:
+    """Whether it is a literal address of this machine: nobody's name server decides where that leads.
+
+    Sandboxes in the host's network have one each.
+    """
+    try:
+        return IPv4Address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _name_of(url: str) -> str:

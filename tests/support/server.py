@@ -256,6 +256,8 @@ class LamellaServer:
             "HOME": os.environ.get("HOME", "/root"),  # uv's cache and configuration
             "LAMELLA_LISTEN": "127.0.0.1:0",
             "LAMELLA_DATA": str(self.data),
+            # The network of this machine is left alone; tests that want one bring their own (`tests.support.world`).
+            "LAMELLA_NETWORK": "none",
             **{f"LAMELLA_{name.upper()}": value for name, value in self.settings.items()},
         }
 

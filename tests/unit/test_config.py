@@ -206,3 +206,23 @@ def test_settings_are_values() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.region = "eu-west-1"  # type: ignore[misc]  # the point of the test
     assert dataclasses.replace(settings, region="eu-west-1").region == "eu-west-1"
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = load({"network_blocked": "10.0.0.0/8, 192.0.2.7", "network_dns": "none"})
+    assert (settings.network_blocked, settings.network_dns) == (("10.0.0.0/8", "192.0.2.7"), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("network_blocked", "10.0.0.1/8"),
+        ("network_blocked", "fd00::/8"),
+        ("network_blocked", "10.0.0.0/8,"),
+        ("network_dns", "ns.example.org"),
+        ("network_dns", "192.0.2.0/24"),
+    ],
+)
+def test_what_is_no_list_of_addresses_is_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"flag --{name.replace('_', '-')}: "):
+        load({name: text})

@@ -45,6 +45,11 @@ def test_a_rebound_name_is_refused(door: FrontDoor, host: str) -> None:
     assert host in json.loads(rejection.value.answer.body)["error"]
 
 
+@pytest.mark.parametrize("host", ["127.100.3.4:4566", "127.0.0.1"])
+def test_a_literal_address_of_this_machine_is_no_rebound_name(door: FrontDoor, host: str) -> None:
+    door.head(request(host=host))
+
+
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://[", "http://localhost:8080", "https://localhost"]
 )

@@ -20,7 +20,7 @@ from lamella.control.resolution import (
     unqualified,
 )
 from lamella.control.services import services_of
-from lamella.control.tags import check_tag_count
+from lamella.control.tags import check_network_tag, check_tag_count
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
 from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionVersion
 from lamella.domain.names import FunctionReference
@@ -36,6 +36,7 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
     _check_name(req["FunctionName"])
     key = unqualified(ctx, req["FunctionName"], "CreateFunction").key
     check_tag_count(req.get("Tags", {}))
+    check_network_tag(ctx, req.get("Tags", {}))
     if req.get("PackageType") == "Image" or "ImageUri" in req["Code"]:
         raise InvalidParameterValueException(
             "Lamella does not run container images yet: create the function with PackageType Zip."
@@ -67,6 +68,7 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
                 await services.functions.create(latest, req.get("Tags", {}))
             except ConflictError:
                 raise exists from None
+            services.observer.function_tagged(key, req.get("Tags", {}))
             shown = await publish(ctx, latest) if req.get("Publish") else latest
     services.transitions.begin(latest)
     return wire.new_function(shown)

@@ -1,11 +1,12 @@
 """What the handlers of the control API work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lamella.awsapi.context import Context
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.transitions import Transitions
+from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY
 from lamella.ports.clock import Clock
 from lamella.ports.functions import FunctionObserver
@@ -21,11 +22,13 @@ class ControlSettings:
         allow_deprecated_runtimes: Whether runtimes that AWS has blocked can be used all the same.
         code_storage_bytes: Zip archives of an account in a region, all versions together.
         concurrency: Concurrent executions of an account in a region.
+        networks: What a function's tag may ask for.
     """
 
     allow_deprecated_runtimes: bool = False
     code_storage_bytes: int = CODE_STORAGE.limit
     concurrency: int = CONCURRENCY.limit
+    networks: NetworkPolicy = field(default_factory=NetworkPolicy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ async def tag_resource(ctx: Context, req: shapes.TagResourceRequest) -> dict[str
     key, tags = await _tagged(ctx, req["Resource"], "TagResource")
     if not req["Tags"]:
         raise InvalidParameterValueException("An error occurred and the request cannot be processed.")
+    check_network_tag(ctx, req["Tags"])
     await _set(ctx, key, {**tags, **req["Tags"]})
     return {}
 
@@ -55,6 +56,16 @@ def check_tag_count(tags: Mapping[str, str]) -> None:
         raise InvalidParameterValueException("Number of tags exceeds resource tag limit.")
 
 
+def check_network_tag(ctx: Context, tags: Mapping[str, str]) -> None:
+    """Refuse a tag that asks for a network which this node does not give.
+
+    Raises:
+        InvalidParameterValueException: It does. AWS has no such tag; the words are ours.
+    """
+    if (refusal := services_of(ctx).settings.networks.refusal(tags)) is not None:
+        raise InvalidParameterValueException(refusal)
+
+
 async def _tagged(ctx: Context, arn: str, action: str) -> tuple[FunctionKey, Mapping[str, str]]:
     if ":function:" not in arn:
         # Event source mappings, code signing configurations and capacity providers: there are none.
@@ -73,11 +84,13 @@ async def _tagged(ctx: Context, arn: str, action: str) -> tuple[FunctionKey, Map
 async def _set(ctx: Context, key: FunctionKey, tags: Mapping[str, str]) -> None:
     """Store tags, which gives `$LATEST` another revision."""
     check_tag_count(tags)
-    functions = services_of(ctx).functions
+    services = services_of(ctx)
+    functions = services.functions
     try:
         await functions.set_tags(key, tags)
     except ConflictError:
         raise not_found(key.arn()) from None
+    services.observer.function_tagged(key, tags)
     latest = await functions.get(key)
     if latest is not None:
         with suppress(ConflictError):  # it was changed meanwhile, and has another revision already

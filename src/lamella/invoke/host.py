@@ -506,6 +506,7 @@ class EnvironmentHost:
             secret_access_key=deployment.secret_access_key,
             initialization_type=deployment.initialization_type,
             log_channel=deployment.pack.managed,
+            address=self._address(),
         )
         return Programs(
             view=deployment.view,

@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
 from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import CONCURRENCY
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
 from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
+from lamella.invoke.networks import Networks
 from lamella.invoke.pool import Pool, WaitedTooLongError
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.variables import takes_snapshots
@@ -91,12 +94,14 @@ class Router:
         artifacts: ArtifactStore,
         runtimes: RuntimeCatalog,
         node: NodeServices,
+        networks: Networks | None = None,
     ) -> None:
         self._settings = settings
         self._functions = functions
         self._artifacts = artifacts
         self._runtimes = runtimes
         self._node = node
+        self._networks = networks or Networks(NetworkPolicy())
         self._loop = asyncio.get_running_loop()
         # What is invoked now: for $LATEST the last settled state, while an update is in progress.
         self._settled: dict[tuple[FunctionKey, str], FunctionVersion] = {}
@@ -214,6 +219,13 @@ class Router:
             self._settled.pop(place, None)
             self._retire(place)
 
+    def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
+        """Environments that reach more or less than its tags say now finish and go."""
+        if self._networks.learn(key, tags):
+            for place in [place for place in self._pools if place[0] == key]:
+                self._retire(place)
+                self._spare_soon(place)
+
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """The version, or the whole function, takes no more invocations."""
         self._deletions += 1
@@ -223,6 +235,7 @@ class Router:
             self._retire(place, DeletedError())
         if version is None:
             self._concurrency.forget(key)
+            self._networks.forget(key)
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         """Every invocation that begins from now on is subject to this."""
@@ -230,7 +243,8 @@ class Router:
         self._fleet.settle()
 
     async def load(self) -> None:
-        """Learn what is reserved; before any invocation."""
+        """Learn what is reserved for functions, and what they reach; before any invocation."""
+        await self._networks.load(self._functions)
         for key, reserved in (await self._functions.reservations()).items():
             self._concurrency.of(key).reserve(reserved)
 
@@ -316,6 +330,7 @@ class Router:
                 cpus=config.memory_mib / _MIB_PER_CPU if settings.cpu_limits else None,
                 tmp_mib=config.tmp_mib,
                 dev_shm=settings.dev_shm,
+                network=self._networks.of(version.key),
             ),
             init_timeout_s=self._init_timeout_s(version),
             freeze=settings.freeze,

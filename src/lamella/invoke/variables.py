@@ -8,15 +8,16 @@ from lamella.domain.function import LATEST, FunctionVersion
 from lamella.ports.runtimes import RuntimePack
 from lamella.ports.sandbox import LOG_CHANNEL_FD
 
-RUNTIME_API: Final = "169.254.100.1:9001"
-"""Always, as on AWS (RT-01): each environment has a network namespace of its own."""
+SANDBOX_ADDRESS: Final = "169.254.100.1"
+"""Where the Runtime API is, as on AWS (RT-01), but for sandboxes in the host's network."""
+_RUNTIME_API_PORT: Final = 9001
 CREDENTIALS_PATH: Final = "/2021-04-23/credentials"
 ON_DEMAND: Final = "on-demand"
 SNAP_START: Final = "snap-start"
 
 _MAY_BE_CHANGED: Final = {
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-    "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
+    "AWS_XRAY_DAEMON_ADDRESS": f"{SANDBOX_ADDRESS}:2000",
     "LANG": "en_US.UTF-8",
     "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
@@ -34,13 +35,17 @@ def runtime_variables(
     secret_access_key: str,
     initialization_type: str = ON_DEMAND,
     log_channel: bool = False,
+    address: str = SANDBOX_ADDRESS,
 ) -> dict[str, str]:
     """All variables of the runtime process; a later group wins over an earlier one (EN-03).
+
+    `address` is that of the sandbox; in `endpoint_url` it takes the place of `{address}`.
 
     `AWS_ENDPOINT_URL`, where AWS's API answers inside the sandbox, is ours: on AWS it is absent, but without it a
     function's SDK would look for the real AWS. The customer may set another.
     """
     key, config = version.key, version.config
+    runtime_api = f"{address}:{_RUNTIME_API_PORT}"
     customers = {name: value for name, value in (config.environment or {}).items() if not name.startswith("_")}
     reserved = {
         "AWS_DEFAULT_REGION": key.region,
@@ -51,12 +56,12 @@ def runtime_variables(
         "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type,
         "AWS_LAMBDA_LOG_GROUP_NAME": log_group(version),
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
-        "AWS_LAMBDA_METADATA_API": RUNTIME_API,
+        "AWS_LAMBDA_METADATA_API": runtime_api,
         "AWS_LAMBDA_METADATA_TOKEN": metadata_token,
-        "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LAMBDA_TASK_ROOT": "/var/task",
-        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+        "_AWS_XRAY_DAEMON_ADDRESS": SANDBOX_ADDRESS,
         "_AWS_XRAY_DAEMON_PORT": "2000",
         "_HANDLER": config.handler or "",
         "PWD": "/var/task",
@@ -76,7 +81,7 @@ def runtime_variables(
         for name in ("AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"):
             del reserved[name]
         credentials = {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{RUNTIME_API}{CREDENTIALS_PATH}",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{runtime_api}{CREDENTIALS_PATH}",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": metadata_token,
         }
     else:
@@ -84,7 +89,7 @@ def runtime_variables(
     return {
         **_MAY_BE_CHANGED,
         **pack.env,
-        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ENDPOINT_URL": endpoint_url.format(address=address),
         **customers,
         **credentials,
         **reserved,

@@ -1,5 +1,6 @@
 """How the control API and the data plane of a node speak to each other; neither imports the other."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from lamella.domain.function import FunctionKey, FunctionVersion
@@ -10,6 +11,9 @@ class FunctionObserver(Protocol):
 
     def function_settled(self, version: FunctionVersion) -> None:
         """A version became invocable, or an update of `$LATEST` took effect: new invocations use it from now on."""
+
+    def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
+        """These are all tags of a function now, be it a new one or not."""
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """A version, or with `None` the whole function, is gone, and what was reserved for it is free."""

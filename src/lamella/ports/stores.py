@@ -99,6 +99,9 @@ class FunctionStore(Protocol):
     async def reservations(self) -> Mapping[FunctionKey, int]:
         """All functions, of all accounts, that have a reservation. 0 is one as well."""
 
+    async def tagged(self, tag: str) -> Mapping[FunctionKey, str]:
+        """All functions, of all accounts, that have this tag, with its value."""
+
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """All versions whose state is `Pending` or whose update is `InProgress`: what a crash interrupted."""
 

@@ -130,6 +130,9 @@ class MemoryFunctionStore:
     async def reservations(self) -> Mapping[FunctionKey, int]:
         return {key: one.reserved for key, one in self._functions.items() if one.reserved is not None}
 
+    async def tagged(self, tag: str) -> Mapping[FunctionKey, str]:
+        return {key: function.tags[tag] for key, function in self._functions.items() if tag in function.tags}
+
     async def unsettled(self) -> Sequence[FunctionVersion]:
         return [
             version

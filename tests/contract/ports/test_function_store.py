@@ -329,6 +329,16 @@ class FunctionStoreContract:
         await store.set_tags(key("f"), {"a": "1"})
         assert await store.reservation(key("f")) == 7
 
+    async def test_finds_the_functions_that_have_a_tag(self, store: FunctionStore) -> None:
+        assert await store.tagged("a") == {}
+        for name, tags in {"both": {"a": "1", "b": "2"}, "other": {"b": "3"}, "none": {}}.items():
+            await store.create(latest(name), tags)
+        await store.create(FULL, {"a": "4"})  # of another account
+        assert await store.tagged("a") == {key("both"): "1", FULL.key: "4"}
+        await store.set_tags(key("both"), {})
+        await store.delete(FULL.key)
+        assert await store.tagged("a") == {}
+
     async def test_knows_what_a_crash_interrupted(self, store: FunctionStore) -> None:
         await store.create(latest("settled"), {})
         await store.create(replace(latest("pending"), state=State.PENDING), {})

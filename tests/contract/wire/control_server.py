@@ -7,7 +7,7 @@ import asyncio
 import io
 import threading
 import zipfile
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -70,9 +70,13 @@ class Observed:
         self.settled: list[FunctionVersion] = []
         self.deleted: list[tuple[FunctionKey, str | None]] = []
         self.reserved: list[tuple[FunctionKey, int | None]] = []
+        self.tagged: list[tuple[FunctionKey, dict[str, str]]] = []
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)
+
+    def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
+        self.tagged.append((key, dict(tags)))
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         self.deleted.append((key, version))

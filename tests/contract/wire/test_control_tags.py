@@ -4,6 +4,9 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.contract.wire.control_server import ACCOUNT, REGION, ControlServer, zipped
 
+from lamella.control.services import ControlSettings
+from lamella.domain.network import Network, NetworkPolicy
+
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 
 
@@ -83,3 +86,25 @@ def test_not_none_and_not_more_than_fifty(client: Any) -> None:
     answer = refused(client.tag_resource, Resource=ARN, Tags={"one": "more"})
     assert answer == ("InvalidParameterValueException", 400, "Number of tags exceeds resource tag limit.")
     assert len(client.list_tags(Resource=ARN)["Tags"]) == 50
+
+
+def test_who_follows_tags_is_told_all_of_them_each_time(server: ControlServer, client: Any) -> None:
+    client.tag_resource(Resource=ARN, Tags={"A": "1"})
+    client.tag_resource(Resource=ARN, Tags={"B": "2"})
+    client.untag_resource(Resource=ARN, TagKeys=["A"])
+    assert [tags for _, tags in server.observed.tagged] == [{}, {"A": "1"}, {"A": "1", "B": "2"}, {"B": "2"}]
+
+
+@pytest.mark.parametrize("value", ["host", "all"])
+def test_a_network_that_is_not_given_is_refused(server: ControlServer, client: Any, value: str) -> None:
+    server.settings = ControlSettings(networks=NetworkPolicy(Network.NAT, frozenset({Network.NONE, Network.NAT})))
+    tags = {"lamella:network": value}
+    code, status, text = refused(client.tag_resource, Resource=ARN, Tags=tags)
+    assert (code, status) == ("InvalidParameterValueException", 400)
+    assert value in text
+    assert text.endswith(" none, nat.")
+    template = client.get_function_configuration(FunctionName="f")
+    members = {name: template[name] for name in ("Runtime", "Role", "Handler")}
+    answer = refused(client.create_function, FunctionName="g", Code={"ZipFile": zipped(i="1")}, Tags=tags, **members)
+    assert answer == (code, status, text)
+    client.tag_resource(Resource=ARN, Tags={"lamella:network": "none"})

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -27,6 +28,9 @@ class Observed:
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)
+
+    def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
+        raise AssertionError
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         raise AssertionError

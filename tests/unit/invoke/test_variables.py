@@ -59,3 +59,10 @@ def test_json_logs_announce_themselves() -> None:
     found = variables(one)
     assert (found["AWS_LAMBDA_LOG_FORMAT"], found["AWS_LAMBDA_LOG_LEVEL"]) == ("JSON", "WARN")
     assert found["AWS_LAMBDA_LOG_GROUP_NAME"] == log_group(one) == "/mine"
+
+
+def test_a_sandbox_in_the_hosts_network_has_an_address_of_its_own() -> None:
+    given = {"log_stream": "s", "metadata_token": "t", "secret_access_key": "secret"}
+    found = runtime_variables(version(), PYTHON, endpoint_url="http://{address}:4566", address="127.100.3.4", **given)
+    assert found["AWS_LAMBDA_RUNTIME_API"] == found["AWS_LAMBDA_METADATA_API"] == "127.100.3.4:9001"
+    assert found["AWS_ENDPOINT_URL"] == "http://127.100.3.4:4566"

@@ -171,6 +171,13 @@ class SqlFunctionStore:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return {FunctionKey(account, region, name): int(executions) for account, region, name, executions in rows}
 
+    async def tagged(self, tag: str) -> Mapping[FunctionKey, str]:
+        """See the port."""
+        # Read as a whole, because databases differ in how they look into JSON. Asked once, at the start of a server.
+        statement = select(functions.c.account, functions.c.region, functions.c.name, functions.c.tags)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return {FunctionKey(account, region, name): tags[tag] for account, region, name, tags in rows if tag in tags}
+
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """See the port."""
         statement = select(*_VERSION).where(~function_versions.c.settled)
