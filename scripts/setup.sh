@@ -22,10 +22,11 @@ case "${1:-}" in
 		;;
 	clients)
 		# A toolchain that is here already serves, wherever it came from; `cargo` is dealt with below.
-		for pair in c++:g++ cmake:cmake go:golang-go jlink:default-jdk-headless make:make mvn:maven strip:binutils; do
+		for pair in c++:g++ cmake:cmake go:golang-go jlink:default-jdk-headless make:make mvn:maven strip:binutils \
+			xz:xz-utils; do
 			command -v "${pair%:*}" >/dev/null || packages="$packages ${pair#*:}"
 		done
-		programs="$programs c++ cmake go jlink make mvn strip cargo"
+		programs="$programs c++ cmake go jlink make mvn strip xz cargo"
 		stamp=$stamp-clients
 		;;
 	*) echo "usage: scripts/setup.sh [bench | clients]" >&2; exit 2 ;;

@@ -26,7 +26,7 @@ CLIENTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "go": ("go", "zip"),
         "java": ("javac", "jlink", "mvn", "strip", "zip"),
-        "node": ("c++", "cmake", "make", "strip", "zip"),
+        "node": ("c++", "cmake", "make", "strip", "xz", "zip"),
         "opentelemetry-extension": ("cargo 1.92", "cc", "zip"),
         "rust": ("cargo 1.85", "cc", "zip"),
         "web-adapter": ("cargo 1.85", "cc", "zip"),
@@ -73,6 +73,8 @@ def _build(client: str, target: Path) -> None:
     missing = [program for program in CLIENTS[client] if not _is_here(program)]
     if missing:
         pytest.skip(f"the client {client!r} has to be built: needs {', '.join(missing)} (scripts/setup.sh clients)")
+    for stale in _BUILT.glob(f".{client}-*"):  # of a run that was killed: nobody else is here
+        shutil.rmtree(stale)
     with tempfile.TemporaryDirectory(prefix=f".{client}-", dir=_BUILT) as scratch:
         output, tools = Path(scratch, "output"), Path(scratch, "tools")
         output.mkdir()

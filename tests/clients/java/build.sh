@@ -6,7 +6,8 @@ jars=$3/java
 case $1 in
 fetch)
 	rm -rf "$jars"
-	mvn -B -q --strict-checksums dependency:copy-dependencies -DoutputDirectory="$jars" -DincludeScope=runtime
+	mvn -B -q --strict-checksums org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+		-DoutputDirectory="$jars" -DincludeScope=runtime
 	(cd "$jars" && sha256sum --quiet --check) <jars.sha256
 	;;
 build)
