@@ -191,8 +191,8 @@ class RequestReader:
     def read_head(self, data: bytes, start: int) -> int:
         """Read from `data[start:]` up to the end of a head at most; return where to go on.
 
-        A long poll comes again and again in the same bytes. It is not parsed again: that saves a third of the parsing that
-        an invocation takes.
+        A long poll comes again and again in the same bytes. It is not parsed again: that saves a third of the parsing
+        that an invocation takes.
         """
         repeated = self._repeated
         if repeated is not None and not start and data == repeated[0] and not self._head_bytes and not self._tail:

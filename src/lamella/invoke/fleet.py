@@ -70,10 +70,17 @@ class Fleet:
         self._pools.pop(pool, None)
         self.sated(pool)
 
-    def waits(self, pool: Member) -> None:
-        """A job of the pool waits for an environment."""
+    def hopes(self, pool: Member) -> None:
+        """A job of the pool waits for an environment that is about to be idle; the pool settles it if it is not.
+
+        That is what a client brings about that calls again as soon as it has its answer, so it must cost little.
+        """
         self._waiting[pool] = None
         self.hungry = True
+
+    def waits(self, pool: Member) -> None:
+        """A job of the pool waits for an environment."""
+        self.hopes(pool)
         self.settle()
         if self._expiry is None and self._waiting:
             self._expiry = self._loop.call_later(self._queue_timeout_s, self._expire)

@@ -37,7 +37,10 @@ class Job:
         """Take the answer as a whole; a caller that streams gets it as one chunk, or as the stream's error (RT-44)."""
         error = UNHANDLED if failed else None
         if self.stream is None:
-            self._settle(Outcome(payload, error))
+            if self.want_tail:
+                self._held = Outcome(payload, error)
+            else:
+                self.on_outcome(Outcome(payload, error))
             return
         if failed:
             self._error_code, self._error_details = UNHANDLED, payload.decode(errors="replace")

@@ -93,8 +93,13 @@ class Pool:
             self._idle.pop().assign(job)
             return
         self._waiting.append((monotonic(), job))
-        if self._recheck is None and self._scale(hoping=True).recheck:
-            self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
+        if self._recheck is None:
+            scale = self._scale(hoping=True)
+            if scale.recheck:
+                self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
+                if not scale.add:
+                    self._fleet.hopes(self)
+                    return
         self._fleet.waits(self)
 
     def offered(self, host: EnvironmentHost) -> None:
@@ -277,4 +282,5 @@ class Pool:
 
     def _grace_over(self) -> None:
         self._recheck = None
-        self._fleet.settle()
+        if self._waiting:
+            self._fleet.waits(self)

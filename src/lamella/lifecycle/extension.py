@@ -219,7 +219,7 @@ class Extensions:
     @property
     def done(self) -> bool:
         """Whether every one that was told of the invocation has asked for the next event (EX-33)."""
-        return all(extension.state is ExtensionState.READY for extension in self.followers)
+        return not self.followers or all(extension.state is ExtensionState.READY for extension in self.followers)
 
     @property
     def has_registered_external(self) -> bool:
