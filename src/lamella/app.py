@@ -51,7 +51,7 @@ from lamella.httpserver.server import HttpServer
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
 from lamella.invoke.networks import Networks
-from lamella.invoke.recorder import Recorders
+from lamella.invoke.recorders import Recorders
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.tasks import Tasks

@@ -15,7 +15,7 @@ from lamella.domain.function import FunctionKey
 from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_json
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import DisconnectedError
-from lamella.invoke.recorder import Recorders
+from lamella.invoke.recorders import Recorders
 from lamella.ports.clock import Clock
 from lamella.ports.logs import LogEvent, LogStore
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack

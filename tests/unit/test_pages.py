@@ -13,7 +13,8 @@ from lamella.adapters.traces import FileTraceStore
 from lamella.frontdoor import PageError, body_object
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import Request
-from lamella.invoke.recorder import FlightRecorder, Recorders
+from lamella.invoke.recorder import FlightRecorder
+from lamella.invoke.recorders import Recorders
 from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.logs import LogStore
 
