@@ -54,8 +54,8 @@ reference: setup ## Write the generated files again
 	$(PYTHON) scripts/reference_pages.py
 	$(PYTHON) scripts/state_diagrams.py
 
-conformance: setup ## Run the tests of the execution environment, and write how they ended into its page
-	.venv/bin/pytest --outcomes tests/outcomes.json tests/unit tests/integration $(ARGS)
+conformance: setup ## Run all tests, and write into the page about the execution environment how they ended
+	.venv/bin/pytest --outcomes tests/outcomes.json $(ARGS)
 	$(PYTHON) scripts/reference_pages.py
 
 bench: ## Measure, and print the budgets and the peers beside it
