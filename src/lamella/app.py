@@ -34,6 +34,7 @@ from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.adapters.sql.layers import SqlLayerStore
+from lamella.adapters.sql.records import SqlAccountRecordStore, SqlFunctionRecordStore
 from lamella.adapters.traces import FileTraceStore
 from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
@@ -57,6 +58,7 @@ from lamella.invoke.service import InvokeServices
 from lamella.invoke.tasks import Tasks
 from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
+from lamella.ports.records import Records
 from lamella.ports.sandbox import SandboxError, SandboxProblem
 from lamella.runtimes.catalog import PackCatalog
 
@@ -127,6 +129,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         database = await asyncio.to_thread(Database.open, settings.data / "lamella.db")
         stack.callback(database.close)
         functions, layers = SqlFunctionStore(database), SqlLayerStore(database)
+        records = Records(SqlFunctionRecordStore(database), SqlAccountRecordStore(database))
         artifacts = await asyncio.to_thread(FilesystemArtifactStore, settings.data / "artifacts")
         packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes")
         await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
@@ -194,6 +197,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 ),
             ),
             InvokeServices(router, stream_rate_limit=settings.stream_rate_limit),
+            records,
         )
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         await router.load()

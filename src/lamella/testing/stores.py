@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from lamella.domain.function import LATEST, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.ports.errors import ConflictError
+from lamella.ports.records import WHOLE, AccountRecord, Change, Document, FunctionRecord
 from lamella.ports.stores import ArchiveError, ArchiveTooLargeError, Page
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class _Function:
     versions: dict[int, FunctionVersion]
     next_number: int = 1
     reserved: int | None = None
+    records: dict[tuple[str, str], Document] = field(default_factory=dict)  # by qualifier and kind
 
 
 def _number(version: str) -> int | None:
@@ -102,7 +104,10 @@ class MemoryFunctionStore:
         if version is None:
             return self._functions.pop(key, None) is not None
         function, number = self._functions.get(key), _number(version)
-        return bool(function and number) and self._functions[key].versions.pop(number or 0, None) is not None
+        if function is None or not number:
+            return False
+        function.records = {place: document for place, document in function.records.items() if place[0] != version}
+        return function.versions.pop(number, None) is not None
 
     async def tags(self, key: FunctionKey) -> Mapping[str, str] | None:
         function = self._functions.get(key)
@@ -149,6 +154,15 @@ class MemoryFunctionStore:
         code = {version.artifact.digest for version in self._all()}
         return frozenset(code | {layer.artifact.digest for version in self._all() for layer in version.config.layers})
 
+    def with_records(self) -> list[FunctionKey]:
+        """All functions, sorted; for the store of their records."""
+        return sorted(self._functions)
+
+    def records(self, key: FunctionKey) -> dict[tuple[str, str], Document]:
+        """A function's documents by qualifier and kind, to be changed by the store of records; none if it is gone."""
+        function = self._functions.get(key)
+        return {} if function is None else function.records
+
     def _existing(self, key: FunctionKey) -> _Function:
         try:
             return self._functions[key]
@@ -157,6 +171,139 @@ class MemoryFunctionStore:
 
     def _all(self) -> list[FunctionVersion]:
         return [version for function in self._functions.values() for version in function.versions.values()]
+
+
+class MemoryFunctionRecordStore:
+    """Implements `lamella.ports.records.FunctionRecordStore`, for the functions of a store."""
+
+    def __init__(self, functions: MemoryFunctionStore) -> None:
+        self._functions = functions
+
+    async def get(self, key: FunctionKey, kind: str, qualifier: str = WHOLE) -> Document | None:
+        return copy.deepcopy(self._functions.records(key).get((qualifier, kind)))
+
+    async def put(self, key: FunctionKey, kind: str, document: Document, qualifier: str = WHOLE) -> None:
+        await self.change(key, kind, lambda _: document, qualifier)
+
+    async def change(self, key: FunctionKey, kind: str, change: Change, qualifier: str = WHOLE) -> Document | None:
+        records = self._functions.records(key)
+        return _change(records, (qualifier, kind), change, exists=await self._functions.get(key) is not None)
+
+    async def delete(self, key: FunctionKey, kind: str, qualifier: str = WHOLE) -> bool:
+        return self._functions.records(key).pop((qualifier, kind), None) is not None
+
+    async def delete_qualifier(self, key: FunctionKey, qualifier: str) -> None:
+        records = self._functions.records(key)
+        for place in [place for place in records if place[0] == qualifier]:
+            del records[place]
+
+    async def list_function(
+        self, key: FunctionKey, kind: str, *, limit: int, marker: str | None = None, where: Mapping[str, str] = {}
+    ) -> Page[FunctionRecord]:
+        listing = ["records", key.account, key.region, key.name, kind, sorted(map(list, where.items()))]
+        found = [record for record in await self.every(kind) if record.key == key]
+        return self._page(found, listing, limit, marker, where)
+
+    async def list_account(
+        self,
+        account: str,
+        region: str,
+        kind: str,
+        *,
+        limit: int,
+        marker: str | None = None,
+        where: Mapping[str, str] = {},
+    ) -> Page[FunctionRecord]:
+        listing = ["records", account, region, kind, sorted(map(list, where.items()))]
+        found = [
+            record for record in await self.every(kind) if (record.key.account, record.key.region) == (account, region)
+        ]
+        return self._page(found, listing, limit, marker, where)
+
+    async def every(self, kind: str) -> Sequence[FunctionRecord]:
+        return [
+            FunctionRecord(key, kind, qualifier, copy.deepcopy(document))
+            for key in self._functions.with_records()
+            for (qualifier, its_kind), document in sorted(
+                self._functions.records(key).items(), key=lambda item: item[0]
+            )
+            if its_kind == kind
+        ]
+
+    def _page(
+        self,
+        found: Iterable[FunctionRecord],
+        listing: Sequence[object],
+        limit: int,
+        marker: str | None,
+        where: Mapping[str, str],
+    ) -> Page[FunctionRecord]:
+        rows: list[tuple[Position, FunctionRecord]] = [
+            ([record.key.name, record.qualifier], record) for record in found if _holds(record.document, where)
+        ]
+        return _page(rows, listing, limit=limit, marker=marker)
+
+
+class MemoryAccountRecordStore:
+    """Implements `lamella.ports.records.AccountRecordStore`."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str, str, str], Document] = {}
+
+    async def get(self, account: str, region: str, kind: str, id_: str) -> Document | None:
+        return copy.deepcopy(self._records.get((account, region, kind, id_)))
+
+    async def put(self, account: str, region: str, kind: str, id_: str, document: Document) -> None:
+        await self.change(account, region, kind, id_, lambda _: document)
+
+    async def change(self, account: str, region: str, kind: str, id_: str, change: Change) -> Document | None:
+        return _change(self._records, (account, region, kind, id_), change)
+
+    async def delete(self, account: str, region: str, kind: str, id_: str) -> bool:
+        return self._records.pop((account, region, kind, id_), None) is not None
+
+    async def list(
+        self,
+        account: str,
+        region: str,
+        kind: str,
+        *,
+        limit: int,
+        marker: str | None = None,
+        where: Mapping[str, str] = {},
+    ) -> Page[AccountRecord]:
+        rows: list[tuple[Position, AccountRecord]] = [
+            ([record.id], record)
+            for record in await self.every(kind)
+            if (record.account, record.region) == (account, region) and _holds(record.document, where)
+        ]
+        listing = ["account records", account, region, kind, sorted(map(list, where.items()))]
+        return _page(rows, listing, limit=limit, marker=marker)
+
+    async def every(self, kind: str) -> Sequence[AccountRecord]:
+        return [
+            AccountRecord(*place, copy.deepcopy(document))
+            for place, document in sorted(self._records.items(), key=lambda item: item[0])
+            if place[2] == kind
+        ]
+
+
+K = TypeVar("K")
+
+
+def _change(records: dict[K, Document], place: K, change: Change, *, exists: bool = True) -> Document | None:
+    after = copy.deepcopy(change(copy.deepcopy(records.get(place))))
+    if after is None:
+        records.pop(place, None)
+    elif not exists:
+        raise ConflictError("no such function")
+    else:
+        records[place] = after
+    return copy.deepcopy(after)
+
+
+def _holds(document: Document, where: Mapping[str, str]) -> bool:
+    return all(document.get(member) == value for member, value in where.items())
 
 
 def _declares(runtime: str | None, architecture: str | None) -> Callable[[LayerVersion], bool]:

@@ -34,9 +34,16 @@ from lamella.control.locations import LocationSigner
 from lamella.control.services import ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
+from lamella.ports.records import Records
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.testing.clock import FakeClock
-from lamella.testing.stores import MemoryArtifactStore, MemoryFunctionStore, MemoryLayerStore
+from lamella.testing.stores import (
+    MemoryAccountRecordStore,
+    MemoryArtifactStore,
+    MemoryFunctionRecordStore,
+    MemoryFunctionStore,
+    MemoryLayerStore,
+)
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
@@ -100,6 +107,7 @@ class ControlServer:
     def __init__(self) -> None:
         self.functions = MemoryFunctionStore()
         self.layers = MemoryLayerStore()
+        self.records = Records(MemoryFunctionRecordStore(self.functions), MemoryAccountRecordStore())
         self.artifacts = MemoryArtifactStore()
         self.catalog = Catalog()
         self.observed = Observed()
@@ -165,7 +173,9 @@ class ControlServer:
             garbage=self.garbage,
             settings=self.settings,
         )
-        return Context(credential.access_key, credential.region, new_request_id(), base_url, Services(services))
+        return Context(
+            credential.access_key, credential.region, new_request_id(), base_url, Services(services, self.records)
+        )
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         url = urlsplit(request.url)

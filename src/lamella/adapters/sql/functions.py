@@ -9,7 +9,7 @@ from sqlalchemy.sql.schema import Table
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.documents import dump_function_version, load_function_version
 from lamella.adapters.sql.paging import Listing, cut_page, read_marker
-from lamella.adapters.sql.schema import function_artifacts, function_versions, functions
+from lamella.adapters.sql.schema import function_artifacts, function_records, function_versions, functions
 from lamella.domain.function import LATEST, FunctionKey, FunctionVersion, LastUpdateStatus, State
 from lamella.ports.errors import ConflictError
 from lamella.ports.stores import Page
@@ -119,15 +119,20 @@ class SqlFunctionStore:
     async def delete(self, key: FunctionKey, version: str | None = None) -> bool:
         """See the port. `$LATEST` is not deleted on its own."""
         if version is None:
-            statement = delete(functions).where(_is(functions, key))  # the rest goes with it, by cascade
-        else:
-            number = _number(version)
-            if not number:
-                return False
-            statement = delete(function_versions).where(
-                _is(function_versions, key), function_versions.c.number == number
-            )
-        return await self._database.write(lambda connection: connection.execute(statement).rowcount > 0)
+            whole = delete(functions).where(_is(functions, key))  # the rest goes with it, by cascade
+            return await self._database.write(lambda connection: connection.execute(whole).rowcount > 0)
+        number = _number(version)
+        if not number:
+            return False
+        one = delete(function_versions).where(_is(function_versions, key), function_versions.c.number == number)
+        # Without a foreign key: a qualifier may be an alias as well.
+        its_own = delete(function_records).where(_is(function_records, key), function_records.c.qualifier == version)
+
+        def work(connection: Connection) -> bool:
+            connection.execute(its_own)
+            return connection.execute(one).rowcount > 0
+
+        return await self._database.write(work)
 
     async def tags(self, key: FunctionKey) -> Mapping[str, str] | None:
         """See the port."""

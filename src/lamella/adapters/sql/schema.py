@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
 
 metadata: Final = MetaData(
@@ -114,3 +114,25 @@ layer_labels: Final = Table(
     ),
 )
 """What layer versions declare, to filter listings by."""
+
+function_records: Final = Table(
+    "function_records",
+    metadata,
+    *_key(),
+    Column("kind", String(64), nullable=False),
+    Column("qualifier", _NAME, nullable=False),  # empty for what belongs to the function as a whole
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint(*_KEY, "kind", "qualifier"),
+    ForeignKeyConstraint(_KEY, [f"functions.{column}" for column in _KEY], ondelete="CASCADE"),
+)
+
+account_records: Final = Table(
+    "account_records",
+    metadata,
+    Column("account", String(12), nullable=False),
+    Column("region", String(64), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("id", _NAME, nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("account", "region", "kind", "id"),
+)
