@@ -31,6 +31,7 @@ from lamella.adapters.filesystem.directory import DataDirectory, DirectoryError
 from lamella.adapters.logs import FileLogStore
 from lamella.adapters.sandbox.mounts import enter_private_mount_namespace
 from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
+from lamella.adapters.sql.aliases import SqlAliasStore
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.adapters.sql.layers import SqlLayerStore
@@ -55,6 +56,7 @@ from lamella.invoke.networks import Networks
 from lamella.invoke.recorders import Recorders
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
+from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
@@ -128,7 +130,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         listener = stack.enter_context(_claim(settings.listen))
         database = await asyncio.to_thread(Database.open, settings.data / "lamella.db")
         stack.callback(database.close)
-        functions, layers = SqlFunctionStore(database), SqlLayerStore(database)
+        functions, layers, aliases = SqlFunctionStore(database), SqlLayerStore(database), SqlAliasStore(database)
         records = Records(SqlFunctionRecordStore(database), SqlAccountRecordStore(database))
         artifacts = await asyncio.to_thread(FilesystemArtifactStore, settings.data / "artifacts")
         packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes")
@@ -172,6 +174,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 queue_timeout_s=settings.queue_timeout_s,
             ),
             functions,
+            Targets(functions, aliases),
             artifacts,
             packs,
             NodeServices(sandboxes, logs, freezer, endpoint_for, Tasks(), recorders.make),

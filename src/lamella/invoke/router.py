@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from lamella.domain.alias import Alias
 from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.network import NetworkPolicy
@@ -19,6 +20,7 @@ from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
 from lamella.invoke.pool import Pool, WaitedTooLongError
 from lamella.invoke.stream import ResponseStream
+from lamella.invoke.targets import Targets
 from lamella.invoke.variables import takes_snapshots
 from lamella.lifecycle.admission import Concurrency, Throttle
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
@@ -33,18 +35,6 @@ _MAX_SWEEP_S: Final = 60.0
 _SNAPSHOT_INIT_S: Final = 130.0
 _MIB_PER_CPU: Final = 1769
 """Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
-
-
-class NotReadyError(Exception):
-    """The version cannot be invoked yet, or no more.
-
-    Attributes:
-        state: What it is instead of active.
-    """
-
-    def __init__(self, state: State) -> None:
-        super().__init__(state)
-        self.state = state
 
 
 class BusyError(Exception):
@@ -85,17 +75,23 @@ class RouterSettings:
 
 
 class Router:
-    """The data plane of one node."""
+    """The data plane of one node.
+
+    Attributes:
+        targets: What names and qualifiers mean.
+    """
 
     def __init__(
         self,
         settings: RouterSettings,
         functions: FunctionStore,
+        targets: Targets,
         artifacts: ArtifactStore,
         runtimes: RuntimeCatalog,
         node: NodeServices,
         networks: Networks | None = None,
     ) -> None:
+        self.targets: Final = targets
         self._settings = settings
         self._functions = functions
         self._artifacts = artifacts
@@ -103,8 +99,6 @@ class Router:
         self._node = node
         self._networks = networks or Networks(NetworkPolicy())
         self._loop = asyncio.get_running_loop()
-        # What is invoked now: for $LATEST the last settled state, while an update is in progress.
-        self._settled: dict[tuple[FunctionKey, str], FunctionVersion] = {}
         self._concurrency = Concurrency(settings.concurrency)
         self._fleet = Fleet(settings.max_environments, settings.queue_timeout_s)
         self._pools: dict[tuple[FunctionKey, str], Pool] = {}
@@ -112,7 +106,6 @@ class Router:
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
         self._spared: dict[tuple[FunctionKey, str], None] = {}
         self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
-        self._deletions = 0
         self._in_flight = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -142,29 +135,6 @@ class Router:
             for version in versions
             for digest in (version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers))
         )
-
-    def settled(self, key: FunctionKey, version: str) -> FunctionVersion | None:
-        """The version as it is invoked now, if that is known without asking the store."""
-        return self._settled.get((key, version))
-
-    async def resolve(self, key: FunctionKey, version: str) -> FunctionVersion | None:
-        """The version as it is invoked now, or `None` if there is none.
-
-        Raises:
-            NotReadyError: It is not active.
-        """
-        while (known := self._settled.get((key, version))) is None:
-            deletions = self._deletions
-            known = await self._functions.get(key, version)
-            if known is None:
-                return None
-            if known.state is not State.ACTIVE:
-                raise NotReadyError(known.state)
-            if deletions != self._deletions:
-                continue  # what was read may be what has been deleted since, which must not be remembered
-            # Whoever settled it meanwhile knows better.
-            return self._settled.setdefault((key, version), known)
-        return known
 
     async def invoke(
         self,
@@ -211,13 +181,10 @@ class Router:
     def function_settled(self, version: FunctionVersion) -> None:
         """New invocations use this state of the version; environments of the one before finish and go."""
         place = (version.key, version.version)
+        self.targets.function_settled(version)
+        self._retire(place)
         if version.state is State.ACTIVE:
-            self._settled[place] = version
-            self._retire(place)
             self._spare_soon(place)
-        else:
-            self._settled.pop(place, None)
-            self._retire(place)
 
     def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
         """Environments that reach more or less than its tags say now finish and go."""
@@ -228,14 +195,20 @@ class Router:
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """The version, or the whole function, takes no more invocations."""
-        self._deletions += 1
-        for place in [place for place in self._settled if place[0] == key and version in (None, place[1])]:
-            del self._settled[place]
+        self.targets.function_deleted(key, version)
         for place in [place for place in self._pools if place[0] == key and version in (None, place[1])]:
             self._retire(place, DeletedError())
         if version is None:
             self._concurrency.forget(key)
             self._networks.forget(key)
+
+    def alias_changed(self, alias: Alias) -> None:
+        """The alias means this from now on."""
+        self.targets.alias_changed(alias)
+
+    def alias_deleted(self, key: FunctionKey, name: str) -> None:
+        """The alias means nothing any more."""
+        self.targets.alias_deleted(key, name)
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         """Every invocation that begins from now on is subject to this."""
@@ -284,7 +257,7 @@ class Router:
     def _spare(self, place: tuple[FunctionKey, str]) -> None:
         """Make it. Of the versions that were changed or started last, as many as the settings say keep one."""
         del self._spare_timers[place]
-        version = self._settled.get(place)
+        version = self.targets.settled(*place)
         if version is None:
             return
         try:

@@ -33,8 +33,9 @@ from lamella.domain.invocation import Invocation
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
 from lamella.invoke.eager import drive
-from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, NotReadyError, Router
+from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router
 from lamella.invoke.stream import DEFAULT_CONTENT_TYPE, RateLimit, ResponseStream
+from lamella.invoke.targets import NotReadyError
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
 _MAX_CLIENT_CONTEXT_BYTES: Final = 3583
@@ -127,9 +128,9 @@ async def _admit(
         req["FunctionName"], account=ctx.account, region=ctx.region, qualifier=req.get("Qualifier")
     )
     _check_payload(_payload(req))
-    number = reference.version
+    key, qualifier = reference.key, reference.qualifier
     try:
-        version = None if number is None else await router.resolve(reference.key, number)
+        version = router.targets.known(key, qualifier) or await router.targets.resolve(key, qualifier)
     except NotReadyError as error:
         raise ResourceConflictException(
             "The operation cannot be performed at this time. "

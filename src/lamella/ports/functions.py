@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from lamella.domain.alias import Alias
 from lamella.domain.function import FunctionKey, FunctionVersion
 
 
@@ -16,7 +17,13 @@ class FunctionObserver(Protocol):
         """These are all tags of a function now, be it a new one or not."""
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
-        """A version, or with `None` the whole function, is gone, and what was reserved for it is free."""
+        """A version, or with `None` the whole function with its aliases and what was reserved for it, is gone."""
+
+    def alias_changed(self, alias: Alias) -> None:
+        """An alias is new, or means something else: new invocations use it as it is now."""
+
+    def alias_deleted(self, key: FunctionKey, name: str) -> None:
+        """An alias is gone."""
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         """Other concurrent executions are reserved for a function than before; `None` if no more are."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from lamella.domain.alias import Alias
 from lamella.domain.function import Artifact, FunctionKey, FunctionVersion
 from lamella.domain.layer import LayerKey, LayerVersion
 
@@ -70,7 +71,11 @@ class FunctionStore(Protocol):
         """
 
     async def delete(self, key: FunctionKey, version: str | None = None) -> bool:
-        """Delete one published version, or with `None` the function with everything of it. False if not there."""
+        """Delete one published version, or with `None` the function with everything of it. False if not there.
+
+        Raises:
+            ConflictError: An alias refers to the version.
+        """
 
     async def tags(self, key: FunctionKey) -> Mapping[str, str] | None:
         """Tags of a function, or `None` if there is no such function."""
@@ -110,6 +115,39 @@ class FunctionStore(Protocol):
 
     async def digests(self) -> frozenset[str]:
         """Digests of all artifacts that any function version refers to, as code or as a layer."""
+
+
+class AliasStore(Protocol):
+    """Aliases of functions. They refer to versions that exist, and go with their function."""
+
+    async def create(self, alias: Alias) -> None:
+        """Add an alias.
+
+        Raises:
+            ConflictError: It exists, or a version it refers to does not.
+        """
+
+    async def get(self, key: FunctionKey, name: str) -> Alias | None:
+        """One alias, or `None`."""
+
+    async def replace(self, changed: Alias, *, expected_revision_id: str) -> None:
+        """Store a changed alias in place of the one with the expected revision.
+
+        Raises:
+            ConflictError: It is gone, has another revision by now, or refers to a version that does not exist.
+        """
+
+    async def list_aliases(
+        self, key: FunctionKey, *, limit: int, marker: str | None = None, version: str | None = None
+    ) -> Page[Alias]:
+        """Aliases of a function by name; with a version, those that refer to it. Empty if there is no such function.
+
+        Raises:
+            ValueError: The marker is not one of this listing's.
+        """
+
+    async def delete(self, key: FunctionKey, name: str) -> bool:
+        """Delete an alias; False if it is not there."""
 
 
 class LayerStore(Protocol):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.ports.errors import ConflictError
@@ -45,6 +46,7 @@ class _Function:
     next_number: int = 1
     reserved: int | None = None
     records: dict[tuple[str, str], Document] = field(default_factory=dict)  # by qualifier and kind
+    aliases: dict[str, Alias] = field(default_factory=dict)
 
 
 def _number(version: str) -> int | None:
@@ -104,10 +106,13 @@ class MemoryFunctionStore:
         if version is None:
             return self._functions.pop(key, None) is not None
         function, number = self._functions.get(key), _number(version)
-        if function is None or not number:
+        if function is None or not number or number not in function.versions:
             return False
+        if any(alias.refers_to(version) for alias in function.aliases.values()):
+            raise ConflictError(f"aliases refer to {key.arn(version)}")
         function.records = {place: document for place, document in function.records.items() if place[0] != version}
-        return function.versions.pop(number, None) is not None
+        del function.versions[number]
+        return True
 
     async def tags(self, key: FunctionKey) -> Mapping[str, str] | None:
         function = self._functions.get(key)
@@ -163,6 +168,11 @@ class MemoryFunctionStore:
         function = self._functions.get(key)
         return {} if function is None else function.records
 
+    def aliases(self, key: FunctionKey) -> dict[str, Alias]:
+        """For the store of aliases: those of a function, to be changed in place."""
+        function = self._functions.get(key)
+        return {} if function is None else function.aliases
+
     def _existing(self, key: FunctionKey) -> _Function:
         try:
             return self._functions[key]
@@ -171,6 +181,47 @@ class MemoryFunctionStore:
 
     def _all(self) -> list[FunctionVersion]:
         return [version for function in self._functions.values() for version in function.versions.values()]
+
+
+class MemoryAliasStore:
+    """Implements `lamella.ports.stores.AliasStore`, for the functions of a memory store."""
+
+    def __init__(self, functions: MemoryFunctionStore) -> None:
+        self._functions = functions
+
+    async def create(self, alias: Alias) -> None:
+        if await self.get(alias.key, alias.name) is not None:
+            raise ConflictError(f"alias exists: {alias.arn}")
+        await self._put(alias)
+
+    async def get(self, key: FunctionKey, name: str) -> Alias | None:
+        return self._functions.aliases(key).get(name)
+
+    async def replace(self, changed: Alias, *, expected_revision_id: str) -> None:
+        stored = await self.get(changed.key, changed.name)
+        if stored is None or stored.revision_id != expected_revision_id:
+            raise ConflictError(f"gone or changed: {changed.arn}")
+        await self._put(changed)
+
+    async def list_aliases(
+        self, key: FunctionKey, *, limit: int, marker: str | None = None, version: str | None = None
+    ) -> Page[Alias]:
+        rows: list[tuple[Position, Alias]] = [
+            ([name], alias)
+            for name, alias in sorted(self._functions.aliases(key).items())
+            if version is None or alias.refers_to(version)
+        ]
+        return _page(rows, ["aliases", key.account, key.region, key.name, version], limit=limit, marker=marker)
+
+    async def delete(self, key: FunctionKey, name: str) -> bool:
+        return self._functions.aliases(key).pop(name, None) is not None
+
+    async def _put(self, alias: Alias) -> None:
+        versions = [alias.version] if alias.route is None else [alias.version, alias.route.version]
+        for version in versions:
+            if await self._functions.get(alias.key, version) is None:
+                raise ConflictError(f"no such version: {alias.key.arn(version)}")
+        self._functions.aliases(alias.key)[alias.name] = alias
 
 
 class MemoryFunctionRecordStore:

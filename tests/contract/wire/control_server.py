@@ -33,6 +33,7 @@ from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.services import ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
+from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
 from lamella.ports.records import Records
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
@@ -78,6 +79,7 @@ class Observed:
         self.deleted: list[tuple[FunctionKey, str | None]] = []
         self.reserved: list[tuple[FunctionKey, int | None]] = []
         self.tagged: list[tuple[FunctionKey, dict[str, str]]] = []
+        self.aliases: dict[tuple[FunctionKey, str], Alias] = {}
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)
@@ -90,6 +92,12 @@ class Observed:
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         self.reserved.append((key, reserved))
+
+    def alias_changed(self, alias: Alias) -> None:
+        self.aliases[alias.key, alias.name] = alias
+
+    def alias_deleted(self, key: FunctionKey, name: str) -> None:
+        del self.aliases[key, name]
 
 
 class _Raw(io.BytesIO):

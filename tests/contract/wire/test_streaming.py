@@ -26,9 +26,10 @@ from lamella.domain.invocation import Invocation, Outcome
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.eager import Slot
-from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, NotReadyError, Router
+from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.stream import BUFFER_BYTES, ResponseStream
+from lamella.invoke.targets import NotReadyError
 from lamella.lifecycle.admission import Throttle
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
@@ -65,7 +66,14 @@ class ScriptedRouter:
         self.ended = threading.Event()
         self.state = State.ACTIVE
 
-    async def resolve(self, key: FunctionKey, version: str) -> FunctionVersion | None:
+    @property
+    def targets(self) -> "ScriptedRouter":
+        return self
+
+    def known(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
+        return None
+
+    async def resolve(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
         if self.state is not State.ACTIVE:
             raise NotReadyError(self.state)
         return VERSION if key.name == "f" else None

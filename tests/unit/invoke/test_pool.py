@@ -21,6 +21,7 @@ from lamella.invoke.host import BrokenEnvironmentError, Deployment, EnvironmentH
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool
 from lamella.invoke.router import Router, RouterSettings
+from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.admission import Concurrency
 from lamella.lifecycle.events import InitRequested, NextPolled, ResponsePosted
@@ -28,7 +29,6 @@ from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
-from lamella.testing.stores import MemoryFunctionStore
 
 KEY = FunctionKey("000000000000", "us-east-1", "f")
 VERSION = FunctionVersion(
@@ -214,41 +214,6 @@ async def test_who_waits_is_told_although_the_half_made_sandbox_cannot_be_remove
     assert open_files() == before
 
 
-class SlowFunctions(MemoryFunctionStore):
-    """Answers `get` with what was there when it was asked, but only when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = asyncio.Event()
-        self.go = asyncio.Event()
-
-    async def get(self, key: FunctionKey, version: str = "$LATEST") -> FunctionVersion | None:
-        found = await super().get(key, version)
-        self.asked.set()
-        await self.go.wait()
-        return found
-
-
-async def test_a_function_that_is_deleted_while_it_is_looked_up_is_not_remembered(bench: Bench) -> None:
-    functions = SlowFunctions()
-    await functions.create(replace(VERSION), {})
-    router = Router(
-        SETTINGS,
-        cast("FunctionStore", functions),
-        cast("ArtifactStore", None),
-        cast("RuntimeCatalog", None),
-        bench.node,
-    )
-    async with asyncio.TaskGroup() as group:
-        lookup = group.create_task(router.resolve(KEY, "$LATEST"))
-        await functions.asked.wait()
-        await functions.delete(KEY)
-        router.function_deleted(KEY, None)
-        functions.go.set()
-    assert lookup.result() is None
-    assert await router.resolve(KEY, "$LATEST") is None
-
-
 class LostPoll:
     """A `next` of a runtime that has gone away."""
 
@@ -294,6 +259,7 @@ async def test_an_idle_timeout_of_nothing_does_not_keep_the_loop_busy(bench: Ben
     router = Router(
         settings,
         cast("FunctionStore", None),
+        cast("Targets", None),
         cast("ArtifactStore", None),
         cast("RuntimeCatalog", None),
         bench.node,
@@ -326,6 +292,7 @@ async def test_the_router_waits_for_environments_that_take_their_time_to_leave(b
     router = Router(
         SETTINGS,
         cast("FunctionStore", None),
+        cast("Targets", None),
         cast("ArtifactStore", None),
         cast("RuntimeCatalog", None),
         bench.node,

@@ -13,12 +13,13 @@ from lamella.httpserver.handler import Handler
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router, RouterSettings
+from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.admission import Throttle
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
-from lamella.testing.stores import MemoryArtifactStore, MemoryFunctionStore
+from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore
 
 KEY = FunctionKey("000000000000", "us-east-1", "f")
 VERSION = FunctionVersion(
@@ -92,7 +93,8 @@ class Node:
             lambda key: cast("Handler", None),
             Tasks(),
         )
-        self.router = Router(settings, self.functions, MemoryArtifactStore(), Catalog(), services)
+        targets = Targets(self.functions, MemoryAliasStore(self.functions))
+        self.router = Router(settings, self.functions, targets, MemoryArtifactStore(), Catalog(), services)
 
     async def begins(self) -> bool:
         """Whether an invocation may begin: then it is told that there is no sandbox."""

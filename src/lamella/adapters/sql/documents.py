@@ -7,6 +7,7 @@ and reads it with a default if there may be documents without it.
 from datetime import UTC, datetime
 from typing import Any
 
+from lamella.domain.alias import Alias, Route
 from lamella.domain.function import (
     LATEST,
     Architecture,
@@ -53,6 +54,26 @@ def load_function_version(key: FunctionKey, number: int, revision_id: str, docum
         update_status=LastUpdateStatus(document["update_status"]),
         update_reason=document["update_reason"],
         update_reason_code=document["update_reason_code"],
+    )
+
+
+def dump_alias(alias: Alias) -> Document:
+    """All but what has columns of its own: key, name, versions and revision."""
+    return {"description": alias.description, "weight": None if alias.route is None else alias.route.weight}
+
+
+def load_alias(
+    key: FunctionKey, name: str, versions: tuple[int, int | None], revision_id: str, document: Document
+) -> Alias:
+    """The value again; `versions` are that of the alias and the additional one."""
+    number, additional = versions
+    return Alias(
+        key=key,
+        name=name,
+        version=str(number) if number else LATEST,
+        revision_id=revision_id,
+        description=document["description"],
+        route=None if additional is None else Route(str(additional), document["weight"]),
     )
 
 

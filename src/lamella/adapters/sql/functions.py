@@ -36,7 +36,7 @@ class SqlFunctionStore:
 
     async def create(self, latest: FunctionVersion, tags: Mapping[str, str]) -> None:
         """See the port."""
-        row = {**_columns(latest.key), "next_number": 1, "tags": dict(tags)}
+        row = {**key_columns(latest.key), "next_number": 1, "tags": dict(tags)}
 
         def work(connection: Connection) -> None:
             connection.execute(insert(functions), row)
@@ -46,18 +46,18 @@ class SqlFunctionStore:
 
     async def get(self, key: FunctionKey, version: str = LATEST) -> FunctionVersion | None:
         """See the port."""
-        number = _number(version)
+        number = version_number(version)
         if number is None:
             return None
-        statement = select(*_VERSION).where(_is(function_versions, key), function_versions.c.number == number)
+        statement = select(*_VERSION).where(of_function(function_versions, key), function_versions.c.number == number)
         row = await self._database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
         return None if row is None else _load(row)
 
     async def replace(self, changed: FunctionVersion, *, expected_revision_id: str) -> None:
         """See the port."""
-        number = _number(changed.version)
+        number = version_number(changed.version)
         where = and_(
-            _is(function_versions, changed.key),
+            of_function(function_versions, changed.key),
             function_versions.c.number == number,
             function_versions.c.revision_id == expected_revision_id,
         )
@@ -66,7 +66,7 @@ class SqlFunctionStore:
         def work(connection: Connection) -> None:
             if number is None or connection.execute(statement).rowcount == 0:
                 raise ConflictError(f"gone or changed: {changed.key.arn(changed.version)}")
-            of_version = and_(_is(function_artifacts, changed.key), function_artifacts.c.number == number)
+            of_version = and_(of_function(function_artifacts, changed.key), function_artifacts.c.number == number)
             connection.execute(delete(function_artifacts).where(of_version))
             _insert_artifacts(connection, changed, number)
 
@@ -76,7 +76,7 @@ class SqlFunctionStore:
         """See the port."""
         statement = (
             update(functions)
-            .where(_is(functions, snapshot.key))
+            .where(of_function(functions, snapshot.key))
             .values(next_number=functions.c.next_number + 1)
             .returning(functions.c.next_number)
         )
@@ -111,7 +111,7 @@ class SqlFunctionStore:
         """See the port."""
         listing: Listing = ("versions", key.account, key.region, key.name)
         after = read_marker(marker, listing, str, int)
-        where = [_is(function_versions, key)]
+        where = [of_function(function_versions, key)]
         if after is not None:
             where.append(function_versions.c.number > after[1])
         return await self._page(listing, where, limit)
@@ -119,14 +119,16 @@ class SqlFunctionStore:
     async def delete(self, key: FunctionKey, version: str | None = None) -> bool:
         """See the port. `$LATEST` is not deleted on its own."""
         if version is None:
-            whole = delete(functions).where(_is(functions, key))  # the rest goes with it, by cascade
+            whole = delete(functions).where(of_function(functions, key))  # the rest goes with it, by cascade
             return await self._database.write(lambda connection: connection.execute(whole).rowcount > 0)
-        number = _number(version)
+        number = version_number(version)
         if not number:
             return False
-        one = delete(function_versions).where(_is(function_versions, key), function_versions.c.number == number)
+        one = delete(function_versions).where(of_function(function_versions, key), function_versions.c.number == number)
         # Without a foreign key: a qualifier may be an alias as well.
-        its_own = delete(function_records).where(_is(function_records, key), function_records.c.qualifier == version)
+        its_own = delete(function_records).where(
+            of_function(function_records, key), function_records.c.qualifier == version
+        )
 
         def work(connection: Connection) -> bool:
             connection.execute(its_own)
@@ -136,13 +138,13 @@ class SqlFunctionStore:
 
     async def tags(self, key: FunctionKey) -> Mapping[str, str] | None:
         """See the port."""
-        statement = select(functions.c.tags).where(_is(functions, key))
+        statement = select(functions.c.tags).where(of_function(functions, key))
         row = await self._database.read(lambda connection: connection.execute(statement).mappings().one_or_none())
         return None if row is None else dict(row["tags"])
 
     async def set_tags(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
         """See the port."""
-        statement = update(functions).where(_is(functions, key)).values(tags=dict(tags))
+        statement = update(functions).where(of_function(functions, key)).values(tags=dict(tags))
         if not await self._database.write(lambda connection: connection.execute(statement).rowcount):
             raise ConflictError(f"no such function: {key.arn()}")
 
@@ -151,8 +153,8 @@ class SqlFunctionStore:
         others = select(func.coalesce(func.sum(functions.c.reserved_executions), 0)).where(
             functions.c.account == key.account, functions.c.region == key.region, functions.c.name != key.name
         )
-        exists = select(func.count()).where(_is(functions, key))
-        statement = update(functions).where(_is(functions, key)).values(reserved_executions=executions)
+        exists = select(func.count()).where(of_function(functions, key))
+        statement = update(functions).where(of_function(functions, key)).values(reserved_executions=executions)
 
         def work(connection: Connection) -> bool:
             if not connection.execute(exists).scalar_one():
@@ -166,7 +168,7 @@ class SqlFunctionStore:
 
     async def reservation(self, key: FunctionKey) -> int | None:
         """See the port."""
-        statement = select(functions.c.reserved_executions).where(_is(functions, key))
+        statement = select(functions.c.reserved_executions).where(of_function(functions, key))
         return await self._database.read(lambda connection: connection.execute(statement).scalar_one_or_none())
 
     async def reservations(self) -> Mapping[FunctionKey, int]:
@@ -211,15 +213,15 @@ class SqlFunctionStore:
         return cut_page(rows, listing, limit=limit, value=_load, position=lambda row: (row["name"], row["number"]))
 
 
-def _columns(key: FunctionKey) -> dict[str, Any]:  # Any: parameters of a statement
+def key_columns(key: FunctionKey) -> dict[str, Any]:  # Any: parameters of a statement
     return {"account": key.account, "region": key.region, "name": key.name}
 
 
-def _is(table: Table, key: FunctionKey) -> ColumnElement[bool]:
+def of_function(table: Table, key: FunctionKey) -> ColumnElement[bool]:
     return and_(table.c.account == key.account, table.c.region == key.region, table.c.name == key.name)
 
 
-def _number(version: str) -> int | None:
+def version_number(version: str) -> int | None:
     """`$LATEST` is 0; `None` for what is no version, such as an alias or `01`."""
     if version == LATEST:
         return 0
@@ -239,14 +241,14 @@ def _version_columns(version: FunctionVersion) -> dict[str, Any]:  # Any: parame
 
 
 def _insert_version(connection: Connection, version: FunctionVersion, number: int) -> None:
-    row = {**_columns(version.key), "number": number, **_version_columns(version)}
+    row = {**key_columns(version.key), "number": number, **_version_columns(version)}
     connection.execute(insert(function_versions), row)
     _insert_artifacts(connection, version, number)
 
 
 def _insert_artifacts(connection: Connection, version: FunctionVersion, number: int) -> None:
     digests = {version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers)}
-    rows = [{**_columns(version.key), "number": number, "digest": digest} for digest in sorted(digests)]
+    rows = [{**key_columns(version.key), "number": number, "digest": digest} for digest in sorted(digests)]
     connection.execute(insert(function_artifacts), rows)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
 
 metadata: Final = MetaData(
@@ -40,6 +40,7 @@ def _key() -> list[Column[Any]]:  # Any: columns of several types
 
 
 _KEY: Final = ["account", "region", "name"]
+_OF_VERSION: Final = [f"function_versions.{column}" for column in (*_KEY, "number")]
 
 functions: Final = Table(
     "functions",
@@ -74,11 +75,28 @@ function_artifacts: Final = Table(
     Column("number", BigInteger, nullable=False),
     Column("digest", String(64), nullable=False),
     PrimaryKeyConstraint(*_KEY, "number", "digest"),
-    ForeignKeyConstraint(
-        [*_KEY, "number"], [f"function_versions.{column}" for column in (*_KEY, "number")], ondelete="CASCADE"
-    ),
+    ForeignKeyConstraint([*_KEY, "number"], _OF_VERSION, ondelete="CASCADE"),
 )
 """Every artifact a function version holds: its code, and its layers, whether or not the layer versions still exist."""
+
+aliases: Final = Table(
+    "aliases",
+    metadata,
+    *_key(),
+    Column("alias", _NAME, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("additional_number", BigInteger),  # null where all invocations get the one version
+    Column("revision_id", String(64), nullable=False),
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint(*_KEY, "alias"),
+    ForeignKeyConstraint(_KEY, [f"functions.{column}" for column in _KEY], ondelete="CASCADE"),
+    # Without a cascade: these keep a version from being deleted while an alias refers to it. When the function is
+    # deleted they are looked at last, and its aliases are gone by then.
+    ForeignKeyConstraint([*_KEY, "number"], _OF_VERSION, name="fk_aliases_number"),
+    ForeignKeyConstraint([*_KEY, "additional_number"], _OF_VERSION, name="fk_aliases_additional_number"),
+)
+Index("ix_aliases_number", *(aliases.c[column] for column in (*_KEY, "number")))
+Index("ix_aliases_additional_number", *(aliases.c[column] for column in (*_KEY, "additional_number")))
 
 layers: Final = Table(
     "layers",
