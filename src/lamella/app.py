@@ -23,6 +23,8 @@ import lamella.control.account
 import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers
+import lamella.control.permissions
+import lamella.control.sharing
 import lamella.control.tags
 import lamella.control.versions  # noqa: F401
 from lamella.adapters.clock import SystemClock
@@ -44,7 +46,7 @@ from lamella.awsapi.spec import ServiceSpec
 from lamella.config import Address, Settings
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
-from lamella.control.services import ControlServices, ControlSettings
+from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import Network, NetworkPolicy, policy
@@ -53,6 +55,7 @@ from lamella.httpserver.server import HttpServer
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
 from lamella.invoke.networks import Networks
+from lamella.invoke.permissions import Permissions
 from lamella.invoke.recorders import Recorders
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
@@ -179,6 +182,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             packs,
             NodeServices(sandboxes, logs, freezer, endpoint_for, Tasks(), recorders.make),
             networks,
+            permissions=Permissions(records.functions, settings.organizations),
         )
         transitions = Transitions(functions, router, delay_s=settings.state_delay_s)
         stack.push_async_callback(transitions.close)
@@ -197,8 +201,10 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 settings=ControlSettings(
                     allow_deprecated_runtimes=settings.allow_deprecated_runtimes,
                     networks=granted,
+                    organizations=settings.organizations,
                 ),
             ),
+            AliasServices(aliases),
             InvokeServices(router, stream_rate_limit=settings.stream_rate_limit),
             records,
         )

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 SYSTEM_FILE: Final = Path("/etc/lamella/lamella.toml")
@@ -178,6 +179,31 @@ def _listed(expects: str, accepts: Callable[[str], object]) -> Kind:
     return _text(expects, accept)
 
 
+_ORGANIZATION: Final = re.compile(r"o-[a-z0-9]{10,32}")  # source: the model's pattern for `OrganizationId`
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
+
+
+def _organizations_from_text(text: str) -> object:
+    if text == _EMPTY_LIST:
+        return {}
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    found = {account: organization for account, _, organization in pairs}
+    if len(found) < len(pairs):
+        raise ValueError  # an account in two organisations
+    return found
+
+
+def _check_organizations(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004  (see _check_switch)
+    for account, organization in value.items():
+        if not _ACCOUNT.fullmatch(account):
+            raise ValueError
+        if not isinstance(organization, str) or not _ORGANIZATION.fullmatch(organization):
+            raise ValueError
+    return MappingProxyType(value)
+
+
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
@@ -239,8 +265,22 @@ class Settings:
     )
     account_id: str = _row(
         "000000000000",
-        _matching("an account number of 12 digits", re.compile(r"[0-9]{12}")),
+        _matching("an account number of 12 digits", _ACCOUNT),
         "Account of requests whose access key is not itself an account number.",
+    )
+    organizations: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}),
+        metadata={
+            "kind": Kind(
+                "none, or accounts with their organisations such as 111122223333=o-a1b2c3d4e5",
+                _organizations_from_text,
+                _check_organizations,
+            ),
+            "meaning": "The organisation of each account that is in one, for policies that let an organisation in. "
+            "In the settings file it is a table of its own, `[organizations]`, with a line such as "
+            '`"111122223333" = "o-a1b2c3d4e5"` for each account.',
+            "default": _EMPTY_LIST,
+        },
     )
     sandbox_runtime: str = _row(
         "crun",

@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -226,3 +227,40 @@ def test_lists_are_separated_by_commas() -> None:
 def test_what_is_no_list_of_addresses_is_refused(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"flag --{name.replace('_', '-')}: "):
         load({name: text})
+
+
+class TestOrganizations:
+    EXPECTED: Final = {"111122223333": "o-a1b2c3d4e5", "444455556666": "o-a1b2c3d4e5"}
+
+    def test_in_a_file_they_are_a_table(self, tmp_path: Path) -> None:
+        file = '[organizations]\n"111122223333" = "o-a1b2c3d4e5"\n"444455556666" = "o-a1b2c3d4e5"\n'
+        assert load(file=file, tmp_path=tmp_path).organizations == self.EXPECTED
+
+    def test_elsewhere_they_are_pairs(self) -> None:
+        pairs = "111122223333=o-a1b2c3d4e5, 444455556666=o-a1b2c3d4e5"
+        assert load({"organizations": pairs}).organizations == self.EXPECTED
+        assert load({}, {"LAMELLA_ORGANIZATIONS": pairs}).organizations == self.EXPECTED
+        assert load().organizations == load({"organizations": "none"}).organizations == {}
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "111122223333",
+            "111122223333=",
+            "=o-a1b2c3d4e5",
+            "1111=o-a1b2c3d4e5",
+            "111122223333=o-short",
+            "111122223333=O-A1B2C3D4E5",
+            "111122223333=o-a1b2c3d4e5,111122223333=o-zzzzzzzzzz",
+        ],
+    )
+    def test_what_is_unfit(self, text: str) -> None:
+        with pytest.raises(SettingsError, match="is not none, or accounts with their organisations"):
+            load({"organizations": text})
+
+    @pytest.mark.parametrize(
+        "file", ['organizations = "none"', "[organizations]\n111122223333 = 7", "[organizations]\na = 'b'"]
+    )
+    def test_what_is_unfit_in_a_file(self, file: str, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="is not none, or accounts with their organisations"):
+            load(file=file, tmp_path=tmp_path)

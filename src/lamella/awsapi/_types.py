@@ -21,6 +21,40 @@ class AccountUsage(TypedDict, total=False):
     FunctionCount: int | None
 
 
+class AddLayerVersionPermissionRequest(TypedDict, total=False):
+    LayerName: Required[str]
+    VersionNumber: Required[int]
+    StatementId: Required[str]
+    Action: Required[str]
+    Principal: Required[str]
+    OrganizationId: str
+    RevisionId: str
+
+
+class AddLayerVersionPermissionResponse(TypedDict, total=False):
+    Statement: str | None
+    RevisionId: str | None
+
+
+class AddPermissionRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    StatementId: Required[str]
+    Action: Required[str]
+    Principal: Required[str]
+    SourceArn: str
+    FunctionUrlAuthType: str
+    InvokedViaFunctionUrl: bool
+    SourceAccount: str
+    EventSourceToken: str
+    Qualifier: str
+    RevisionId: str
+    PrincipalOrgID: str
+
+
+class AddPermissionResponse(TypedDict, total=False):
+    Statement: str | None
+
+
 class LambdaManagedInstancesCapacityProviderConfig(TypedDict, total=False):
     CapacityProviderArn: Required[str]
     PerExecutionEnvironmentMaxConcurrency: int
@@ -158,6 +192,11 @@ class DeleteFunctionResponse(TypedDict, total=False):
 class DeleteLayerVersionRequest(TypedDict, total=False):
     LayerName: Required[str]
     VersionNumber: Required[int]
+
+
+class DeleteResourcePolicyRequest(TypedDict, total=False):
+    ResourceArn: Required[str]
+    RevisionId: str
 
 
 class EnvironmentError(TypedDict, total=False):  # noqa: A001 - AWS's name
@@ -323,6 +362,16 @@ class GetLayerVersionByArnRequest(TypedDict, total=False):
     Arn: Required[str]
 
 
+class GetLayerVersionPolicyRequest(TypedDict, total=False):
+    LayerName: Required[str]
+    VersionNumber: Required[int]
+
+
+class GetLayerVersionPolicyResponse(TypedDict, total=False):
+    Policy: str | None
+    RevisionId: str | None
+
+
 class GetLayerVersionRequest(TypedDict, total=False):
     LayerName: Required[str]
     VersionNumber: Required[int]
@@ -347,6 +396,25 @@ class GetLayerVersionResponse(TypedDict, total=False):
     CompatibleArchitectures: list[str] | None
     CompatibleRuntimes: list[str] | None
     LicenseInfo: str | None
+
+
+class GetPolicyRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: str
+
+
+class GetPolicyResponse(TypedDict, total=False):
+    Policy: str | None
+    RevisionId: str | None
+
+
+class GetResourcePolicyRequest(TypedDict, total=False):
+    ResourceArn: Required[str]
+
+
+class GetResourcePolicyResponse(TypedDict, total=False):
+    Policy: str | None
+    RevisionId: str | None
 
 
 class InvocationRequest(TypedDict, total=False):
@@ -513,6 +581,31 @@ class PublishVersionRequest(TypedDict, total=False):
 class PutFunctionConcurrencyRequest(TypedDict, total=False):
     FunctionName: Required[str]
     ReservedConcurrentExecutions: Required[int]
+
+
+class PutResourcePolicyRequest(TypedDict, total=False):
+    ResourceArn: Required[str]
+    Policy: Required[str]
+    RevisionId: str
+
+
+class PutResourcePolicyResponse(TypedDict, total=False):
+    Policy: str | None
+    RevisionId: str | None
+
+
+class RemoveLayerVersionPermissionRequest(TypedDict, total=False):
+    LayerName: Required[str]
+    VersionNumber: Required[int]
+    StatementId: Required[str]
+    RevisionId: str
+
+
+class RemovePermissionRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    StatementId: Required[str]
+    Qualifier: str
+    RevisionId: str
 
 
 class TagResourceRequest(TypedDict, total=False):

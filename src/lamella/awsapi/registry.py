@@ -40,17 +40,6 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "ListAliases",
         "UpdateAlias",
     ),
-    "resource policies are not built": (
-        "AddLayerVersionPermission",
-        "AddPermission",
-        "DeleteResourcePolicy",
-        "GetLayerVersionPolicy",
-        "GetPolicy",
-        "GetResourcePolicy",
-        "PutResourcePolicy",
-        "RemoveLayerVersionPermission",
-        "RemovePermission",
-    ),
     "event source pollers are not built": (
         "CreateEventSourceMapping",
         "DeleteEventSourceMapping",

@@ -16,13 +16,16 @@ _ELSEWHERE: Final = ("S3Bucket", "S3Key", "S3ObjectVersion", "S3ObjectStorageMod
 
 
 @asynccontextmanager
-async def uploaded(ctx: Context, source: Mapping[str, object]) -> AsyncIterator[Artifact]:
+async def uploaded(
+    ctx: Context, source: Mapping[str, object], *, account: str | None = None
+) -> AsyncIterator[Artifact]:
     """Store the archive that a request brings. It stays for as long as the context lasts, or a row refers to it.
 
     Args:
         ctx: Of the request.
         source: Members `ZipFile`, `S3Bucket`, `S3Key`, `ImageUri` ... of `FunctionCode`, UpdateFunctionCode or
             `LayerVersionContentInput`.
+        account: Whose quota it counts against; the caller's if `None`.
 
     Raises:
         InvalidParameterValueException: None or too many sources, a source we do not support, or a bad archive.
@@ -31,7 +34,7 @@ async def uploaded(ctx: Context, source: Mapping[str, object]) -> AsyncIterator[
     """
     archive = _archive(source)
     services = services_of(ctx)
-    await _check_storage(ctx, len(archive))
+    await _check_storage(ctx, account or ctx.account, len(archive))
     async with services.garbage.referencing():
         try:
             # The limit is the first size that is too large: "must be smaller than".
@@ -74,9 +77,9 @@ def _archive(source: Mapping[str, object]) -> bytes:
     return archive
 
 
-async def _check_storage(ctx: Context, more_bytes: int) -> None:
+async def _check_storage(ctx: Context, account: str, more_bytes: int) -> None:
     services = services_of(ctx)
-    _, functions_bytes = await services.functions.usage(ctx.account, ctx.region)
-    layers_bytes = await services.layers.usage(ctx.account, ctx.region)
+    _, functions_bytes = await services.functions.usage(account, ctx.region)
+    layers_bytes = await services.layers.usage(account, ctx.region)
     if functions_bytes + layers_bytes + more_bytes > services.settings.code_storage_bytes:
         raise CodeStorageExceededException("Code storage limit exceeded.")

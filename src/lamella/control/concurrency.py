@@ -9,11 +9,11 @@ from typing import Final
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
+from lamella.control.access import named
 from lamella.control.resolution import NO_QUALIFIER, not_found
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
 from lamella.domain.function import FunctionKey
-from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import UNRESERVED_CONCURRENCY
 from lamella.ports.errors import ConflictError
 
@@ -70,7 +70,7 @@ async def _function(ctx: Context, name: str, action: str) -> FunctionKey:
         InvalidParameterValueException: It has a qualifier; AWS refuses `$LATEST` here as well.
         ResourceNotFoundException: There is none.
     """
-    reference = FunctionReference.parse(name, account=ctx.account, region=ctx.region, action=action)
+    reference = await named(ctx, name, action=action)
     if reference.qualifier is not None:
         raise InvalidParameterValueException(NO_QUALIFIER)
     if await services_of(ctx).functions.get(reference.key) is None:

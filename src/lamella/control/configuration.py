@@ -6,11 +6,12 @@ from typing import Any, Final, TypeAlias
 
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
+from lamella.control.access import check_layer_version
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, LayerReference
 from lamella.domain.layer import LayerKey, LayerVersion
-from lamella.domain.names import foreign_account, parse_layer_version
+from lamella.domain.names import parse_layer_version
 from lamella.domain.quotas import LAYERS, MEMORY, TIMEOUT, TMP, check_combined_size, check_range
 from lamella.domain.runtimes import SNAP_START, check_runtime
 from lamella.domain.variables import check_variables
@@ -51,7 +52,7 @@ async def configured(ctx: Context, before: FunctionConfig, request: Configuratio
     Raises:
         InvalidParameterValueException: A rule of Lambda's is broken.
         ValidationException: A number is outside of its documented range.
-        AccessDeniedException: A layer belongs to another account.
+        AccessDeniedException: A layer belongs to another account, which does not share it with this one.
     """
     check_supported(request)
     config = _with_numbers(before, request)
@@ -117,7 +118,7 @@ async def attachable(ctx: Context, arns: Sequence[str]) -> tuple[LayerReference,
 
     Raises:
         InvalidParameterValueException: In AWS's words. Source: answers recorded in LocalStack's tests, 2022 to 2025.
-        AccessDeniedException: A layer belongs to another account.
+        AccessDeniedException: A layer belongs to another account, which does not share it with this one.
     """
     if len(arns) > LAYERS.limit:
         raise InvalidParameterValueException(f"Cannot reference more than {LAYERS.limit} layers.")
@@ -140,8 +141,7 @@ async def _layer_version(ctx: Context, arn: str) -> LayerVersion:
     if ":awslayer:" in arn:
         raise missing  # AWS's own, which only AWS has
     key, number = parse_layer_version(arn)
-    if key.account != ctx.account:
-        raise foreign_account(ctx.account, "GetLayerVersion", arn)
+    await check_layer_version(ctx, key, number)
     if key.region != ctx.region:
         raise InvalidParameterValueException(
             f"Layers are not in the same region as the function. Layers are expected to be in region {ctx.region}."

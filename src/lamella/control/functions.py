@@ -7,6 +7,7 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
 from lamella.control import wire
+from lamella.control.access import named
 from lamella.control.code import uploaded
 from lamella.control.configuration import architecture_of, check_size, check_supported, configured, runnable
 from lamella.control.publishing import publish
@@ -23,7 +24,6 @@ from lamella.control.services import services_of
 from lamella.control.tags import check_network_tag, check_tag_count
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
 from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionVersion
-from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import FUNCTION_NAME, LIST_FUNCTIONS_PAGE
 from lamella.lifecycle.function import UpdateRequested, advance, created
 from lamella.ports.errors import ConflictError
@@ -119,7 +119,7 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
         )
     architecture = architecture_of(req.get("Architectures"), latest.config.architecture)
     config = runnable(ctx, replace(latest.config, architecture=architecture), creating=False)
-    async with uploaded(ctx, req) as artifact:
+    async with uploaded(ctx, req, account=latest.key.account) as artifact:
         check_size(artifact, config.layers)
         changed = replace(latest, artifact=artifact, config=config)
         if req.get("DryRun"):
@@ -151,13 +151,7 @@ async def update_function_configuration(
 async def delete_function(ctx: Context, req: shapes.DeleteFunctionRequest) -> shapes.DeleteFunctionResponse:
     """One published version, or the whole function. Deleting a version that is not there is no error."""
     services = services_of(ctx)
-    reference = FunctionReference.parse(
-        req["FunctionName"],
-        account=ctx.account,
-        region=ctx.region,
-        qualifier=req.get("Qualifier"),
-        action="DeleteFunction",
-    )
+    reference = await named(ctx, req["FunctionName"], action="DeleteFunction", qualifier=req.get("Qualifier"))
     qualifier = reference.qualifier
     if qualifier == LATEST:
         raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")

@@ -7,8 +7,10 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
 from lamella.control import wire
+from lamella.control.access import check_layer_version
 from lamella.control.code import uploaded
 from lamella.control.services import services_of
+from lamella.control.sharing import forget_policy
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceNotFoundException
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.names import foreign_account, parse_layer, parse_layer_version
@@ -43,7 +45,8 @@ async def publish_layer_version(
 async def get_layer_version(ctx: Context, req: shapes.GetLayerVersionRequest) -> shapes.GetLayerVersionResponse:
     """A version and where its archive can be downloaded."""
     _check_number(req["VersionNumber"])
-    return await _get(ctx, _own_layer(ctx, req["LayerName"], "GetLayerVersion"), req["VersionNumber"])
+    key = parse_layer(req["LayerName"], account=ctx.account, region=ctx.region)
+    return await _get(ctx, key, req["VersionNumber"])
 
 
 @operation("GetLayerVersionByArn")
@@ -54,7 +57,6 @@ async def get_layer_version_by_arn(
     if ":awslayer:" in req["Arn"]:
         raise _missing()  # AWS's own, which only AWS has
     key, number = parse_layer_version(req["Arn"])
-    _check_owner(ctx, key, "GetLayerVersion", req["Arn"])
     return await _get(ctx, key, number)
 
 
@@ -108,12 +110,14 @@ async def list_layers(ctx: Context, req: shapes.ListLayersRequest) -> shapes.Lis
 async def delete_layer_version(ctx: Context, req: shapes.DeleteLayerVersionRequest) -> dict[str, object]:
     """Nobody can attach the version from now on; functions that have it keep it. No error if it is not there."""
     _check_number(req["VersionNumber"])
-    key = _own_layer(ctx, req["LayerName"], "DeleteLayerVersion")
-    await services_of(ctx).layers.delete(key, req["VersionNumber"])
+    key = _own_layer(ctx, req["LayerName"], "DeleteLayerVersion", req["VersionNumber"])
+    if await services_of(ctx).layers.delete(key, req["VersionNumber"]):
+        await forget_policy(ctx, key, req["VersionNumber"])
     return {}
 
 
 async def _get(ctx: Context, key: LayerKey, number: int) -> shapes.GetLayerVersionResponse:
+    await check_layer_version(ctx, key, number)
     version = await services_of(ctx).layers.get(key, number)
     if version is None or key.region != ctx.region:
         raise _missing()
@@ -136,12 +140,9 @@ def _check_number(number: int) -> None:
         raise InvalidParameterValueException("Layer Version Cannot be less than 1")
 
 
-def _own_layer(ctx: Context, text: str, action: str) -> LayerKey:
+def _own_layer(ctx: Context, text: str, action: str, number: int | None = None) -> LayerKey:
+    """A layer of the caller's own: these operations on another account's are granted by no policy."""
     key = parse_layer(text, account=ctx.account, region=ctx.region)
-    _check_owner(ctx, key, action, key.arn())
-    return key
-
-
-def _check_owner(ctx: Context, key: LayerKey, action: str, arn: str) -> None:
     if key.account != ctx.account:
-        raise foreign_account(ctx.account, action, arn)
+        raise foreign_account(ctx.account, action, key.arn(number))
+    return key

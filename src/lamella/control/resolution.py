@@ -3,6 +3,7 @@
 from typing import Final
 
 from lamella.awsapi.context import Context
+from lamella.control.access import named
 from lamella.control.services import services_of
 from lamella.domain._api_errors import (
     InvalidParameterValueException,
@@ -10,6 +11,7 @@ from lamella.domain._api_errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
+from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, FunctionVersion, LastUpdateStatus, State
 from lamella.domain.names import FunctionReference
 
@@ -27,25 +29,24 @@ def not_found(arn: str) -> ResourceNotFoundException:
 
 
 def unqualified(ctx: Context, text: str, action: str) -> FunctionReference:
-    """A reference to a whole function.
+    """A reference to a whole function of the caller's own.
 
     Raises:
         InvalidParameterValueException: The name has a qualifier. Source of the text: AWS's answer to operations on
             whole functions, quoted in public issues.
     """
-    reference = FunctionReference.parse(text, account=ctx.account, region=ctx.region, action=action)
-    if reference.qualifier not in {None, LATEST}:
-        raise InvalidParameterValueException(NO_QUALIFIER)
-    return reference
+    return _whole(FunctionReference.parse(text, account=ctx.account, region=ctx.region, action=action))
 
 
 async def existing_latest(ctx: Context, text: str, action: str) -> FunctionVersion:
     """`$LATEST` of a function.
 
     Raises:
+        AccessDeniedException: It is another account's, whose policy does not let the caller do this.
+        InvalidParameterValueException: The name has a qualifier.
         ResourceNotFoundException: There is no such function.
     """
-    reference = unqualified(ctx, text, action)
+    reference = _whole(await named(ctx, text, action=action))
     latest = await services_of(ctx).functions.get(reference.key)
     if latest is None:
         raise not_found(reference.key.arn())
@@ -58,11 +59,10 @@ async def existing_version(
     """The version a name and a qualifier mean, with the reference itself.
 
     Raises:
+        AccessDeniedException: It is another account's, whose policy does not let the caller do this.
         ResourceNotFoundException: There is no such function, version or alias.
     """
-    reference = FunctionReference.parse(
-        text, account=ctx.account, region=ctx.region, qualifier=qualifier, action=action
-    )
+    reference = await named(ctx, text, action=action, qualifier=qualifier)
     number = reference.version
     version = None if number is None else await services_of(ctx).functions.get(reference.key, number)
     if version is None:
@@ -70,13 +70,13 @@ async def existing_version(
     return reference, version
 
 
-def check_revision(latest: FunctionVersion, expected: str | None) -> None:
+def check_revision(current: FunctionVersion | Alias, expected: str | None) -> None:
     """Refuse a change that was made from an older state than the stored one.
 
     Raises:
         PreconditionFailedException: `expected` is not the revision. Source: recorded answer of AWS, 2022.
     """
-    if expected and expected != latest.revision_id:
+    if expected and expected != current.revision_id:
         raise PreconditionFailedException(
             "The Revision Id provided does not match the latest Revision Id. "
             "Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
@@ -95,3 +95,9 @@ def check_settled(latest: FunctionVersion) -> None:
         )
     if latest.update_status is LastUpdateStatus.IN_PROGRESS:
         raise ResourceConflictException(f"{CANNOT_NOW} An update is in progress for resource: {latest.key.arn()}")
+
+
+def _whole(reference: FunctionReference) -> FunctionReference:
+    if reference.qualifier not in {None, LATEST}:
+        raise InvalidParameterValueException(NO_QUALIFIER)
+    return reference

@@ -1,5 +1,6 @@
 """What the handlers of the control API work with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lamella.awsapi.context import Context
@@ -11,7 +12,7 @@ from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY
 from lamella.ports.clock import Clock
 from lamella.ports.functions import FunctionObserver
 from lamella.ports.runtimes import RuntimeCatalog
-from lamella.ports.stores import ArtifactStore, FunctionStore, LayerStore
+from lamella.ports.stores import AliasStore, ArtifactStore, FunctionStore, LayerStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,14 @@ class ControlSettings:
         code_storage_bytes: Zip archives of an account in a region, all versions together.
         concurrency: Concurrent executions of an account in a region.
         networks: What a function's tag may ask for.
+        organizations: Organisation by account, of those that are in one.
     """
 
     allow_deprecated_runtimes: bool = False
     code_storage_bytes: int = CODE_STORAGE.limit
     concurrency: int = CONCURRENCY.limit
     networks: NetworkPolicy = field(default_factory=NetworkPolicy)
+    organizations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,18 @@ class ControlServices:
     settings: ControlSettings = ControlSettings()
 
 
+@dataclass(frozen=True, slots=True)
+class AliasServices:
+    """The group for what has to do with aliases."""
+
+    aliases: AliasStore
+
+
 def services_of(ctx: Context) -> ControlServices:
     """This package's group."""
     return ctx.services[ControlServices]
+
+
+def aliases_of(ctx: Context) -> AliasStore:
+    """The aliases of functions."""
+    return ctx.services[AliasServices].aliases

@@ -11,11 +11,11 @@ from dataclasses import replace
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
+from lamella.control.access import named
 from lamella.control.resolution import not_found
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceNotFoundException
 from lamella.domain.function import FunctionKey
-from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import TAGS
 from lamella.ports.errors import ConflictError
 
@@ -70,7 +70,7 @@ async def _tagged(ctx: Context, arn: str, action: str) -> tuple[FunctionKey, Map
     if ":function:" not in arn:
         # Event source mappings, code signing configurations and capacity providers: there are none.
         raise ResourceNotFoundException("The resource you requested does not exist.")
-    reference = FunctionReference.parse(arn, account=ctx.account, region=ctx.region, action=action)
+    reference = await named(ctx, arn, action=action)
     if reference.qualifier is not None:
         raise InvalidParameterValueException(
             "Tags on function aliases and versions are not supported. Please specify a function ARN."

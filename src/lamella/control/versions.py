@@ -4,12 +4,12 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
 from lamella.control import wire
+from lamella.control.access import named
 from lamella.control.configuration import check_supported
 from lamella.control.publishing import publish
 from lamella.control.resolution import check_revision, check_settled, existing_latest, not_found
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
-from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import LIST_PAGE
 
 
@@ -32,9 +32,7 @@ async def list_versions_by_function(
     ctx: Context, req: shapes.ListVersionsByFunctionRequest
 ) -> shapes.ListVersionsByFunctionResponse:
     """`$LATEST`, then the published versions in ascending order; at most 50 in one answer."""
-    reference = FunctionReference.parse(
-        req["FunctionName"], account=ctx.account, region=ctx.region, action="ListVersionsByFunction"
-    )
+    reference = await named(ctx, req["FunctionName"], action="ListVersionsByFunction")
     try:
         page = await services_of(ctx).functions.list_versions(
             reference.key, limit=min(req.get("MaxItems", LIST_PAGE.limit), LIST_PAGE.limit), marker=req.get("Marker")

@@ -53,7 +53,14 @@ class FunctionReference:
 
     @classmethod
     def parse(
-        cls, text: str, *, account: str, region: str, qualifier: str | None = None, action: str = "InvokeFunction"
+        cls,
+        text: str,
+        *,
+        account: str,
+        region: str,
+        qualifier: str | None = None,
+        action: str = "InvokeFunction",
+        foreign: bool = False,
     ) -> "FunctionReference":
         """Read a function name. Cached: it is on the path of every invocation.
 
@@ -64,15 +71,16 @@ class FunctionReference:
             region: The one the caller signed for.
             qualifier: Value of the `Qualifier` parameter.
             action: What the caller wants to do, for the text of the refusal.
+            foreign: Whether it may name another account. Then whoever asks must let the function's policy decide.
 
         Raises:
             ValidationException: `text` has none of these forms.
             ResourceNotFoundException: It names another region. Source: answers of AWS recorded by LocalStack, 2023
                 ("Functions from '…' are not reachable in this region ('…')").
-            AccessDeniedException: It names another account, which no policy opens to the caller.
+            AccessDeniedException: It names another account, and the action is one that no policy can grant.
             InvalidParameterValueException: The name's qualifier is not that of the parameter.
         """
-        return _parse_function(text, account, region, qualifier, action)
+        return _parse_function(text, account, region, qualifier, action, foreign)
 
     @property
     def arn(self) -> str:
@@ -88,7 +96,9 @@ class FunctionReference:
 
 
 @lru_cache(maxsize=4096)
-def _parse_function(text: str, account: str, region: str, qualifier: str | None, action: str) -> FunctionReference:
+def _parse_function(
+    text: str, account: str, region: str, qualifier: str | None, action: str, foreign: bool
+) -> FunctionReference:
     match = _FUNCTION.fullmatch(text)
     if match is None:
         raise _invalid(text, "functionName", FUNCTION_PATTERN)
@@ -98,7 +108,7 @@ def _parse_function(text: str, account: str, region: str, qualifier: str | None,
             f"Functions from '{named_region}' are not reachable in this region ('{region}')"
         )
     key = FunctionKey(account=named_account or account, region=region, name=name)
-    if key.account != account:
+    if key.account != account and not foreign:
         raise foreign_account(account, action, key.arn())
     if qualifier is not None and named_qualifier is not None and qualifier != named_qualifier:
         raise InvalidParameterValueException(
@@ -142,6 +152,17 @@ def foreign_account(account: str, action: str, arn: str) -> AccessDeniedExceptio
     return AccessDeniedException(
         f"User: arn:aws:iam::{account}:root is not authorized to perform: lambda:{action} on resource: {arn} "
         f"because no resource-based policy allows the lambda:{action} action"
+    )
+
+
+def explicit_denial(account: str, action: str, arn: str) -> AccessDeniedException:
+    """What AWS answers to a caller whom a statement of the resource policy keeps out.
+
+    Source: IAM user guide, "Troubleshoot access denied error messages".
+    """
+    return AccessDeniedException(
+        f"User: arn:aws:iam::{account}:root is not authorized to perform: lambda:{action} on resource: {arn} "
+        "with an explicit deny in a resource-based policy"
     )
 
 

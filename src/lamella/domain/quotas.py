@@ -51,6 +51,7 @@ UPLOAD_REQUEST: Final = Quota(
     "body of UpdateFunctionCode and PublishLayerVersion", 69_905_067, "bytes", "error texts quoted in public issues"
 )
 FUNCTION_NAME: Final = Quota("function name without ARN", 64, "characters", "api/API_CreateFunction.html")
+POLICY: Final = Quota("resource policy of a function, version, alias or layer version", 20_480, "bytes", _LIMITS)
 TAGS: Final = Quota("tags of a resource", 50, "items", "dg/configuration-tags.html")
 LIST_FUNCTIONS_PAGE: Final = Quota("functions in one answer", 50, "items", "api/API_ListFunctions.html", least=1)
 LIST_PAGE: Final = Quota("items in one answer", 50, "items", "api/API_ListLayers.html", least=1)

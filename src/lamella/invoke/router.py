@@ -18,6 +18,7 @@ from lamella.invoke.fleet import Fleet
 from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
+from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool, WaitedTooLongError
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.targets import Targets
@@ -79,6 +80,7 @@ class Router:
 
     Attributes:
         targets: What names and qualifiers mean.
+        permissions: Who may invoke which function.
     """
 
     def __init__(
@@ -90,8 +92,11 @@ class Router:
         runtimes: RuntimeCatalog,
         node: NodeServices,
         networks: Networks | None = None,
+        *,
+        permissions: Permissions,
     ) -> None:
         self.targets: Final = targets
+        self.permissions: Final = permissions
         self._settings = settings
         self._functions = functions
         self._artifacts = artifacts
@@ -201,6 +206,9 @@ class Router:
         if version is None:
             self._concurrency.forget(key)
             self._networks.forget(key)
+            self.permissions.forget(key)
+        else:
+            self.permissions.policy_changed(key)
 
     def alias_changed(self, alias: Alias) -> None:
         """The alias means this from now on."""
@@ -209,14 +217,20 @@ class Router:
     def alias_deleted(self, key: FunctionKey, name: str) -> None:
         """The alias means nothing any more."""
         self.targets.alias_deleted(key, name)
+        self.permissions.policy_changed(key)
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         """Every invocation that begins from now on is subject to this."""
         self._concurrency.of(key).reserve(reserved)
         self._fleet.settle()
 
+    def policy_changed(self, key: FunctionKey) -> None:
+        """Every invocation that begins from now on is subject to this."""
+        self.permissions.policy_changed(key)
+
     async def load(self) -> None:
-        """Learn what is reserved for functions, and what they reach; before any invocation."""
+        """Learn what is reserved for functions, what they reach and who may invoke them; before any invocation."""
+        await self.permissions.load()
         await self._networks.load(self._functions)
         for key, reserved in (await self._functions.reservations()).items():
             self._concurrency.of(key).reserve(reserved)

@@ -125,8 +125,10 @@ async def _admit(
         ApiError: The request is not valid, or the function cannot be invoked.
     """
     reference = FunctionReference.parse(
-        req["FunctionName"], account=ctx.account, region=ctx.region, qualifier=req.get("Qualifier")
+        req["FunctionName"], account=ctx.account, region=ctx.region, qualifier=req.get("Qualifier"), foreign=True
     )
+    if router.permissions.concern(ctx.account, reference.key):
+        await router.permissions.admit(ctx.account, reference)
     _check_payload(_payload(req))
     key, qualifier = reference.key, reference.qualifier
     try:

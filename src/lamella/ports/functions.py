@@ -27,3 +27,6 @@ class FunctionObserver(Protocol):
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         """Other concurrent executions are reserved for a function than before; `None` if no more are."""
+
+    def policy_changed(self, key: FunctionKey) -> None:
+        """A resource policy of the function, or of one of its versions or aliases, is another one, or gone."""

@@ -147,7 +147,7 @@ class AliasStore(Protocol):
         """
 
     async def delete(self, key: FunctionKey, name: str) -> bool:
-        """Delete an alias; False if it is not there."""
+        """Delete an alias with its records; False if it is not there."""
 
 
 class LayerStore(Protocol):

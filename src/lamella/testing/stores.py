@@ -214,7 +214,12 @@ class MemoryAliasStore:
         return _page(rows, ["aliases", key.account, key.region, key.name, version], limit=limit, marker=marker)
 
     async def delete(self, key: FunctionKey, name: str) -> bool:
-        return self._functions.aliases(key).pop(name, None) is not None
+        if self._functions.aliases(key).pop(name, None) is None:
+            return False
+        records = self._functions.records(key)
+        for place in [place for place in records if place[0] == name]:
+            del records[place]
+        return True
 
     async def _put(self, alias: Alias) -> None:
         versions = [alias.version] if alias.route is None else [alias.version, alias.route.version]

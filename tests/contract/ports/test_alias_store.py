@@ -11,11 +11,13 @@ import pytest
 from lamella.adapters.sql.aliases import SqlAliasStore
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
+from lamella.adapters.sql.records import SqlFunctionRecordStore
 from lamella.domain.alias import Alias, Route
 from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
 from lamella.ports.errors import ConflictError
+from lamella.ports.records import WHOLE, FunctionRecordStore
 from lamella.ports.stores import AliasStore, FunctionStore
-from lamella.testing.stores import MemoryAliasStore, MemoryFunctionStore
+from lamella.testing.stores import MemoryAliasStore, MemoryFunctionRecordStore, MemoryFunctionStore
 
 KEY = FunctionKey("000000000000", "us-east-1", "f")
 LATEST = FunctionVersion(
@@ -46,6 +48,9 @@ def names(aliases: object) -> list[str]:
 
 class AliasStoreContract:
     """Each test has the function `f` with `$LATEST` and the versions 1, 2 and 3."""
+
+    def records(self, stores: Stores) -> FunctionRecordStore:
+        raise NotImplementedError
 
     @pytest.fixture
     async def stores(self, empty: Stores) -> Stores:
@@ -123,6 +128,21 @@ class AliasStoreContract:
         assert not await stores[1].delete(KEY, "live")
         assert await stores[1].get(KEY, "live") is None
         assert await stores[1].get(OTHERS[0], "live") is not None
+
+    async def test_records_go_with_their_alias(self, stores: Stores) -> None:
+        """Else an alias of the same name would have the policy of the one before."""
+        records = self.records(stores)
+        await stores[1].create(alias())
+        for qualifier in ("live", "1", WHOLE):
+            await records.put(KEY, "policy", {"of": qualifier}, qualifier)
+        await records.put(OTHERS[0], "policy", {"of": "another"}, "live")
+        assert not await stores[1].delete(KEY, "1")
+        assert await stores[1].delete(KEY, "live")
+        assert {(record.key, record.qualifier) for record in await records.every("policy")} == {
+            (KEY, "1"),
+            (KEY, WHOLE),
+            (OTHERS[0], "live"),
+        }
 
     async def test_a_version_with_an_alias_stays(self, stores: Stores) -> None:
         functions, aliases = stores
@@ -211,9 +231,17 @@ class TestMemory(AliasStoreContract):
         functions = MemoryFunctionStore()
         return functions, MemoryAliasStore(functions)
 
+    def records(self, stores: Stores) -> FunctionRecordStore:
+        assert isinstance(stores[0], MemoryFunctionStore)
+        return MemoryFunctionRecordStore(stores[0])
+
 
 class TestSqlite(AliasStoreContract):
     @pytest.fixture
     def empty(self, tmp_path: Path) -> Iterator[Stores]:
         with closing(Database.open(tmp_path / "lamella.db")) as database:
             yield SqlFunctionStore(database), SqlAliasStore(database)
+
+    def records(self, stores: Stores) -> FunctionRecordStore:
+        assert isinstance(stores[0], SqlFunctionStore)
+        return SqlFunctionRecordStore(stores[0]._database)

@@ -22,6 +22,8 @@ import lamella.control.account
 import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers
+import lamella.control.permissions
+import lamella.control.sharing
 import lamella.control.tags
 import lamella.control.versions  # noqa: F401 - importing them registers their handlers
 from lamella.awsapi.context import Context, Services, new_request_id
@@ -31,7 +33,7 @@ from lamella.awsapi.sigv4 import Credential, parse_credential
 from lamella.awsapi.spec import ServiceSpec
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
-from lamella.control.services import ControlServices, ControlSettings
+from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
@@ -40,6 +42,7 @@ from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.testing.clock import FakeClock
 from lamella.testing.stores import (
     MemoryAccountRecordStore,
+    MemoryAliasStore,
     MemoryArtifactStore,
     MemoryFunctionRecordStore,
     MemoryFunctionStore,
@@ -80,6 +83,7 @@ class Observed:
         self.reserved: list[tuple[FunctionKey, int | None]] = []
         self.tagged: list[tuple[FunctionKey, dict[str, str]]] = []
         self.aliases: dict[tuple[FunctionKey, str], Alias] = {}
+        self.policies: list[FunctionKey] = []
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)
@@ -99,6 +103,9 @@ class Observed:
     def alias_deleted(self, key: FunctionKey, name: str) -> None:
         del self.aliases[key, name]
 
+    def policy_changed(self, key: FunctionKey) -> None:
+        self.policies.append(key)
+
 
 class _Raw(io.BytesIO):
     def stream(self, **_: object) -> Iterator[bytes]:
@@ -114,6 +121,7 @@ class ControlServer:
 
     def __init__(self) -> None:
         self.functions = MemoryFunctionStore()
+        self.aliases = MemoryAliasStore(self.functions)
         self.layers = MemoryLayerStore()
         self.records = Records(MemoryFunctionRecordStore(self.functions), MemoryAccountRecordStore())
         self.artifacts = MemoryArtifactStore()
@@ -182,7 +190,11 @@ class ControlServer:
             settings=self.settings,
         )
         return Context(
-            credential.access_key, credential.region, new_request_id(), base_url, Services(services, self.records)
+            credential.access_key,
+            credential.region,
+            new_request_id(),
+            base_url,
+            Services(services, AliasServices(self.aliases), self.records),
         )
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:

@@ -70,6 +70,13 @@ class ScriptedRouter:
     def targets(self) -> "ScriptedRouter":
         return self
 
+    @property
+    def permissions(self) -> "ScriptedRouter":
+        return self
+
+    def concern(self, account: str, key: FunctionKey) -> bool:
+        return False
+
     def known(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
         return None
 

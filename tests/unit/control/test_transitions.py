@@ -38,6 +38,9 @@ class Observed:
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         raise AssertionError
 
+    def policy_changed(self, key: FunctionKey) -> None:
+        raise AssertionError
+
 
 class Delay:
     """A sleep that ends when it is told to."""

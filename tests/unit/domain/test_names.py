@@ -59,6 +59,10 @@ def test_regions_and_accounts_are_kept_apart() -> None:
         AccessDeniedException, match=r"lambda:InvokeFunction on resource: .*:999999999999:function:my-f_1 "
     ):
         parse(ARN.replace(ACCOUNT, "999999999999"))
+    foreign = FunctionReference.parse(
+        ARN.replace(ACCOUNT, "999999999999"), account=ACCOUNT, region=REGION, qualifier="live", foreign=True
+    )
+    assert foreign == FunctionReference(FunctionKey("999999999999", REGION, "my-f_1"), "live")
 
 
 def test_layers() -> None:

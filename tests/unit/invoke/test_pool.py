@@ -19,6 +19,7 @@ from lamella.invoke.fleet import Fleet
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import BrokenEnvironmentError, Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
+from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.targets import Targets
@@ -263,6 +264,7 @@ async def test_an_idle_timeout_of_nothing_does_not_keep_the_loop_busy(bench: Ben
         cast("ArtifactStore", None),
         cast("RuntimeCatalog", None),
         bench.node,
+        permissions=cast("Permissions", None),
     )
     now_s = asyncio.get_running_loop().time()
     router.start()
@@ -296,6 +298,7 @@ async def test_the_router_waits_for_environments_that_take_their_time_to_leave(b
         cast("ArtifactStore", None),
         cast("RuntimeCatalog", None),
         bench.node,
+        permissions=cast("Permissions", None),
     )
     concurrency = router._concurrency.of(KEY)
     pool = Pool(bench.pool.deployment, bench.node, router._fleet, concurrency, on_empty=router._pool_emptied)

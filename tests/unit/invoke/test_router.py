@@ -12,6 +12,7 @@ from lamella.domain.invocation import Invocation
 from lamella.httpserver.handler import Handler
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
+from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router, RouterSettings
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
@@ -19,7 +20,7 @@ from lamella.lifecycle.admission import Throttle
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
-from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore
+from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionRecordStore, MemoryFunctionStore
 
 KEY = FunctionKey("000000000000", "us-east-1", "f")
 VERSION = FunctionVersion(
@@ -94,7 +95,16 @@ class Node:
             Tasks(),
         )
         targets = Targets(self.functions, MemoryAliasStore(self.functions))
-        self.router = Router(settings, self.functions, targets, MemoryArtifactStore(), Catalog(), services)
+        self.records = MemoryFunctionRecordStore(self.functions)
+        self.router = Router(
+            settings,
+            self.functions,
+            targets,
+            MemoryArtifactStore(),
+            Catalog(),
+            services,
+            permissions=Permissions(self.records),
+        )
 
     async def begins(self) -> bool:
         """Whether an invocation may begin: then it is told that there is no sandbox."""

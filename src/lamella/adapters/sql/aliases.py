@@ -2,13 +2,13 @@
 
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, delete, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.documents import dump_alias, load_alias
 from lamella.adapters.sql.functions import key_columns, of_function, version_number
 from lamella.adapters.sql.paging import Listing, cut_page, read_marker
-from lamella.adapters.sql.schema import aliases
+from lamella.adapters.sql.schema import aliases, function_records
 from lamella.domain.alias import Alias
 from lamella.domain.function import FunctionKey
 from lamella.ports.errors import ConflictError
@@ -63,7 +63,17 @@ class SqlAliasStore:
     async def delete(self, key: FunctionKey, name: str) -> bool:
         """See the port."""
         statement = delete(aliases).where(of_function(aliases, key), aliases.c.alias == name)
-        return await self._database.write(lambda connection: connection.execute(statement).rowcount > 0)
+        its_own = delete(function_records).where(
+            of_function(function_records, key), function_records.c.qualifier == name
+        )
+
+        def work(connection: Connection) -> bool:
+            deleted = connection.execute(statement).rowcount > 0
+            if deleted:  # it may be the number of a version
+                connection.execute(its_own)
+            return deleted
+
+        return await self._database.write(work)
 
 
 def _number(version: str) -> int:
