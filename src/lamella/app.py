@@ -20,6 +20,7 @@ import uvloop
 
 # Imported for their handlers, which register themselves.
 import lamella.control.account
+import lamella.control.aliases
 import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers

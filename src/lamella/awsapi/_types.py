@@ -55,6 +55,19 @@ class AddPermissionResponse(TypedDict, total=False):
     Statement: str | None
 
 
+class AliasRoutingConfiguration(TypedDict, total=False):
+    AdditionalVersionWeights: dict[str, float]
+
+
+class AliasConfiguration(TypedDict, total=False):
+    AliasArn: str | None
+    Name: str | None
+    FunctionVersion: str | None
+    Description: str | None
+    RoutingConfig: AliasRoutingConfiguration | None
+    RevisionId: str | None
+
+
 class LambdaManagedInstancesCapacityProviderConfig(TypedDict, total=False):
     CapacityProviderArn: Required[str]
     PerExecutionEnvironmentMaxConcurrency: int
@@ -67,6 +80,14 @@ class CapacityProviderConfig(TypedDict, total=False):
 
 class Concurrency(TypedDict, total=False):
     ReservedConcurrentExecutions: int | None
+
+
+class CreateAliasRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Name: Required[str]
+    FunctionVersion: Required[str]
+    Description: str
+    RoutingConfig: AliasRoutingConfiguration
 
 
 class FunctionCode(TypedDict, total=False):
@@ -174,6 +195,11 @@ class CreateFunctionRequest(TypedDict, total=False):
     DurableConfig: DurableConfig
     RuntimeConfig: FunctionRuntimeConfig
     AcceleratorConfig: AcceleratorConfig
+
+
+class DeleteAliasRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Name: Required[str]
 
 
 class DeleteFunctionConcurrencyRequest(TypedDict, total=False):
@@ -325,6 +351,11 @@ class GetAccountSettingsRequest(TypedDict, total=False):
 class GetAccountSettingsResponse(TypedDict, total=False):
     AccountLimit: AccountLimit | None
     AccountUsage: AccountUsage | None
+
+
+class GetAliasRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Name: Required[str]
 
 
 class GetFunctionConcurrencyRequest(TypedDict, total=False):
@@ -493,6 +524,18 @@ class LayersListItem(TypedDict, total=False):
     LatestMatchingVersion: LayerVersionsListItem | None
 
 
+class ListAliasesRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    FunctionVersion: str
+    Marker: str
+    MaxItems: int
+
+
+class ListAliasesResponse(TypedDict, total=False):
+    NextMarker: str | None
+    Aliases: list[AliasConfiguration] | None
+
+
 class ListFunctionsRequest(TypedDict, total=False):
     MasterRegion: str
     FunctionVersion: str
@@ -616,6 +659,15 @@ class TagResourceRequest(TypedDict, total=False):
 class UntagResourceRequest(TypedDict, total=False):
     Resource: Required[str]
     TagKeys: Required[list[str]]
+
+
+class UpdateAliasRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Name: Required[str]
+    FunctionVersion: str
+    Description: str
+    RoutingConfig: AliasRoutingConfiguration
+    RevisionId: str
 
 
 class UpdateFunctionCodeRequest(TypedDict, total=False):

@@ -33,13 +33,6 @@ def operation(name: str) -> Callable[[_H], _H]:
 
 
 _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "aliases and their weighted routing are not built": (
-        "CreateAlias",
-        "DeleteAlias",
-        "GetAlias",
-        "ListAliases",
-        "UpdateAlias",
-    ),
     "event source pollers are not built": (
         "CreateEventSourceMapping",
         "DeleteEventSourceMapping",

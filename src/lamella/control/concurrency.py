@@ -13,7 +13,7 @@ from lamella.control.access import named
 from lamella.control.resolution import NO_QUALIFIER, not_found
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
-from lamella.domain.function import FunctionKey
+from lamella.domain.function import LATEST, FunctionKey
 from lamella.domain.quotas import UNRESERVED_CONCURRENCY
 from lamella.ports.errors import ConflictError
 
@@ -27,13 +27,14 @@ _TOO_MUCH: Final = (
 async def put_function_concurrency(ctx: Context, req: shapes.PutFunctionConcurrencyRequest) -> shapes.Concurrency:
     """Reserve concurrent executions for a function; 0 stops it. In force for every invocation that begins after."""
     services = services_of(ctx)
-    key = await _function(ctx, req["FunctionName"], "PutFunctionConcurrency")
+    # Source of the qualifier: LocalStack's `test_function_concurrency_exceptions`, recorded in 2023.
+    key = await _function(ctx, req["FunctionName"], "PutFunctionConcurrency", missing=LATEST)
     executions = req["ReservedConcurrentExecutions"]
     at_most = services.settings.concurrency - UNRESERVED_CONCURRENCY.limit
     try:
         fits = await services.functions.reserve(key, executions, at_most=at_most)
     except ConflictError:
-        raise not_found(key.arn()) from None
+        raise not_found(key.arn(LATEST)) from None
     if not fits:
         raise InvalidParameterValueException(_TOO_MUCH)
     services.observer.concurrency_changed(key, executions)
@@ -63,8 +64,8 @@ async def delete_function_concurrency(ctx: Context, req: shapes.DeleteFunctionCo
     return {}
 
 
-async def _function(ctx: Context, name: str, action: str) -> FunctionKey:
-    """The function of that name.
+async def _function(ctx: Context, name: str, action: str, missing: str | None = None) -> FunctionKey:
+    """The function of that name; `missing` is the qualifier by which AWS calls it if there is none.
 
     Raises:
         InvalidParameterValueException: It has a qualifier; AWS refuses `$LATEST` here as well.
@@ -74,5 +75,5 @@ async def _function(ctx: Context, name: str, action: str) -> FunctionKey:
     if reference.qualifier is not None:
         raise InvalidParameterValueException(NO_QUALIFIER)
     if await services_of(ctx).functions.get(reference.key) is None:
-        raise not_found(reference.key.arn())
+        raise not_found(reference.key.arn(missing))
     return reference.key

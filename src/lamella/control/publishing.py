@@ -17,7 +17,10 @@ _PAGE: Final = 1000
 
 
 async def publish(ctx: Context, latest: FunctionVersion, description: str | None = None) -> FunctionVersion:
-    """A version with the code and configuration of `$LATEST`, or the last one if nothing has changed since.
+    """A version with the code and configuration of `$LATEST`, or the last one if there was no update since.
+
+    An update that changed nothing counts: it gave `$LATEST` another time of modification, which versions keep. Source:
+    getmoto/moto pull request 8379, 2024, whose tests were run against AWS.
 
     A version made from a settled `$LATEST` can be invoked at once, one made while a change is under way is settled
     along with it.
@@ -27,7 +30,7 @@ async def publish(ctx: Context, latest: FunctionVersion, description: str | None
     """
     services = services_of(ctx)
     last = await _last_published(ctx, latest)
-    if last is not None and last.artifact == latest.artifact and _origin(last.config) == latest.config:
+    if last is not None and _of_same_update(last, latest):
         return last
     config = latest.config
     if description is not None and description != config.description:
@@ -58,6 +61,14 @@ async def _last_published(ctx: Context, latest: FunctionVersion) -> FunctionVers
     while page.next_marker is not None:
         page = await functions.list_versions(latest.key, limit=_PAGE, marker=page.next_marker)
     return page.items[-1] if page.items and page.items[-1].version != LATEST else None
+
+
+def _of_same_update(last: FunctionVersion, latest: FunctionVersion) -> bool:
+    return (
+        last.modified_at == latest.modified_at
+        and last.artifact == latest.artifact
+        and _origin(last.config) == latest.config
+    )
 
 
 def _origin(published: FunctionConfig) -> FunctionConfig:

@@ -4,7 +4,7 @@ from typing import Final
 
 from lamella.awsapi.context import Context
 from lamella.control.access import named
-from lamella.control.services import services_of
+from lamella.control.services import aliases_of, services_of
 from lamella.domain._api_errors import (
     InvalidParameterValueException,
     PreconditionFailedException,
@@ -56,7 +56,7 @@ async def existing_latest(ctx: Context, text: str, action: str) -> FunctionVersi
 async def existing_version(
     ctx: Context, text: str, qualifier: str | None, action: str
 ) -> tuple[FunctionReference, FunctionVersion]:
-    """The version a name and a qualifier mean, with the reference itself.
+    """The version a name and a qualifier mean, with the reference itself; of an alias the one it is of.
 
     Raises:
         AccessDeniedException: It is another account's, whose policy does not let the caller do this.
@@ -64,6 +64,9 @@ async def existing_version(
     """
     reference = await named(ctx, text, action=action, qualifier=qualifier)
     number = reference.version
+    if number is None:
+        alias = await aliases_of(ctx).get(reference.key, reference.qualifier or "")
+        number = alias.version if alias is not None else None
     version = None if number is None else await services_of(ctx).functions.get(reference.key, number)
     if version is None:
         raise not_found(reference.arn)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from lamella.awsapi import _types as shapes
-from lamella.domain.function import FunctionConfig, FunctionVersion
+from lamella.domain.alias import Alias
+from lamella.domain.function import LATEST, FunctionConfig, FunctionVersion, State
 from lamella.domain.layer import LayerVersion
 
 PUBLISHED_FROM: Final = "_PublishedFrom"
@@ -72,6 +73,9 @@ def function_configuration(version: FunctionVersion, *, qualifier: str | None = 
         shown["Layers"] = [{"Arn": layer.arn, "CodeSize": layer.artifact.size_bytes} for layer in config.layers]
     _show_kept(config.other, shown)
     _show_reasons(version, shown)
+    if version.state is State.PENDING and version.version != LATEST:
+        # Source: LocalStack's `test_publish_with_update`, recorded in 2023.
+        return _without(shown, _LAST_UPDATE)
     return shown
 
 
@@ -84,6 +88,20 @@ def listed_function(version: FunctionVersion, *, qualified: bool) -> shapes.Func
     """One item of a listing: without state, last update and runtime version."""
     shown = function_configuration(version, qualifier=version.version if qualified else None)
     return _without(shown, _TRANSIENT)
+
+
+def alias_configuration(alias: Alias) -> shapes.AliasConfiguration:
+    """An alias; without `RoutingConfig` if it has one version only, also if an empty one was given."""
+    shown = shapes.AliasConfiguration(
+        AliasArn=alias.arn,
+        Name=alias.name,
+        FunctionVersion=alias.version,
+        Description=alias.description,
+        RevisionId=alias.revision_id,
+    )
+    if alias.route is not None:
+        shown["RoutingConfig"] = {"AdditionalVersionWeights": {alias.route.version: alias.route.weight}}
+    return shown
 
 
 def layer_version(version: LayerVersion, location: str) -> shapes.GetLayerVersionResponse:

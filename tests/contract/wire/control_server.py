@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
 import lamella.control.account
+import lamella.control.aliases
 import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers

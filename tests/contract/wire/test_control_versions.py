@@ -57,6 +57,49 @@ def test_without_a_change_the_last_version_is_the_answer(server: ControlServer, 
     assert client.get_function_configuration(FunctionName="f:1")["Description"] == "one"
 
 
+def test_an_update_that_changes_nothing_counts(server: ControlServer, client: Any) -> None:
+    """Source: see `lamella.control.publishing`."""
+    assert client.publish_version(FunctionName="f")["Version"] == "1"
+    server.clock.advance(1)
+    client.update_function_configuration(FunctionName="f", Description="first")
+    server.release()
+    assert client.publish_version(FunctionName="f")["Version"] == "2"
+    server.clock.advance(1)
+    answer = client.update_function_code(FunctionName="f", ZipFile=zipped(index__py="1"), Publish=True)
+    assert answer["Version"] == "3"
+    server.release()
+    client.tag_resource(Resource=ARN, Tags={"a": "1"})
+    server.clock.advance(1)
+    assert client.publish_version(FunctionName="f")["Version"] == "3"
+
+
+def test_a_version_that_is_being_made(server: ControlServer, client: Any) -> None:
+    """It has no last update. Source: see `lamella.control.wire`."""
+    server.hold()
+    answer = client.update_function_code(FunctionName="f", ZipFile=zipped(index__py="2"), Publish=True)
+    shown = client.get_function(FunctionName="f", Qualifier="1")["Configuration"]
+    for pending in (answer, shown):
+        assert (pending["State"], pending["StateReasonCode"], pending["Version"]) == ("Pending", "Creating", "1")
+        assert not pending.keys() & {"LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"}
+    latest = client.get_function(FunctionName="f", Qualifier="$LATEST")["Configuration"]
+    assert (latest["FunctionArn"], latest["State"], latest["LastUpdateStatus"]) == (
+        f"{ARN}:$LATEST",
+        "Active",
+        "InProgress",
+    )
+    server.release()
+    shown = client.get_function(FunctionName="f", Qualifier="1")["Configuration"]
+    assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")
+
+
+def test_an_old_revision_is_not_published(client: Any) -> None:
+    current = client.get_function_configuration(FunctionName="f")["RevisionId"]
+    answer = refused(client.publish_version, FunctionName="f", RevisionId="0")
+    assert answer[:2] == ("PreconditionFailedException", 412)
+    assert client.publish_version(FunctionName="f", RevisionId=current)["Version"] == "1"
+    assert refused(client.publish_version, FunctionName="f", RevisionId=current)[1] == 412  # it is another by now
+
+
 def test_a_number_is_never_given_twice(client: Any) -> None:
     client.publish_version(FunctionName="f")
     client.delete_function(FunctionName="f", Qualifier="1")

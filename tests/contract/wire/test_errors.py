@@ -125,10 +125,10 @@ def test_common_errors(connect: Connect, error: type[ApiError]) -> None:
 def test_what_is_not_implemented_is_told_at_once_and_not_tried_again(connect: Connect) -> None:
     requests: list[str] = []
     client = connect({}, requests, attempts=None)
-    raised = caught(lambda: client.get_alias(FunctionName="f", Name="a"))
+    raised = caught(lambda: client.list_capacity_providers())
     assert raised.response["Error"]["Code"] == "NotImplementedException"
-    assert NOT_IMPLEMENTED["GetAlias"] in raised.response["Error"]["Message"]
-    assert requests == ["/2015-03-31/functions/f/aliases/a"]
+    assert NOT_IMPLEMENTED["ListCapacityProviders"] in raised.response["Error"]["Message"]
+    assert requests == ["/2025-11-30/capacity-providers"]
 
 
 def test_constraints_that_botocore_does_not_check(connect: Connect) -> None:

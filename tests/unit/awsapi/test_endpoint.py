@@ -89,7 +89,10 @@ async def test_cancellation_passes_through(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("/2015-03-31/functions/f/aliases/a", "GetAlias yet: aliases and their weighted routing are not built"),
+        (
+            "/2025-11-30/capacity-providers",
+            "ListCapacityProviders yet: capacity providers and managed instances are not built",
+        ),
         ("/2015-03-31/functions", "ListFunctions yet: it is not part of this server"),
     ],
 )

@@ -9,12 +9,15 @@ from lamella.awsapi.spec import ServiceSpec
 FIRST_VERSION = {
     "AddLayerVersionPermission",
     "AddPermission",
+    "CreateAlias",
     "CreateFunction",
+    "DeleteAlias",
     "DeleteFunction",
     "DeleteFunctionConcurrency",
     "DeleteLayerVersion",
     "DeleteResourcePolicy",
     "GetAccountSettings",
+    "GetAlias",
     "GetFunction",
     "GetFunctionConcurrency",
     "GetFunctionConfiguration",
@@ -25,6 +28,7 @@ FIRST_VERSION = {
     "GetResourcePolicy",
     "Invoke",
     "InvokeWithResponseStream",
+    "ListAliases",
     "ListFunctions",
     "ListLayerVersions",
     "ListLayers",
@@ -38,6 +42,7 @@ FIRST_VERSION = {
     "RemovePermission",
     "TagResource",
     "UntagResource",
+    "UpdateAlias",
     "UpdateFunctionCode",
     "UpdateFunctionConfiguration",
 }
@@ -76,4 +81,4 @@ def test_a_second_handler_is_refused(table: dict[str, registry.Handler]) -> None
 
 def test_a_handler_for_what_is_listed_as_not_implemented_is_refused(table: dict[str, registry.Handler]) -> None:
     with pytest.raises(ValueError, match="not implemented"):
-        registry.operation("GetAlias")(_handler)
+        registry.operation("CreateCapacityProvider")(_handler)

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from lamella.domain.alias import Alias, Route
+from lamella.domain._api_errors import InvalidParameterValueException
+from lamella.domain.alias import Alias, Route, routed
 from lamella.domain.function import FunctionKey
 
 KEY = FunctionKey("123456789012", "us-east-1", "f")
@@ -48,3 +49,30 @@ def test_what_it_refers_to() -> None:
     assert alias().refers_to("1")
     assert not alias().refers_to("2")
     assert alias(Route("2", 0.0)).refers_to("2")
+
+
+def test_what_becomes_a_route() -> None:
+    assert routed("1", {}) is None
+    assert routed("$LATEST", {}) is None
+    assert routed("1", {"2": 0.25}) == Route("2", 0.25)
+    route = routed("1", {"2": 1})
+    assert route is not None
+    assert isinstance(route.weight, float)
+
+
+@pytest.mark.parametrize(
+    ("version", "weights", "text"),
+    [
+        ("1", {"1": 0.8, "2": 0.2}, "Number of items in AdditionalVersionWeights cannot be greater than 1"),
+        (
+            "1",
+            {"1": 0.5},
+            "Invalid function version 1. Function version 1 is already included in routing configuration.",
+        ),
+        ("$LATEST", {"1": 0.5}, "$LATEST is not supported for an alias pointing to more than 1 version"),
+    ],
+)
+def test_what_does_not(version: str, weights: dict[str, float], text: str) -> None:
+    with pytest.raises(InvalidParameterValueException) as refused:
+        routed(version, weights)
+    assert refused.value.message == text
