@@ -25,7 +25,10 @@ import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers
 import lamella.control.permissions
+import lamella.control.recursion
+import lamella.control.runtime_management
 import lamella.control.sharing
+import lamella.control.signing
 import lamella.control.tags
 import lamella.control.versions  # noqa: F401
 from lamella.adapters.clock import SystemClock
@@ -139,7 +142,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         artifacts = await asyncio.to_thread(FilesystemArtifactStore, settings.data / "artifacts")
         packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes")
         await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
-        await asyncio.to_thread(packs.prune, ())  # nothing runs yet, so no superseded pack is in use
+        # Nothing runs yet, so the only superseded packs in use are those that functions keep.
+        await asyncio.to_thread(packs.prune, await functions.kept_runtimes())
         logs = FileLogStore(settings.data / "logs")
         stack.callback(logs.close)
         recorders = Recorders(FileTraceStore(settings.data / "traces") if settings.flight_recorder else None)

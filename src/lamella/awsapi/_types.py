@@ -68,6 +68,10 @@ class AliasConfiguration(TypedDict, total=False):
     RevisionId: str | None
 
 
+class AllowedPublishers(TypedDict, total=False):
+    SigningProfileVersionArns: Required[list[str]]
+
+
 class LambdaManagedInstancesCapacityProviderConfig(TypedDict, total=False):
     CapacityProviderArn: Required[str]
     PerExecutionEnvironmentMaxConcurrency: int
@@ -76,6 +80,19 @@ class LambdaManagedInstancesCapacityProviderConfig(TypedDict, total=False):
 
 class CapacityProviderConfig(TypedDict, total=False):
     LambdaManagedInstancesCapacityProviderConfig: Required[LambdaManagedInstancesCapacityProviderConfig]
+
+
+class CodeSigningPolicies(TypedDict, total=False):
+    UntrustedArtifactOnDeployment: str
+
+
+class CodeSigningConfig(TypedDict, total=False):
+    CodeSigningConfigId: Required[str]
+    CodeSigningConfigArn: Required[str]
+    Description: str | None
+    AllowedPublishers: Required[AllowedPublishers]
+    CodeSigningPolicies: Required[CodeSigningPolicies]
+    LastModified: Required[str]
 
 
 class Concurrency(TypedDict, total=False):
@@ -88,6 +105,17 @@ class CreateAliasRequest(TypedDict, total=False):
     FunctionVersion: Required[str]
     Description: str
     RoutingConfig: AliasRoutingConfiguration
+
+
+class CreateCodeSigningConfigRequest(TypedDict, total=False):
+    Description: str
+    AllowedPublishers: Required[AllowedPublishers]
+    CodeSigningPolicies: CodeSigningPolicies
+    Tags: dict[str, str]
+
+
+class CreateCodeSigningConfigResponse(TypedDict, total=False):
+    CodeSigningConfig: Required[CodeSigningConfig]
 
 
 class FunctionCode(TypedDict, total=False):
@@ -200,6 +228,18 @@ class CreateFunctionRequest(TypedDict, total=False):
 class DeleteAliasRequest(TypedDict, total=False):
     FunctionName: Required[str]
     Name: Required[str]
+
+
+class DeleteCodeSigningConfigRequest(TypedDict, total=False):
+    CodeSigningConfigArn: Required[str]
+
+
+class DeleteCodeSigningConfigResponse(TypedDict, total=False):
+    pass
+
+
+class DeleteFunctionCodeSigningConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
 
 
 class DeleteFunctionConcurrencyRequest(TypedDict, total=False):
@@ -358,6 +398,23 @@ class GetAliasRequest(TypedDict, total=False):
     Name: Required[str]
 
 
+class GetCodeSigningConfigRequest(TypedDict, total=False):
+    CodeSigningConfigArn: Required[str]
+
+
+class GetCodeSigningConfigResponse(TypedDict, total=False):
+    CodeSigningConfig: Required[CodeSigningConfig]
+
+
+class GetFunctionCodeSigningConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+
+
+class GetFunctionCodeSigningConfigResponse(TypedDict, total=False):
+    CodeSigningConfigArn: Required[str]
+    FunctionName: Required[str]
+
+
 class GetFunctionConcurrencyRequest(TypedDict, total=False):
     FunctionName: Required[str]
 
@@ -369,6 +426,14 @@ class GetFunctionConcurrencyResponse(TypedDict, total=False):
 class GetFunctionConfigurationRequest(TypedDict, total=False):
     FunctionName: Required[str]
     Qualifier: str
+
+
+class GetFunctionRecursionConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+
+
+class GetFunctionRecursionConfigResponse(TypedDict, total=False):
+    RecursiveLoop: str | None
 
 
 class GetFunctionRequest(TypedDict, total=False):
@@ -446,6 +511,17 @@ class GetResourcePolicyRequest(TypedDict, total=False):
 class GetResourcePolicyResponse(TypedDict, total=False):
     Policy: str | None
     RevisionId: str | None
+
+
+class GetRuntimeManagementConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: str
+
+
+class GetRuntimeManagementConfigResponse(TypedDict, total=False):
+    UpdateRuntimeOn: str | None
+    FunctionArn: str | None
+    RuntimeVersionArn: str | None
 
 
 class InvocationRequest(TypedDict, total=False):
@@ -536,6 +612,27 @@ class ListAliasesResponse(TypedDict, total=False):
     Aliases: list[AliasConfiguration] | None
 
 
+class ListCodeSigningConfigsRequest(TypedDict, total=False):
+    Marker: str
+    MaxItems: int
+
+
+class ListCodeSigningConfigsResponse(TypedDict, total=False):
+    NextMarker: str | None
+    CodeSigningConfigs: list[CodeSigningConfig] | None
+
+
+class ListFunctionsByCodeSigningConfigRequest(TypedDict, total=False):
+    CodeSigningConfigArn: Required[str]
+    Marker: str
+    MaxItems: int
+
+
+class ListFunctionsByCodeSigningConfigResponse(TypedDict, total=False):
+    NextMarker: str | None
+    FunctionArns: list[str] | None
+
+
 class ListFunctionsRequest(TypedDict, total=False):
     MasterRegion: str
     FunctionVersion: str
@@ -621,9 +718,28 @@ class PublishVersionRequest(TypedDict, total=False):
     PublishTo: str
 
 
+class PutFunctionCodeSigningConfigRequest(TypedDict, total=False):
+    CodeSigningConfigArn: Required[str]
+    FunctionName: Required[str]
+
+
+class PutFunctionCodeSigningConfigResponse(TypedDict, total=False):
+    CodeSigningConfigArn: Required[str]
+    FunctionName: Required[str]
+
+
 class PutFunctionConcurrencyRequest(TypedDict, total=False):
     FunctionName: Required[str]
     ReservedConcurrentExecutions: Required[int]
+
+
+class PutFunctionRecursionConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    RecursiveLoop: Required[str]
+
+
+class PutFunctionRecursionConfigResponse(TypedDict, total=False):
+    RecursiveLoop: str | None
 
 
 class PutResourcePolicyRequest(TypedDict, total=False):
@@ -635,6 +751,19 @@ class PutResourcePolicyRequest(TypedDict, total=False):
 class PutResourcePolicyResponse(TypedDict, total=False):
     Policy: str | None
     RevisionId: str | None
+
+
+class PutRuntimeManagementConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: str
+    UpdateRuntimeOn: Required[str]
+    RuntimeVersionArn: str
+
+
+class PutRuntimeManagementConfigResponse(TypedDict, total=False):
+    UpdateRuntimeOn: Required[str]
+    FunctionArn: Required[str]
+    RuntimeVersionArn: str | None
 
 
 class RemoveLayerVersionPermissionRequest(TypedDict, total=False):
@@ -668,6 +797,17 @@ class UpdateAliasRequest(TypedDict, total=False):
     Description: str
     RoutingConfig: AliasRoutingConfiguration
     RevisionId: str
+
+
+class UpdateCodeSigningConfigRequest(TypedDict, total=False):
+    CodeSigningConfigArn: Required[str]
+    Description: str
+    AllowedPublishers: AllowedPublishers
+    CodeSigningPolicies: CodeSigningPolicies
+
+
+class UpdateCodeSigningConfigResponse(TypedDict, total=False):
+    CodeSigningConfig: Required[CodeSigningConfig]
 
 
 class UpdateFunctionCodeRequest(TypedDict, total=False):

@@ -61,22 +61,6 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "ListProvisionedConcurrencyConfigs",
         "PutProvisionedConcurrencyConfig",
     ),
-    "code signing is not built": (
-        "CreateCodeSigningConfig",
-        "DeleteCodeSigningConfig",
-        "DeleteFunctionCodeSigningConfig",
-        "GetCodeSigningConfig",
-        "GetFunctionCodeSigningConfig",
-        "ListCodeSigningConfigs",
-        "ListFunctionsByCodeSigningConfig",
-        "PutFunctionCodeSigningConfig",
-        "UpdateCodeSigningConfig",
-    ),
-    "runtimes are updated with their packs, not function by function": (
-        "GetRuntimeManagementConfig",
-        "PutRuntimeManagementConfig",
-    ),
-    "recursion detection is not built": ("GetFunctionRecursionConfig", "PutFunctionRecursionConfig"),
     "capacity providers and managed instances are not built": (
         "CreateCapacityProvider",
         "DeleteCapacityProvider",

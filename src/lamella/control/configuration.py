@@ -1,6 +1,6 @@
 """What callers may configure about a function, and what of it is refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +13,14 @@ from lamella.domain.function import Architecture, Artifact, FunctionConfig, Laye
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.names import parse_layer_version
 from lamella.domain.quotas import LAYERS, MEMORY, TIMEOUT, TMP, check_combined_size, check_range
-from lamella.domain.runtimes import SNAP_START, check_runtime
+from lamella.domain.runtimes import (
+    RUNTIME_VERSION,
+    SNAP_START,
+    UPDATE_RUNTIME_ON,
+    check_runtime,
+    kept_runtime,
+    runtime_version_arn,
+)
 from lamella.domain.variables import check_variables
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
@@ -23,15 +30,17 @@ ConfigurationRequest: TypeAlias = shapes.CreateFunctionRequest | shapes.UpdateFu
 _UNSUPPORTED: Final = (
     "AcceleratorConfig",
     "CapacityProviderConfig",
-    "CodeSigningConfigArn",
     "DurableConfig",
     "FileSystemConfigs",
     "ImageConfig",
     "PublishTo",
     "RuntimeConfig",
-    "SourceKMSKeyArn",
     "TenancyConfig",
 )
+
+
+SOURCE_KEY: Final = "SourceKMSKeyArn"
+"""Member of `FunctionConfig.other`: the key for the archive, which belongs to the code and not to the configuration."""
 
 
 def check_supported(request: object) -> None:
@@ -94,11 +103,22 @@ def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> Functio
         allow_deprecated=services.settings.allow_deprecated_runtimes,
     )
     try:
-        pack = services.runtimes.find(config.runtime, config.architecture)
+        kept = kept_runtime(config) if config.other.get(UPDATE_RUNTIME_ON) == "Manual" else None
+        pack = services.runtimes.find(config.runtime, config.architecture, kept)
     except RuntimeNotInstalledError as error:
         raise InvalidParameterValueException(str(error)) from error
-    arn = f"arn:aws:lambda:{ctx.region}::runtime:{pack.digest}"
-    return replace(config, other={**config.other, "RuntimeVersionArn": arn})
+    return replace(config, other={**config.other, RUNTIME_VERSION: runtime_version_arn(ctx.region, pack.digest)})
+
+
+def with_source_key(config: FunctionConfig, source: Mapping[str, Any]) -> FunctionConfig:  # Any: of several shapes
+    """The configuration with the key that the request names for the archive; without one if it names none.
+
+    It is shown with the code, and encrypts nothing.
+    """
+    other = {name: value for name, value in config.other.items() if name != SOURCE_KEY}
+    if source.get(SOURCE_KEY):
+        other[SOURCE_KEY] = source[SOURCE_KEY]
+    return replace(config, other=other)
 
 
 def check_size(code: Artifact, layers: Sequence[LayerReference]) -> None:

@@ -9,7 +9,15 @@ from lamella.awsapi.registry import operation
 from lamella.control import wire
 from lamella.control.access import named
 from lamella.control.code import uploaded
-from lamella.control.configuration import architecture_of, check_size, check_supported, configured, runnable
+from lamella.control.configuration import (
+    SOURCE_KEY,
+    architecture_of,
+    check_size,
+    check_supported,
+    configured,
+    runnable,
+    with_source_key,
+)
 from lamella.control.publishing import publish
 from lamella.control.resolution import (
     CANNOT_NOW,
@@ -21,6 +29,7 @@ from lamella.control.resolution import (
     unqualified,
 )
 from lamella.control.services import aliases_of, services_of
+from lamella.control.signing import attach, check_deployment
 from lamella.control.tags import check_network_tag, check_tag_count
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
 from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionKey, FunctionVersion
@@ -48,10 +57,13 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
         architecture=architecture_of(req.get("Architectures"), Architecture.X86_64),
     )
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, blank, req), creating=True)
+        config = runnable(ctx, await configured(ctx, with_source_key(blank, req["Code"]), req), creating=True)
         exists = ResourceConflictException(f"Function already exist: {key.name}")
         if await services.functions.get(key) is not None:
             raise exists
+        signing = req.get("CodeSigningConfigArn")
+        if signing:
+            await check_deployment(ctx, key, signing)
         async with uploaded(ctx, req["Code"]) as artifact:
             check_size(artifact, config.layers)
             latest = created(
@@ -68,6 +80,8 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
                 await services.functions.create(latest, req.get("Tags", {}))
             except ConflictError:
                 raise exists from None
+            if signing:
+                await attach(ctx, key, signing)
             services.observer.function_tagged(key, req.get("Tags", {}))
             shown = await publish(ctx, latest) if req.get("Publish") else latest
     services.transitions.begin(latest)
@@ -81,9 +95,11 @@ async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.G
     reference, version = await existing_version(ctx, req["FunctionName"], req.get("Qualifier"), "GetFunction")
     filename = f"{version.key.name}-{version.version.removeprefix('$')}.zip"
     location = services.locations.url(ctx.base_url, version.artifact.digest, filename, now=services.clock.now())
+    code = shapes.FunctionCodeLocation(RepositoryType="S3", Location=location)
+    if SOURCE_KEY in version.config.other:
+        code["SourceKMSKeyArn"] = version.config.other[SOURCE_KEY]
     shown = shapes.GetFunctionResponse(
-        Configuration=wire.function_configuration(version, qualifier=reference.qualifier),
-        Code={"RepositoryType": "S3", "Location": location},
+        Configuration=wire.function_configuration(version, qualifier=reference.qualifier), Code=code
     )
     tags = await services.functions.tags(version.key)
     if tags:
@@ -119,7 +135,8 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
             "Please don't provide ImageUri when updating a function with packageType Zip."
         )
     architecture = architecture_of(req.get("Architectures"), latest.config.architecture)
-    config = runnable(ctx, replace(latest.config, architecture=architecture), creating=False)
+    config = runnable(ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False)
+    await check_deployment(ctx, latest.key)
     async with uploaded(ctx, req, account=latest.key.account) as artifact:
         check_size(artifact, config.layers)
         changed = replace(latest, artifact=artifact, config=config)
@@ -142,6 +159,8 @@ async def update_function_configuration(
     check_settled(latest)
     async with services.garbage.referencing():
         config = runnable(ctx, await configured(ctx, latest.config, req), creating=False)
+        if req.get("Layers"):
+            await check_deployment(ctx, latest.key)
         check_size(latest.artifact, config.layers)
         updating = await _store_update(ctx, latest, replace(latest, config=config))
     services.transitions.begin(updating)

@@ -55,6 +55,13 @@ POLICY: Final = Quota("resource policy of a function, version, alias or layer ve
 TAGS: Final = Quota("tags of a resource", 50, "items", "dg/configuration-tags.html")
 LIST_FUNCTIONS_PAGE: Final = Quota("functions in one answer", 50, "items", "api/API_ListFunctions.html", least=1)
 LIST_PAGE: Final = Quota("items in one answer", 50, "items", "api/API_ListLayers.html", least=1)
+LIST_CONFIGURATIONS_PAGE: Final = Quota(
+    "code signing configurations, or functions of one, in an answer",
+    10_000,
+    "items",
+    "api/API_ListCodeSigningConfigs.html",
+    least=1,
+)
 LOCATION_LIFETIME: Final = Quota("a download URL is valid for", 600, "s", "api/API_GetFunction.html")
 
 QUOTAS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Quota))

@@ -8,6 +8,7 @@ lambda-runtimes; identifiers from the model's shape `Runtime`; architectures fro
 (September 2021) and the page foundation-arch.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from lamella.domain._api_errors import InvalidParameterValueException
-from lamella.domain.function import Architecture
+from lamella.domain.function import Architecture, FunctionConfig
 
 _BOTH: Final = (Architecture.X86_64, Architecture.ARM64)
 _X86_64_ONLY: Final = (Architecture.X86_64,)  # those on the first Amazon Linux
@@ -113,6 +114,32 @@ SNAP_START: Final = frozenset(
     {"java11", "java17", "java21", "java25", "python3.12", "python3.13", "python3.14", "dotnet8", "dotnet10"}
 )
 """Runtimes that can be told to use SnapStart. Source: developer guide, "snapstart"; later versions as announced."""
+
+UPDATE_RUNTIME_ON: Final = "UpdateRuntimeOn"
+"""Member of `FunctionConfig.other`: `Manual` or `FunctionUpdate`. Absent: new environments use the newest runtime."""
+
+RUNTIME_VERSION: Final = "RuntimeVersionArn"
+"""Member of `FunctionConfig.other`: the version of the runtime at the last change, or the one that is kept."""
+
+_VERSION_ARN: Final = re.compile(r"arn:aws:lambda:(?P<region>[a-z0-9-]+)::runtime:(?P<digest>[0-9a-f]{64})")
+
+
+def runtime_version_arn(region: str, digest: str) -> str:
+    """The name that the API gives to a version of a runtime."""
+    return f"arn:aws:lambda:{region}::runtime:{digest}"
+
+
+def runtime_digest(arn: str, region: str) -> str | None:
+    """The digest that such a name ends in; `None` if no runtime of this region is called that."""
+    match = _VERSION_ARN.fullmatch(arn)
+    return match["digest"] if match is not None and match["region"] == region else None
+
+
+def kept_runtime(config: FunctionConfig) -> str | None:
+    """Digest of the version of its runtime that a function keeps; `None` if it follows updates."""
+    if UPDATE_RUNTIME_ON not in config.other:
+        return None
+    return str(config.other[RUNTIME_VERSION]).rpartition(":")[2]
 
 
 def check_runtime(

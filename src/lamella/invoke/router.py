@@ -12,6 +12,7 @@ from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import CONCURRENCY
+from lamella.domain.runtimes import kept_runtime
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
@@ -301,7 +302,7 @@ class Router:
 
     def _deployment(self, version: FunctionVersion) -> Deployment:
         config, settings = version.config, self._settings
-        pack = self._runtimes.find(config.runtime or "", config.architecture)
+        pack = self._runtimes.find(config.runtime or "", config.architecture, kept_runtime(config))
         task = self._artifacts.tree(version.artifact.digest)
         layers = tuple(self._artifacts.tree(layer.artifact.digest) for layer in config.layers)
         return Deployment(

@@ -44,8 +44,8 @@ class RuntimeNotInstalledError(Exception):
 class RuntimeCatalog(Protocol):
     """The packs of this node."""
 
-    def find(self, name: str, architecture: Architecture) -> RuntimePack:
-        """The pack that runs functions of this runtime and architecture.
+    def find(self, name: str, architecture: Architecture, digest: str | None = None) -> RuntimePack:
+        """The pack that runs functions of this runtime and architecture: the newest, or the one of this digest.
 
         Raises:
             RuntimeNotInstalledError: There is none. Never another version silently.

@@ -107,6 +107,9 @@ class FunctionStore(Protocol):
     async def tagged(self, tag: str) -> Mapping[FunctionKey, str]:
         """All functions, of all accounts, that have this tag, with its value."""
 
+    async def kept_runtimes(self) -> frozenset[str]:
+        """Digests of the runtimes that function versions keep, see `lamella.domain.runtimes.kept_runtime`."""
+
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """All versions whose state is `Pending` or whose update is `InProgress`: what a crash interrupted."""
 

@@ -54,11 +54,12 @@ class PackCatalog(RuntimeCatalog):
         self._root = root
         self._lock = threading.Lock()
         self._manifests: Mapping[str, tuple[Manifest, RuntimePack]] = {}
+        self._superseded: Mapping[tuple[str, str], RuntimePack] = {}  # by name and digest
         root.mkdir(parents=True, exist_ok=True)
         self._load()
 
-    def find(self, name: str, architecture: Architecture) -> RuntimePack:
-        """The pack that runs functions of this runtime and architecture.
+    def find(self, name: str, architecture: Architecture, digest: str | None = None) -> RuntimePack:
+        """The pack that runs functions of this runtime and architecture: the newest, or the one of this digest.
 
         Raises:
             RuntimeNotInstalledError: There is none; never another version silently.
@@ -72,6 +73,11 @@ class PackCatalog(RuntimeCatalog):
                 f"Runtime {name} is not installed on this node. Installed: {installed}.{remedy}"
             )
         pack = entry[1]
+        if digest not in {None, pack.digest}:
+            superseded = self._superseded.get((name, str(digest)))
+            if superseded is None:
+                raise RuntimeNotInstalledError(f"Version {digest} of runtime {name} is not installed on this node.")
+            pack = superseded
         if pack.architecture is not architecture:
             raise RuntimeNotInstalledError(
                 f"Runtime {name} is installed on this node for {pack.architecture} only, not for {architecture}."
@@ -141,7 +147,7 @@ class PackCatalog(RuntimeCatalog):
         """Remove superseded packs.
 
         Args:
-            in_use: Digests of packs that execution environments still use.
+            in_use: Digests of packs that execution environments still use, or that functions keep.
 
         Returns:
             Digests of the packs that were removed.
@@ -154,6 +160,8 @@ class PackCatalog(RuntimeCatalog):
                         continue
                     shutil.rmtree(directory)
                     removed.append(directory.name)
+            if removed:
+                self._load()
         return removed
 
     def _missing_defaults(self) -> list[str]:
@@ -210,6 +218,20 @@ class PackCatalog(RuntimeCatalog):
                 continue  # counts as not installed: ensure_defaults builds it anew, find says how to add it
             found[manifest.name] = (manifest, manifest.pack(directory))
         self._manifests = found
+        self._superseded = self._load_superseded()
+
+    def _load_superseded(self) -> dict[tuple[str, str], RuntimePack]:
+        found: dict[tuple[str, str], RuntimePack] = {}
+        for name, (_, newest) in self._manifests.items():
+            for directory in (self._root / name).iterdir():
+                if directory.is_symlink() or directory.name == newest.digest:
+                    continue
+                try:
+                    pack = read_manifest(directory).pack(directory)
+                except PackDamagedError:
+                    continue  # the next pruning takes it
+                found[name, pack.digest] = pack
+        return found
 
     @staticmethod
     def _source_of(manifest: Manifest) -> Path | None:

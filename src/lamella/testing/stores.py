@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
 from lamella.domain.layer import LayerKey, LayerVersion
+from lamella.domain.runtimes import kept_runtime
 from lamella.ports.errors import ConflictError
 from lamella.ports.records import WHOLE, AccountRecord, Change, Document, FunctionRecord
 from lamella.ports.stores import ArchiveError, ArchiveTooLargeError, Page
@@ -142,6 +143,9 @@ class MemoryFunctionStore:
 
     async def tagged(self, tag: str) -> Mapping[FunctionKey, str]:
         return {key: function.tags[tag] for key, function in self._functions.items() if tag in function.tags}
+
+    async def kept_runtimes(self) -> frozenset[str]:
+        return frozenset(digest for version in self._all() if (digest := kept_runtime(version.config)) is not None)
 
     async def unsettled(self) -> Sequence[FunctionVersion]:
         return [

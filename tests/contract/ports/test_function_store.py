@@ -351,6 +351,20 @@ class FunctionStoreContract:
         await store.replace(replace(version, state=State.ACTIVE), expected_revision_id=version.revision_id)
         assert await store.unsettled() == [updating]
 
+    async def test_names_the_runtimes_that_versions_keep(self, store: FunctionStore) -> None:
+        assert await store.kept_runtimes() == frozenset()
+
+        def of(name: str, digest: str, **other: str) -> FunctionVersion:
+            kept = {"RuntimeVersionArn": f"arn:aws:lambda:us-east-1::runtime:{digest}", **other}
+            return replace(latest(name), config=replace(latest().config, other=kept))
+
+        await store.create(of("follows", "a"), {})
+        await store.create(of("keeps", "b", UpdateRuntimeOn="Manual"), {})
+        await store.publish(of("follows", "c", UpdateRuntimeOn="FunctionUpdate"))
+        assert await store.kept_runtimes() == {"b", "c"}
+        await store.delete(key("follows"), "1")
+        assert await store.kept_runtimes() == {"b"}
+
     async def test_counts_functions_and_bytes_of_all_versions(self, store: FunctionStore) -> None:
         assert await store.usage(ACCOUNT, REGION) == (0, 0)
         await store.create(latest("a"), {})

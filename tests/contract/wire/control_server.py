@@ -24,7 +24,10 @@ import lamella.control.concurrency
 import lamella.control.functions
 import lamella.control.layers
 import lamella.control.permissions
+import lamella.control.recursion
+import lamella.control.runtime_management
 import lamella.control.sharing
+import lamella.control.signing
 import lamella.control.tags
 import lamella.control.versions  # noqa: F401 - importing them registers their handlers
 from lamella.awsapi.context import Context, Services, new_request_id
@@ -67,9 +70,9 @@ class Catalog:
             for number, (name, architecture) in enumerate(names)
         ]
 
-    def find(self, name: str, architecture: Architecture) -> RuntimePack:
+    def find(self, name: str, architecture: Architecture, digest: str | None = None) -> RuntimePack:
         for pack in self.installed:
-            if (pack.name, pack.architecture) == (name, architecture):
+            if (pack.name, pack.architecture) == (name, architecture) and digest in {None, pack.digest}:
                 return pack
         raise RuntimeNotInstalledError(f"no pack for {name} on {architecture}: run `lamella runtime add {name}`")
 

@@ -49,6 +49,21 @@ def refused(call: Any, **members: Any) -> tuple[str, int, str]:
 
 
 class TestCreate:
+    def test_the_key_of_the_archive_is_shown_with_the_code(self, server: ControlServer, client: Any) -> None:
+        key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
+        answer = create(client, Code={"ZipFile": ZIP, "SourceKMSKeyArn": key})
+        assert answer.keys() == CREATED - {"Environment"}
+        server.release()
+        client.update_function_configuration(FunctionName="f", Description="d")
+        server.release()
+        assert client.get_function(FunctionName="f")["Code"]["SourceKMSKeyArn"] == key
+        client.update_function_code(FunctionName="f", ZipFile=OTHER_ZIP)
+        server.release()
+        assert "SourceKMSKeyArn" not in client.get_function(FunctionName="f")["Code"]
+        client.update_function_code(FunctionName="f", ZipFile=OTHER_ZIP, SourceKMSKeyArn=key)
+        server.release()
+        assert client.get_function(FunctionName="f")["Code"]["SourceKMSKeyArn"] == key
+
     def test_the_answer_is_that_of_aws(self, client: Any) -> None:
         answer = create(client, Environment={"Variables": {}})
 

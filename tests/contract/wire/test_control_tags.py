@@ -65,10 +65,30 @@ def test_tagging_does_not_hinder_a_transition(server: ControlServer, client: Any
             "ResourceNotFoundException",
             "The resource you requested does not exist.",
         ),
+        (
+            f"arn:aws:lambda:us-east-1:{ACCOUNT}:code-signing-config:csc-0123456789abcdef0",
+            "ResourceNotFoundException",
+            "The resource you requested does not exist.",
+        ),
+        (
+            f"arn:aws:lambda:{REGION}:111111111111:code-signing-config:csc-0123456789abcdef0",
+            "AccessDeniedException",
+            None,
+        ),
+        (
+            f"arn:aws:lambda:{REGION}:{ACCOUNT}:event-source-mapping:14e0db71-5b02-4e16-8cc3-a44d4ba2b2f4",
+            "ResourceNotFoundException",
+            "The resource you requested does not exist.",
+        ),
+        (
+            f"arn:aws:lambda:{REGION}:{ACCOUNT}:capacity-provider:c",
+            "ResourceNotFoundException",
+            "The resource you requested does not exist.",
+        ),
         ("f", "ValidationException", None),
     ],
 )
-def test_only_functions_have_tags(client: Any, resource: str, code: str, text: str | None) -> None:
+def test_what_has_no_tags_is_refused(client: Any, resource: str, code: str, text: str | None) -> None:
     for call, members in (
         (client.tag_resource, {"Tags": {"A": "1"}}),
         (client.untag_resource, {"TagKeys": ["A"]}),
@@ -77,6 +97,31 @@ def test_only_functions_have_tags(client: Any, resource: str, code: str, text: s
         answered, _, message = refused(call, Resource=resource, **members)
         assert answered == code
         assert text is None or message == text
+
+
+def test_a_code_signing_configuration_has_tags(client: Any) -> None:
+    publishers = {"SigningProfileVersionArns": [f"arn:aws:signer:{REGION}:{ACCOUNT}:/signing-profiles/p/abcdefghij"]}
+    created = client.create_code_signing_config(AllowedPublishers=publishers, Tags={"A": "1"})["CodeSigningConfig"]
+    arn = created["CodeSigningConfigArn"]
+    client.tag_resource(Resource=arn, Tags={"A": "2", "B": "3", "lamella:network": "of functions only"})
+    client.untag_resource(Resource=arn, TagKeys=["B", "never there"])
+    assert client.list_tags(Resource=arn)["Tags"] == {"A": "2", "lamella:network": "of functions only"}
+    assert client.get_code_signing_config(CodeSigningConfigArn=arn)["CodeSigningConfig"] == created
+    answer = refused(client.tag_resource, Resource=arn, Tags={f"t{number}": "" for number in range(49)})
+    assert answer == ("InvalidParameterValueException", 400, "Number of tags exceeds resource tag limit.")
+    many = {f"t{number}": "" for number in range(51)}
+    assert refused(client.create_code_signing_config, AllowedPublishers=publishers, Tags=many) == answer
+
+
+def test_an_event_source_mapping_has_the_tags_of_its_record(server: ControlServer, client: Any) -> None:
+    id_ = "14e0db71-5b02-4e16-8cc3-a44d4ba2b2f4"
+    server.run(server.records.accounts.put(ACCOUNT, REGION, "event-source-mapping", id_, {"Kept": 1}))
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:event-source-mapping:{id_}"
+    assert client.list_tags(Resource=arn)["Tags"] == {}
+    client.tag_resource(Resource=arn.replace("4e0db", "4E0DB"), Tags={"A": "1"})
+    assert client.list_tags(Resource=arn)["Tags"] == {"A": "1"}
+    stored = server.run(server.records.accounts.get(ACCOUNT, REGION, "event-source-mapping", id_))
+    assert stored == {"Kept": 1, "Tags": {"A": "1"}}
 
 
 def test_not_none_and_not_more_than_fifty(client: Any) -> None:

@@ -89,6 +89,26 @@ def test_verify_sees_tampering(tmp_path: Path) -> None:
         verify(pack)
 
 
+def test_a_superseded_pack_is_found_by_its_digest(tmp_path: Path) -> None:
+    old, new = (install(tmp_path, "provided.al2", content) for content in "12")
+    packs = PackCatalog(tmp_path)
+    assert packs.find("provided.al2", host_architecture()).digest == new
+    assert packs.find("provided.al2", host_architecture(), new).digest == new
+    found = packs.find("provided.al2", host_architecture(), old)
+    assert (found.digest, found.rootfs) == (old, tmp_path / "provided.al2" / old / "rootfs")
+    assert [pack.digest for pack in packs.packs()] == [new]
+    with pytest.raises(RuntimeNotInstalledError):
+        packs.find("provided.al2", OTHER, old)
+    with pytest.raises(RuntimeNotInstalledError, match=f"^Version {'0' * 64} of runtime provided.al2 is not installed"):
+        packs.find("provided.al2", host_architecture(), "0" * 64)
+    (tmp_path / "provided.al2" / old / "pack.json").write_text("{")
+    with pytest.raises(RuntimeNotInstalledError):
+        PackCatalog(tmp_path).find("provided.al2", host_architecture(), old)
+    packs.prune(())
+    with pytest.raises(RuntimeNotInstalledError):
+        packs.find("provided.al2", host_architecture(), old)
+
+
 def test_superseded_packs_go_unless_they_are_in_use(tmp_path: Path) -> None:
     oldest, old, new = (install(tmp_path, "provided.al2", content) for content in "123")
     packs = PackCatalog(tmp_path)

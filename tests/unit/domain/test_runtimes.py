@@ -4,8 +4,15 @@ import pytest
 from botocore.loaders import Loader
 
 from lamella.domain._api_errors import InvalidParameterValueException
-from lamella.domain.function import Architecture
-from lamella.domain.runtimes import RUNTIMES, SNAP_START, check_runtime
+from lamella.domain.function import Architecture, FunctionConfig
+from lamella.domain.runtimes import (
+    RUNTIMES,
+    SNAP_START,
+    check_runtime,
+    kept_runtime,
+    runtime_digest,
+    runtime_version_arn,
+)
 
 TODAY = date(2026, 11, 20)
 
@@ -67,3 +74,23 @@ def test_an_unknown_one_is_told_what_is_offered() -> None:
     assert caught.value.message.startswith("Value PYTHON3.11 at 'runtime' failed to satisfy constraint: ")
     assert "python3.11" in caught.value.message
     assert "python3.7" not in caught.value.message
+
+
+def test_a_version_of_a_runtime_has_a_name_in_each_region() -> None:
+    arn = runtime_version_arn("eu-west-1", "a" * 64)
+    assert arn == f"arn:aws:lambda:eu-west-1::runtime:{'a' * 64}"
+    assert runtime_digest(arn, "eu-west-1") == "a" * 64
+    for other in (f"{arn}0", arn[:-1], arn.replace("a" * 64, "A" * 64), arn.replace("::", ":123456789012:"), ""):
+        assert runtime_digest(other, "eu-west-1") is None
+    assert runtime_digest(arn, "eu-west-2") is None
+
+
+def test_a_function_keeps_its_runtime_only_if_it_says_so() -> None:
+    def kept(**other: str) -> str | None:
+        return kept_runtime(FunctionConfig("r", "python3.11", "m.h", other=other))
+
+    arn = runtime_version_arn("eu-west-1", "a" * 64)
+    assert kept() is None
+    assert kept(RuntimeVersionArn=arn) is None
+    assert kept(RuntimeVersionArn=arn, UpdateRuntimeOn="Manual") == "a" * 64
+    assert kept(RuntimeVersionArn=arn, UpdateRuntimeOn="FunctionUpdate") == "a" * 64

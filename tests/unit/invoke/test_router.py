@@ -1,6 +1,7 @@
 """Which invocations the router lets begin. No sandbox can be made here, which those that begin are told."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -49,8 +50,8 @@ class Logs:
 
 
 class Catalog:
-    def find(self, name: str, architecture: Architecture) -> RuntimePack:
-        return RuntimePack(name, architecture, Path("/none"), "0" * 64, "v1", ("/var/task/bootstrap",))
+    def find(self, name: str, architecture: Architecture, digest: str | None = None) -> RuntimePack:
+        return RuntimePack(name, architecture, Path("/none") / (digest or "newest"), "0" * 64, "v1", ("/bootstrap",))
 
     def packs(self) -> list[RuntimePack]:
         return []
@@ -61,11 +62,13 @@ class Provider:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.rootfs: Path | None = None
         self.go = asyncio.Event()
         self.go.set()
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         self.asked += 1
+        self.rootfs = spec.rootfs
         await self.go.wait()
         raise SandboxError("no sandbox")
 
@@ -142,6 +145,18 @@ async def test_a_deleted_function_takes_its_reservation_along(node: Node) -> Non
     assert not await node.begins()
     node.router.function_deleted(KEY, None)
     assert await node.begins()
+
+
+async def test_an_environment_has_the_runtime_that_its_version_keeps(node: Node) -> None:
+    arn = f"arn:aws:lambda:us-east-1::runtime:{'a' * 64}"
+    found = []
+    for other in ({}, {"RuntimeVersionArn": arn}, {"RuntimeVersionArn": arn, "UpdateRuntimeOn": "Manual"}):
+        version = replace(VERSION, config=replace(VERSION.config, other=other))
+        node.router.function_settled(version)
+        with pytest.raises(EnvironmentFailedError):
+            await node.router.invoke(version, EVENT, want_tail=False)
+        found.append(node.provider.rootfs)
+    assert found == [Path("/none/newest"), Path("/none/newest"), Path("/none") / ("a" * 64)]
 
 
 async def test_an_account_has_a_limit(node: Node) -> None:

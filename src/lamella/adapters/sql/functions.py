@@ -11,6 +11,7 @@ from lamella.adapters.sql.documents import dump_function_version, load_function_
 from lamella.adapters.sql.paging import Listing, cut_page, read_marker
 from lamella.adapters.sql.schema import function_artifacts, function_records, function_versions, functions
 from lamella.domain.function import LATEST, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.runtimes import UPDATE_RUNTIME_ON, kept_runtime
 from lamella.ports.errors import ConflictError
 from lamella.ports.stores import Page
 
@@ -184,6 +185,14 @@ class SqlFunctionStore:
         statement = select(functions.c.account, functions.c.region, functions.c.name, functions.c.tags)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return {FunctionKey(account, region, name): tags[tag] for account, region, name, tags in rows if tag in tags}
+
+    async def kept_runtimes(self) -> frozenset[str]:
+        """See the port."""
+        kept = function_versions.c.document["config", "other", UPDATE_RUNTIME_ON].as_string().is_not(None)
+        statement = select(*_VERSION).where(kept)
+        rows = await self._database.read(lambda connection: connection.execute(statement).mappings().all())
+        digests = {kept_runtime(_load(row).config) for row in rows}
+        return frozenset(digest for digest in digests if digest is not None)
 
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """See the port."""
