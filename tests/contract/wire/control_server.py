@@ -1,4 +1,4 @@
-"""A real boto3 client whose requests go to the control handlers in this process, with stores in memory.
+"""A real boto3 client whose requests go to the control handlers in this process, with stores in memory or SQLite.
 
 boto3 blocks, and the handlers are coroutines with tasks of their own: they run on a loop in a thread.
 """
@@ -30,19 +30,26 @@ import lamella.control.sharing
 import lamella.control.signing
 import lamella.control.tags
 import lamella.control.versions  # noqa: F401 - importing them registers their handlers
+from lamella.adapters.sql.aliases import SqlAliasStore
+from lamella.adapters.sql.database import Database
+from lamella.adapters.sql.functions import SqlFunctionStore
+from lamella.adapters.sql.layers import SqlLayerStore
+from lamella.adapters.sql.records import SqlAccountRecordStore, SqlFunctionRecordStore
 from lamella.awsapi.context import Context, Services, new_request_id
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import OPERATIONS
-from lamella.awsapi.sigv4 import Credential, parse_credential
+from lamella.awsapi.serialize import WireResponse
+from lamella.awsapi.sigv4 import parse_credential
 from lamella.awsapi.spec import ServiceSpec
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
-from lamella.control.services import AliasServices, ControlServices, ControlSettings
+from lamella.control.services import ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
 from lamella.ports.records import Records
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
+from lamella.ports.stores import AliasStore, FunctionStore, LayerStore
 from lamella.testing.clock import FakeClock
 from lamella.testing.stores import (
     MemoryAccountRecordStore,
@@ -121,19 +128,27 @@ class ControlServer:
 
     Attributes:
         hold: While it is set, no transition takes place: a caller who looks sees the state in between.
+        groups: More services than those of the control handlers.
     """
 
-    def __init__(self) -> None:
-        self.functions = MemoryFunctionStore()
-        self.aliases = MemoryAliasStore(self.functions)
-        self.layers = MemoryLayerStore()
-        self.records = Records(MemoryFunctionRecordStore(self.functions), MemoryAccountRecordStore())
+    def __init__(self, database: Database | None = None) -> None:
+        if database is None:
+            in_memory = MemoryFunctionStore()
+            self.functions: FunctionStore = in_memory
+            self.aliases: AliasStore = MemoryAliasStore(in_memory)
+            self.layers: LayerStore = MemoryLayerStore()
+            self.records = Records(MemoryFunctionRecordStore(in_memory), MemoryAccountRecordStore())
+        else:
+            self.functions, self.layers = SqlFunctionStore(database), SqlLayerStore(database)
+            self.aliases = SqlAliasStore(database)
+            self.records = Records(SqlFunctionRecordStore(database), SqlAccountRecordStore(database))
         self.artifacts = MemoryArtifactStore()
         self.catalog = Catalog()
         self.observed = Observed()
         self.clock = FakeClock(NOW)
         self.signer = LocationSigner(b"0123456789abcdef")
         self.settings = ControlSettings()
+        self.groups: list[object] = [AliasServices(self.aliases), self.records]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -179,8 +194,27 @@ class ControlServer:
     async def _wait_released(self, _: float) -> None:
         await self._released.wait()
 
-    def _context(self, credential: Credential | None, base_url: str) -> Context:
-        assert credential is not None
+    def answer(
+        self, request: AWSPreparedRequest, *, account: str = ACCOUNT, region: str = REGION, body: bytes | None = None
+    ) -> WireResponse:
+        """Answer a request that a client has prepared.
+
+        Args:
+            request: Its signature is not looked at.
+            account: Whose request it is.
+            region: Where to.
+            body: What to send in place of the request's own body.
+        """
+        url = urlsplit(request.url)
+        match = self.api.match(request.method, url.path, url.query)
+        assert match is not None
+        headers = [(name.lower(), _text(value)) for name, value in request.headers.items()]
+        if body is None:
+            body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
+        context = self._context(account, region, f"{url.scheme}://{url.netloc}")
+        return self.run(self.api.call(match, url.query, headers, body, context=context))
+
+    def _context(self, account: str, region: str, base_url: str) -> Context:
         services = ControlServices(
             functions=self.functions,
             layers=self.layers,
@@ -193,22 +227,13 @@ class ControlServer:
             garbage=self.garbage,
             settings=self.settings,
         )
-        return Context(
-            credential.access_key,
-            credential.region,
-            new_request_id(),
-            base_url,
-            Services(services, AliasServices(self.aliases), self.records),
-        )
+        return Context(account, region, new_request_id(), base_url, Services(services, *self.groups))
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        url = urlsplit(request.url)
-        match = self.api.match(request.method, url.path, url.query)
-        assert match is not None
         headers = [(name.lower(), _text(value)) for name, value in request.headers.items()]
-        body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
-        context = self._context(parse_credential(headers, url.query), f"{url.scheme}://{url.netloc}")
-        answer = self.run(self.api.call(match, url.query, headers, body, context=context))
+        credential = parse_credential(headers, urlsplit(request.url).query)
+        assert credential is not None
+        answer = self.answer(request, account=credential.access_key, region=credential.region)
         return AWSResponse(request.url, answer.status, dict(answer.headers), _Raw(answer.body))
 
 
