@@ -43,7 +43,7 @@ from lamella.awsapi.sigv4 import parse_credential
 from lamella.awsapi.spec import ServiceSpec
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
-from lamella.control.services import ControlServices, ControlSettings
+from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
@@ -148,7 +148,7 @@ class ControlServer:
         self.clock = FakeClock(NOW)
         self.signer = LocationSigner(b"0123456789abcdef")
         self.settings = ControlSettings()
-        self.groups: list[object] = [AliasServices(self.aliases), self.records]
+        self.groups: list[object] = [self.records]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -227,7 +227,9 @@ class ControlServer:
             garbage=self.garbage,
             settings=self.settings,
         )
-        return Context(account, region, new_request_id(), base_url, Services(services, *self.groups))
+        return Context(
+            account, region, new_request_id(), base_url, Services(services, AliasServices(self.aliases), *self.groups)
+        )
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         headers = [(name.lower(), _text(value)) for name, value in request.headers.items()]

@@ -29,11 +29,13 @@ from lamella.awsapi.registry import OPERATIONS
 from lamella.awsapi.serialize import WireResponse
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.errors import COMMON_ERRORS, OperationNotImplementedError
-from lamella.domain.function import FunctionKey, FunctionVersion
+from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import BusyError
 from lamella.invoke.router import Router as InvocationRouter
 from lamella.invoke.service import InvokeServices
+from lamella.invoke.targets import Targets
 from lamella.lifecycle.admission import Throttle
 
 T = TypeVar("T")
@@ -253,10 +255,8 @@ class Answering:
     """A data plane without sandboxes: functions answer at once, and are too busy for a stream."""
 
     def __init__(self, server: ControlServer) -> None:
-        self._server = server
-
-    async def resolve(self, key: FunctionKey, version: str) -> FunctionVersion | None:
-        return await self._server.functions.get(key, version)
+        self.targets = Targets(server.functions, server.aliases)
+        self.permissions = Permissions(server.records.functions)
 
     async def invoke(
         self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool, stream: object = None

@@ -94,4 +94,4 @@ def test_a_second_handler_is_refused(table: dict[str, registry.Handler]) -> None
 
 def test_a_handler_for_what_is_listed_as_not_implemented_is_refused(table: dict[str, registry.Handler]) -> None:
     with pytest.raises(ValueError, match="not implemented"):
-        registry.operation("GetAlias")(_handler)
+        registry.operation("GetCapacityProvider")(_handler)
