@@ -25,12 +25,14 @@ import lamella.control.functions
 import lamella.control.layers
 import lamella.control.tags
 import lamella.control.versions  # noqa: F401
+from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
 from lamella.adapters.filesystem.artifacts import FilesystemArtifactStore
 from lamella.adapters.filesystem.directory import DataDirectory, DirectoryError
 from lamella.adapters.logs import FileLogStore
 from lamella.adapters.sandbox.mounts import enter_private_mount_namespace
 from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
+from lamella.adapters.sql.credentials import SqlCredentialStore
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.adapters.sql.layers import SqlLayerStore
@@ -55,7 +57,7 @@ from lamella.invoke.recorders import Recorders
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.tasks import Tasks
-from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
+from lamella.pages import Credentials, Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
 from lamella.ports.sandbox import SandboxError, SandboxProblem
 from lamella.runtimes.catalog import PackCatalog
@@ -144,6 +146,9 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         networks = Networks(granted)
 
         clock, signer = SystemClock(), LocationSigner(directory.derive("downloads"))
+        keyring = Keyring(SqlCredentialStore(database), clock, directory.operator_key)
+        await keyring.load(settings.account_id)
+        access = Access(keyring, clock, required=settings.auth == "sigv4")
         downloads = Downloads(artifacts, signer, clock)
         services: Services
 
@@ -205,9 +210,19 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
 
         health = Health(package_version("lamella"), router)
         log_pages = Logs(logs, account=settings.account_id, region=settings.region)
-        pages = host_pages(health, log_pages, Traces(recorders), Runtimes(packs), downloads)
-        names = _LOOPBACK_NAMES | {settings.listen.host}
-        door = Door(settings.region, settings.account_id, one_account=False, hosts=names, pages=pages)
+        credentials = Credentials(keyring, settings.account_id)
+        pages = host_pages(health, log_pages, Traces(recorders), Runtimes(packs), downloads, credentials)
+        door = Door(
+            settings.region,
+            settings.account_id,
+            one_account=False,
+            hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
+            pages=pages,
+            access=access,
+            any_address=not settings.listen.is_loopback,
+        )
+        if not settings.listen.is_loopback:
+            _log.warning("other machines are served over plain HTTP: a proxy in front of the server has to add TLS")
         server = HttpServer(FrontDoor(api, services, door))
         port = listener.getsockname()[1]
         await server.start(sock=listener)

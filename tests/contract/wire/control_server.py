@@ -151,9 +151,9 @@ class ControlServer:
     async def _wait_released(self, _: float) -> None:
         await self._released.wait()
 
-    def _context(self, credential: Credential | None, base_url: str) -> Context:
-        assert credential is not None
-        services = ControlServices(
+    def services(self) -> Services:
+        """What handlers work with."""
+        control = ControlServices(
             functions=self.functions,
             layers=self.layers,
             artifacts=self.artifacts,
@@ -165,7 +165,11 @@ class ControlServer:
             garbage=self.garbage,
             settings=self.settings,
         )
-        return Context(credential.access_key, credential.region, new_request_id(), base_url, Services(services))
+        return Services(control)
+
+    def _context(self, credential: Credential | None, base_url: str) -> Context:
+        assert credential is not None
+        return Context(credential.access_key, credential.region, new_request_id(), base_url, self.services())
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         url = urlsplit(request.url)

@@ -425,7 +425,8 @@ AGAIN = "Re-examine the query-string parameters."
             IncompleteSignatureException,
             (
                 f"{MISSING} 'Credential' parameter. {MISSING} 'Signature' parameter. "
-                f"{MISSING} 'SignedHeaders' parameter. {MISSING} existence of either a 'X-Amz-Date' or a 'Date' header. Authorization=AWS4-HMAC-SHA256"
+                f"{MISSING} 'SignedHeaders' parameter. "
+                f"{MISSING} existence of either a 'X-Amz-Date' or a 'Date' header. Authorization=AWS4-HMAC-SHA256"
             ),
         ),
         (
