@@ -48,6 +48,7 @@ from lamella.control.services import ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import Network, NetworkPolicy, policy
+from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.freezer import Freezer
@@ -146,6 +147,9 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         networks = Networks(granted)
 
         clock, signer = SystemClock(), LocationSigner(directory.derive("downloads"))
+        limits = LimitProfile(settings.limits)
+        if limits is LimitProfile.RELAXED:
+            _log.warning("limits are relaxed: what works here may be refused by AWS; warnings say what")
         keyring = Keyring(SqlCredentialStore(database), clock, directory.operator_key)
         await keyring.load(settings.account_id)
         access = Access(keyring, clock, required=settings.auth == "sigv4")
@@ -155,7 +159,9 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         @lru_cache(maxsize=1024)
         def endpoint_for(key: FunctionKey) -> FrontDoor:
             names = _LOOPBACK_NAMES | {_SANDBOX_ADDRESS, "sandbox", "sandbox.localdomain"}
-            door = Door(key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads))
+            door = Door(
+                key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads), limits=limits
+            )
             return FrontDoor(api, services, door)
 
         freezer = Freezer()
@@ -196,6 +202,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 settings=ControlSettings(
                     allow_deprecated_runtimes=settings.allow_deprecated_runtimes,
                     networks=granted,
+                    limits=limits,
                 ),
             ),
             InvokeServices(router, stream_rate_limit=settings.stream_rate_limit),
@@ -219,6 +226,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages,
             access=access,
+            limits=limits,
             any_address=not settings.listen.is_loopback,
         )
         if not settings.listen.is_loopback:

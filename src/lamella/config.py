@@ -337,6 +337,12 @@ class Settings:
         kind=_SWITCH,
         meaning="Whether functions may be created with runtimes that AWS no longer accepts.",
     )
+    limits: str = _row(
+        "aws",
+        _matching("aws or relaxed", re.compile("aws|relaxed")),
+        "Whose limits hold: `aws` is AWS's; `relaxed` lets archives, layers, variables, timeouts and memory be larger, "
+        "and says in the log and in a header of the answer what AWS would have refused.",
+    )
     state_delay_s: float = _row(
         0.25,
         _seconds(0, 60),

@@ -10,7 +10,7 @@ whatever it claims to be, and finds no `/_lamella/` but the downloads that an AP
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any, Final
@@ -24,7 +24,7 @@ from lamella.awsapi.serialize import WireResponse, serialize_error
 from lamella.awsapi.sigv4 import account_of, parse_credential, unknown_client
 from lamella.domain._api_errors import RequestTooLargeException, ServiceException
 from lamella.domain.errors import ApiError, MissingAuthenticationTokenException, RequestEntityTooLargeException
-from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
+from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST, LimitProfile, Quota
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import (
     Answer,
@@ -43,17 +43,14 @@ _log = logging.getLogger(__name__)
 _OURS: Final = "/_lamella/"
 _INVOCATIONS: Final = "/invocations"
 _INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
-_CREATE_BODY: Final = Buffered(limit_bytes=CREATE_FUNCTION_REQUEST.limit, drain_excess=True)
-_UPLOAD_BODY: Final = Buffered(limit_bytes=UPLOAD_REQUEST.limit, drain_excess=True)
 _SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
 # Of a request that will be refused. It is read and dropped, so that clients which look for an answer only when they
 # have sent everything get it.
 _NO_BODY: Final = Buffered(limit_bytes=0, drain_excess=True)
-_OPERATION_BODIES: Final[Mapping[str, Buffered]] = {
-    "CreateFunction": _CREATE_BODY,
-    "UpdateFunctionCode": _UPLOAD_BODY,
-    "PublishLayerVersion": _UPLOAD_BODY,
-    "InvokeWithResponseStream": _INVOKE_BODY,
+_UPLOADS: Final[Mapping[str, Quota]] = {
+    "CreateFunction": CREATE_FUNCTION_REQUEST,
+    "UpdateFunctionCode": UPLOAD_REQUEST,
+    "PublishLayerVersion": UPLOAD_REQUEST,
 }
 _INVOKES: Final = frozenset({"Invoke", "InvokeWithResponseStream"})
 _JSON: Final = (("Content-Type", "application/json"),)
@@ -63,6 +60,9 @@ _OPEN_PAGES: Final = frozenset({"health", "artifacts"})
 _ACCOUNT_PAGES: Final = frozenset({"logs"})
 # Pages that are for the operator whether or not signatures are required: what they make outlives that setting.
 _OPERATOR_PAGES: Final = frozenset({"accounts", "keys"})
+
+_BEYOND_AWS: Final = "X-Lamella-Beyond-Aws"
+"""Header of an answer that names what AWS would have refused."""
 
 Page = Callable[[Exchange, Mapping[str, str]], Awaitable[None]]
 """Answers one request below `/_lamella/`; gets the query."""
@@ -86,6 +86,7 @@ class Door:
         hosts: Names under which the door may be addressed; a `*.` in front stands for any label.
         pages: Below `/_lamella/`, by method and first part of the path.
         access: Verifies signatures; None for a door that has no use for them.
+        limits: Whose limits hold for the size of requests.
         any_address: Whether the door may be addressed by any literal address: where other machines reach it.
     """
 
@@ -95,6 +96,7 @@ class Door:
     hosts: frozenset[str]
     pages: Mapping[tuple[str, str], Page]
     access: Access | None = None
+    limits: LimitProfile = LimitProfile.AWS
     any_address: bool = False
 
 
@@ -106,6 +108,9 @@ class FrontDoor:
         self._services = services
         self._door = door
         self._known_hosts: dict[str, bool] = {}
+        self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY}
+        for operation, quota in _UPLOADS.items():
+            self._bodies[operation] = Buffered(limit_bytes=door.limits.limit(quota), drain_excess=True)
         # Where Lambda's API is for signed requests only.
         self._access = door.access if door.access is not None and door.access.required else None
 
@@ -123,7 +128,7 @@ class FrontDoor:
         if request.path.startswith(_OURS):
             return _SMALL_BODY
         match = self._api.match(request.method, request.path, request.query)
-        return _SMALL_BODY if match is None else _OPERATION_BODIES.get(match.operation, _SMALL_BODY)
+        return _SMALL_BODY if match is None else self._bodies.get(match.operation, _SMALL_BODY)
 
     def handle(self, exchange: Exchange) -> None:
         """Serve a request."""
@@ -205,6 +210,9 @@ class FrontDoor:
                 wire = serialize_error(error, request_id)
             else:
                 wire = await self._api.call(match, request.query, request.headers, request.body, context=context)
+                if context.warnings:
+                    warned = tuple((_BEYOND_AWS, text) for text in context.warnings)
+                    wire = replace(wire, headers=(*wire.headers, *warned))
         if wire.stream is None:
             exchange.respond(wire.status, wire.headers, wire.body)
         else:

@@ -99,7 +99,6 @@ class TestFile:
             ("max_environments = 2.0", "is not a whole number"),
             ("idle_timeout_s = nan", "idle_timeout_s: nan is not a number of seconds from 0 to 86400"),
             ("idle_timeout_s = ", "lamella.toml is not TOML: "),
-            ('listen = "0.0.0.0:80"', "without asking who they are"),
             ('auth = "iam"', "auth: 'iam' is not none or sigv4"),
             ('hosts = "a.example,*"', "hosts: 'a.example,*' is not none, or names such as lambda.example.com"),
             ('hosts = "http://a.example"', "is not none, or names"),

@@ -26,8 +26,9 @@ DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
 _OPERATOR: Final = "lamella-operator"
 _SERVICE: Final = "lambda"
 _CONNECT_TIMEOUT_S: Final = 5.0
-# The longest a function may run, 900 s, and some time for the answer to come.
 _ANSWER_TIMEOUT_S: Final = 930.0
+# The longest a function may run, 5,400 s where limits are relaxed, and some time for the answer to come.
+_INVOKE_TIMEOUT_S: Final = 5_430.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,8 @@ class Client:
         path = f"/{version}/functions/{quote(name, safe='')}/{action}"
         if qualifier is not None:
             path += "?" + urlencode({"Qualifier": qualifier})
-        return self._request("POST", path, payload, {"content-type": "application/json", "x-amz-log-type": "Tail"})
+        headers = {"content-type": "application/json", "x-amz-log-type": "Tail"}
+        return self._request("POST", path, payload, headers, _INVOKE_TIMEOUT_S)
 
     def logs(self, name: str, *, since_ms: int, limit: int | None, follow: bool) -> Iterator[bytes]:
         """The log of a function, one JSON object per line; with `follow`, until the server ends it.

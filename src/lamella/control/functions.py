@@ -53,7 +53,7 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
         if await services.functions.get(key) is not None:
             raise exists
         async with uploaded(ctx, req["Code"]) as artifact:
-            check_size(artifact, config.layers)
+            check_size(ctx, artifact, config.layers)
             latest = created(
                 FunctionVersion(
                     key=key,
@@ -120,7 +120,7 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
     architecture = architecture_of(req.get("Architectures"), latest.config.architecture)
     config = runnable(ctx, replace(latest.config, architecture=architecture), creating=False)
     async with uploaded(ctx, req) as artifact:
-        check_size(artifact, config.layers)
+        check_size(ctx, artifact, config.layers)
         changed = replace(latest, artifact=artifact, config=config)
         if req.get("DryRun"):
             return wire.function_configuration(changed)
@@ -141,7 +141,7 @@ async def update_function_configuration(
     check_settled(latest)
     async with services.garbage.referencing():
         config = runnable(ctx, await configured(ctx, latest.config, req), creating=False)
-        check_size(latest.artifact, config.layers)
+        check_size(ctx, latest.artifact, config.layers)
         updating = await _store_update(ctx, latest, replace(latest, config=config))
     services.transitions.begin(updating)
     return wire.function_configuration(updating)

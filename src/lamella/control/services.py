@@ -7,7 +7,7 @@ from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.transitions import Transitions
 from lamella.domain.network import NetworkPolicy
-from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY
+from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY, LimitProfile
 from lamella.ports.clock import Clock
 from lamella.ports.functions import FunctionObserver
 from lamella.ports.runtimes import RuntimeCatalog
@@ -23,12 +23,14 @@ class ControlSettings:
         code_storage_bytes: Zip archives of an account in a region, all versions together.
         concurrency: Concurrent executions of an account in a region.
         networks: What a function's tag may ask for.
+        limits: Whose limits hold.
     """
 
     allow_deprecated_runtimes: bool = False
     code_storage_bytes: int = CODE_STORAGE.limit
     concurrency: int = CONCURRENCY.limit
     networks: NetworkPolicy = field(default_factory=NetworkPolicy)
+    limits: LimitProfile = LimitProfile.AWS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,123 +1,35 @@
 """Signatures at the front door: AWS's own SDK with keys of the server, and those who have none."""
 
-import http.client
 import json
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from tests.contract.wire.control_server import ControlServer, zipped
+from tests.contract.wire.control_server import zipped
+from tests.contract.wire.front_server import ACCOUNT, OTHER, REGION, SECRET_OF_OPERATOR, FrontServer, create
 
-from lamella.access import OPERATOR, Access, Keyring
+from lamella.access import OPERATOR
 from lamella.cli.client import Client, Endpoint, Key
 from lamella.cli.failure import CommandError
-from lamella.frontdoor import Door, FrontDoor
-from lamella.httpserver.exchange import Exchange
-from lamella.httpserver.server import HttpServer
-from lamella.pages import Credentials
 from lamella.ports.credentials import AccessKey
-from lamella.testing.clock import FakeClock
-from lamella.testing.stores import MemoryCredentialStore
-
-ACCOUNT, OTHER, REGION = "111122223333", "444455556666", "eu-central-1"
-SECRET_OF_OPERATOR = "known to the operator"
-
-
-class Server:
-    """The front door on a real socket, with handlers of the control API and stores in memory."""
-
-    def __init__(self, *, required: bool = True) -> None:
-        self.control = ControlServer()
-        self.clock = FakeClock(datetime.now(UTC))  # SDKs sign with the real time
-        self.keyring = Keyring(MemoryCredentialStore(), self.clock, SECRET_OF_OPERATOR)
-        self.run(self.keyring.load(ACCOUNT))
-        self.run(self.keyring.create_account(OTHER, "other"))
-        credentials = Credentials(self.keyring, ACCOUNT)
-        self.seen: list[dict[str, str]] = []
-        door = Door(
-            "us-east-1",
-            ACCOUNT,
-            one_account=False,
-            hosts=frozenset({"127.0.0.1", "lambda.example.com"}),
-            pages={
-                ("GET", "health"): self._page,
-                ("GET", "traces"): self._page,
-                ("GET", "logs"): self._page,
-                ("GET", "accounts"): credentials.accounts_page,
-                ("POST", "accounts"): credentials.create_account_page,
-                ("DELETE", "accounts"): credentials.delete_account_page,
-                ("GET", "keys"): credentials.keys_page,
-                ("POST", "keys"): credentials.create_key_page,
-                ("DELETE", "keys"): credentials.delete_key_page,
-            },
-            access=Access(self.keyring, self.clock, required=required),
-        )
-        self.http = HttpServer(FrontDoor(self.control.api, self.control.services(), door))
-        self.run(self.http.start(host="127.0.0.1"))
-        self.port: int = self.http.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def run(self, coroutine: Any) -> Any:  # Any: whatever it returns
-        return self.control.run(coroutine)
-
-    async def _page(self, exchange: Exchange, query: Any) -> None:
-        self.seen.append(dict(query))
-        exchange.respond(200, (), b"{}")
-
-    def key(self, account: str = ACCOUNT, duration_s: int | None = None) -> AccessKey:
-        made: AccessKey = self.run(self.keyring.create_key(account, "", duration_s))
-        return made
-
-    def client(self, key: AccessKey, *, region: str = REGION, service: str = "lambda") -> Any:
-        session = boto3.Session(key.id, key.secret, key.session_token or None, region)
-        config = Config(retries={"total_max_attempts": 1})
-        return session.client(service, endpoint_url=self.url, config=config)
-
-    def operator(self, secret: str = SECRET_OF_OPERATOR) -> Client:
-        return Client(Endpoint(self.url), Key(OPERATOR, secret))
-
-    def ask(self, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, target, body, {name.replace("_", "-"): value for name, value in headers.items()})
-            answer = connection.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        self.run(self.http.close(grace_s=0))
-        self.control.close()
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
+def server() -> Iterator[FrontServer]:
+    server = FrontServer()
     yield server
     server.close()
 
 
 @pytest.fixture
-def open_server() -> Iterator[Server]:
+def open_server() -> Iterator[FrontServer]:
     """One that asks nobody for a signature."""
-    server = Server(required=False)
+    server = FrontServer(required=False)
     yield server
     server.close()
-
-
-def create(client: Any, name: str, code: bytes | None = None) -> Any:  # Any: boto3's answers have no types
-    return client.create_function(
-        FunctionName=name,
-        Role="arn:aws:iam::111122223333:role/r",
-        Runtime="python3.11",
-        Handler="m.h",
-        Code={"ZipFile": code or zipped(m__py="")},
-    )
 
 
 def code_of(error: pytest.ExceptionInfo[ClientError]) -> tuple[int, str, str]:
@@ -125,7 +37,7 @@ def code_of(error: pytest.ExceptionInfo[ClientError]) -> tuple[int, str, str]:
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"], answer["Error"]["Message"]
 
 
-def test_a_key_acts_for_its_account_in_the_region_it_signs_for(server: Server) -> None:
+def test_a_key_acts_for_its_account_in_the_region_it_signs_for(server: FrontServer) -> None:
     arn = create(server.client(server.key()), "f")["FunctionArn"]
     assert arn == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
     assert server.client(server.key(OTHER)).list_functions()["Functions"] == []
@@ -133,7 +45,7 @@ def test_a_key_acts_for_its_account_in_the_region_it_signs_for(server: Server) -
     assert len(server.client(server.key(duration_s=60)).list_functions()["Functions"]) == 1
 
 
-def test_names_that_are_encoded_in_the_path(server: Server) -> None:
+def test_names_that_are_encoded_in_the_path(server: FrontServer) -> None:
     client = server.client(server.key())
     arn = create(client, "f")["FunctionArn"]
     assert client.get_function(FunctionName=arn)["Configuration"]["FunctionArn"] == arn
@@ -143,13 +55,13 @@ def test_names_that_are_encoded_in_the_path(server: Server) -> None:
     assert client.list_tags(Resource=arn)["Tags"] == {}
 
 
-def test_a_large_archive(server: Server) -> None:
+def test_a_large_archive(server: FrontServer) -> None:
     large = zipped(m__py="", n__bin=random.Random(1).randbytes(2_000_000).decode("latin-1"))
     assert len(large) > 2_000_000
     assert create(server.client(server.key()), "f", large)["CodeSize"] == len(large)
 
 
-def test_a_presigned_url(server: Server) -> None:
+def test_a_presigned_url(server: FrontServer) -> None:
     client = server.client(server.key())
     create(client, "f")
     url: str = client.generate_presigned_url("get_function", {"FunctionName": "f"}, ExpiresIn=60)
@@ -164,14 +76,14 @@ def test_a_presigned_url(server: Server) -> None:
     assert b"Signature expired" in body
 
 
-def test_who_does_not_sign(server: Server) -> None:
+def test_who_does_not_sign(server: FrontServer) -> None:
     status, headers, body = server.ask("GET", "/2015-03-31/functions/")
     assert status == 403
     assert headers["x-amzn-errortype"] == "MissingAuthenticationTokenException"
     assert json.loads(body) == {"message": "Missing Authentication Token"}
 
 
-def test_an_account_number_is_no_key(server: Server) -> None:
+def test_an_account_number_is_no_key(server: FrontServer) -> None:
     with pytest.raises(ClientError) as error:
         server.client(AccessKey(ACCOUNT, "x", "", server.clock.now())).list_functions()
     assert code_of(error) == (
@@ -181,7 +93,7 @@ def test_an_account_number_is_no_key(server: Server) -> None:
     )
 
 
-def test_a_wrong_secret(server: Server) -> None:
+def test_a_wrong_secret(server: FrontServer) -> None:
     key = server.key()
     with pytest.raises(ClientError) as error:
         server.client(AccessKey(key.id, key.secret[:-1] + "!", "", key.created_at)).list_functions()
@@ -190,13 +102,13 @@ def test_a_wrong_secret(server: Server) -> None:
     assert message.startswith("The request signature we calculated does not match the signature you provided.")
 
 
-def test_the_operators_key_is_no_accounts(server: Server) -> None:
+def test_the_operators_key_is_no_accounts(server: FrontServer) -> None:
     with pytest.raises(ClientError) as error:
         server.client(AccessKey(OPERATOR, SECRET_OF_OPERATOR, "", server.clock.now())).list_functions()
     assert code_of(error)[1] == "UnrecognizedClientException"
 
 
-def test_a_deleted_key_opens_nothing(server: Server) -> None:
+def test_a_deleted_key_opens_nothing(server: FrontServer) -> None:
     key = server.key()
     client = server.client(key)
     client.list_functions()
@@ -206,7 +118,7 @@ def test_a_deleted_key_opens_nothing(server: Server) -> None:
     assert code_of(error)[1] == "UnrecognizedClientException"
 
 
-def test_an_upload_by_nobody_is_told_so(server: Server) -> None:
+def test_an_upload_by_nobody_is_told_so(server: FrontServer) -> None:
     """It is read to its end, for clients that look for an answer only then, and nothing of it is kept."""
     path = "/2015-03-31/functions"
     status, headers, _ = server.ask("POST", path, b"x" * 5_000_000)
@@ -216,7 +128,7 @@ def test_an_upload_by_nobody_is_told_so(server: Server) -> None:
     assert code_of(error)[1] == "UnrecognizedClientException"
 
 
-def test_a_signed_host_is_one_of_ours_all_the_same(server: Server) -> None:
+def test_a_signed_host_is_one_of_ours_all_the_same(server: FrontServer) -> None:
     key = server.key()
     client = Key(key.id, key.secret)
     for host, status in (("lambda.example.com", 200), ("evil.example", 403)):
@@ -226,11 +138,11 @@ def test_a_signed_host_is_one_of_ours_all_the_same(server: Server) -> None:
 
 
 class TestPages:
-    def test_health_is_for_everybody(self, server: Server) -> None:
+    def test_health_is_for_everybody(self, server: FrontServer) -> None:
         assert server.ask("GET", "/_lamella/health")[0] == 200
 
     @pytest.mark.parametrize("page", ["traces", "logs/f", "accounts", "keys"])
-    def test_the_others_are_for_who_signs(self, server: Server, page: str) -> None:
+    def test_the_others_are_for_who_signs(self, server: FrontServer, page: str) -> None:
         status, _, body = server.ask("GET", f"/_lamella/{page}")
         assert status == 403
         assert "LAMELLA_OPERATOR_KEY" in json.loads(body)["error"]
@@ -238,7 +150,7 @@ class TestPages:
             server.operator("guessed")._ours("GET", page)
         assert server.operator()._ours("GET", page) is not None
 
-    def test_an_account_sees_its_own_logs_and_nothing_else(self, server: Server) -> None:
+    def test_an_account_sees_its_own_logs_and_nothing_else(self, server: FrontServer) -> None:
         key = server.key(OTHER)
         client = Client(Endpoint(server.url, REGION, key=Key(key.id, key.secret)))
         list(client.logs("f", since_ms=0, limit=None, follow=False))
@@ -247,13 +159,13 @@ class TestPages:
             with pytest.raises(CommandError):
                 client._ours("GET", path)
 
-    def test_keys_are_the_operators_where_nothing_else_is_asked(self, open_server: Server) -> None:
+    def test_keys_are_the_operators_where_nothing_else_is_asked(self, open_server: FrontServer) -> None:
         """A key that anybody could have made would open the server once signatures are required."""
         assert open_server.ask("GET", "/_lamella/traces")[0] == 200
         assert open_server.ask("POST", "/_lamella/keys", b"{}")[0] == 403
         assert open_server.operator().create_key(None, "", None)["account"] == ACCOUNT
 
-    def test_a_key_from_the_command_to_the_sdk(self, server: Server) -> None:
+    def test_a_key_from_the_command_to_the_sdk(self, server: FrontServer) -> None:
         made = server.operator().create_key(OTHER, "of a test", 3600)
         assert made["account"] == OTHER
         key = AccessKey(
@@ -266,7 +178,7 @@ class TestPages:
         assert key.secret not in json.dumps(listed)
         assert server.operator().keys(ACCOUNT)["keys"] == []
 
-    def test_accounts(self, server: Server) -> None:
+    def test_accounts(self, server: FrontServer) -> None:
         operator = server.operator()
         made = operator.create_account(None, "third")
         assert [one["id"] for one in operator.accounts()["accounts"]] == sorted([ACCOUNT, OTHER, made["id"]])
@@ -293,7 +205,7 @@ class TestPages:
             ("keys", {"description": ["x"]}),
         ],
     )
-    def test_what_is_unfit(self, server: Server, page: str, document: dict[str, Any]) -> None:
+    def test_what_is_unfit(self, server: FrontServer, page: str, document: dict[str, Any]) -> None:
         before = server.operator().accounts()
         with pytest.raises(CommandError):
             server.operator()._ours("POST", page, document)
