@@ -450,6 +450,10 @@ def _refused(status: int, headers: Mapping[str, str], body: bytes) -> CommandErr
     message = answer.get("Message") or answer.get("message") or answer.get("error") or ""
     if not isinstance(message, str) or not message:
         message = f"HTTP status {status}, {http.client.responses.get(status, 'unknown')}"
-    if code == "MissingAuthenticationTokenException":
-        message += " (set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; 'lamella key create' makes a key)"
+    if code in ("MissingAuthenticationTokenException", "IncompleteSignatureException"):
+        # The latter is about the header that only names account and region.
+        message = (
+            "the server wants requests to be signed: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION "
+            "('lamella key create' makes a key)"
+        )
     return CommandError(f"{code}: {message}" if code else message)
