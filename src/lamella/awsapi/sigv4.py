@@ -5,12 +5,14 @@
 clock or a store.
 
 Source of wording and order: AWS's answers as the verifier dacut/scratchstack-aws-signature records them ("AWS Auth
-Error Ordering"), and answers of Lambda quoted in public issues: aws/aws-sdk-js 168 and serverless/serverless 27 (403, a
-window of 5 minutes), brefphp/bref 1250 (no signature), cllunsford/aws-signing-proxy 25 (another service),
-aws/chalice 152 (unknown access key), erlcloud/erlcloud 690 (no canonical string in the answer since 2021).
+Error Ordering"), and answers quoted in public issues: aws/aws-sdk-js 168 and serverless/serverless 27 (Lambda: 403, a
+window of 5 minutes), brefphp/bref 1250 (Lambda: no signature), aws/chalice 152 (Lambda: unknown access key),
+erlcloud/erlcloud 690 (Lambda: no canonical string in the answer, 2021), cllunsford/aws-signing-proxy 25 (another
+service), cognitect-labs/aws-api 27 (region).
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,6 +37,8 @@ PRESIGNED_MOST_S: Final = 7 * 86_400
 """Seven days, the longest that a presigned URL is valid."""
 
 _SIGNED_HEADERS_MOST: Final = 512
+# Source: the model's pattern for a region within an ARN.
+_REGION: Final = re.compile(r"(eusc-)?[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ def parse_credential(headers: Iterable[tuple[str, str]], query: str) -> Credenti
 
     Raises:
         IncompleteSignatureException: It is signed with SigV4, but the credential is missing or malformed.
+        InvalidSignatureException: It is signed for what can be no region.
     """
     for name, value in headers:
         if name == "authorization":
@@ -92,6 +97,7 @@ def parse_scope(scope: str) -> Credential:
 
     Raises:
         IncompleteSignatureException: It has another form.
+        InvalidSignatureException: The region can be none.
     """
     parts = scope.split("/")
     if len(parts) != 5 or not all(parts):
@@ -104,6 +110,9 @@ def parse_scope(scope: str) -> Credential:
         raise IncompleteSignatureException(
             f"Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{term}'."
         )
+    if _REGION.fullmatch(region) is None:
+        # Regions are parts of ARNs, keys and paths; `..` must never get that far.
+        raise InvalidSignatureException(f"Credential should be scoped to a valid region, not '{region}'. ")
     return Credential(access_key, date, region, service)
 
 

@@ -500,3 +500,16 @@ def test_any_text_gives_a_claim_or_an_error_of_aws(texts: tuple[str, str, str]) 
                 )
             except ApiError:
                 continue  # anything else is a bug
+
+
+@pytest.mark.parametrize(
+    "region", ["..", ".", "r", "us-east-1.evil", "us-east-1\0", "US-EAST-1", "us_east_1", "us-east-12"]
+)
+def test_what_can_be_no_region(region: str) -> None:
+    """It would become part of a path. Source of the text: cognitect-labs/aws-api issue 27."""
+    scope = f"A/20261120/{region}/lambda/aws4_request"
+    for fields, given_query in ((authorization(Credential=scope), ""), ([], query(Credential=scope))):
+        for read in (read_claim, parse_credential):
+            with pytest.raises(InvalidSignatureException) as caught:
+                read(fields, given_query)
+            assert caught.value.message == f"Credential should be scoped to a valid region, not '{region}'. "
