@@ -144,7 +144,7 @@ class Claim:
     @property
     def signed_at(self) -> datetime:
         """The timestamp as a time."""
-        return datetime.strptime(self.timestamp, TIMESTAMP).replace(tzinfo=UTC)
+        return _moment(self.timestamp)
 
 
 def mismatch() -> InvalidSignatureException:
@@ -248,11 +248,18 @@ def _query_claim(parameters: Mapping[str, str]) -> Claim:
     )
 
 
+# Requests of the same second share it; reading one takes as long as all else that is done before the signature.
+@lru_cache(maxsize=64)
+def _moment(timestamp: str) -> datetime:
+    return datetime.strptime(timestamp, TIMESTAMP).replace(tzinfo=UTC)
+
+
 def _timestamp(text: str) -> str:
     """ISO 8601's basic form, or the form of a `Date` header, which botocore also signs with."""
     try:
         if len(text) == 16 and text.endswith("Z"):
-            return datetime.strptime(text, TIMESTAMP).strftime(TIMESTAMP)
+            _moment(text)
+            return text
         date = parsedate_to_datetime(text)
         return (date if date.tzinfo is None else date.astimezone(UTC)).strftime(TIMESTAMP)
     except (ValueError, OverflowError):
