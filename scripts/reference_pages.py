@@ -76,20 +76,24 @@ def quotas_page() -> str:
     for quota in QUOTAS:
         least = f"{quota.least:,} to " if quota.least else ""
         limit = f"{least}{quota.limit:,} {_UNITS[quota.unit]}".rstrip()
-        rows.append(f"| {quota.name} | {limit} | {quota.source} |")
+        relaxed = "" if quota.relaxed is None else f"{quota.relaxed:,} {_UNITS[quota.unit]}".rstrip()
+        rows.append(f"| {quota.name} | {limit} | {relaxed} | {quota.source} |")
     return "\n".join(
         [
             f"{_MARK}# Quotas",
             "",
-            "Limits of Lambda as they are known here, in `lamella.domain.quotas`; none of them can be raised.",
+            "Limits of Lambda as they are known here, in `lamella.domain.quotas`. The setting",
+            '[`limits = "relaxed"`](settings.md) raises those that have a second number. What then goes beyond',
+            "AWS's is named in a line of the log (logger `lamella.limits`) and in a header of the answer,",
+            "`X-Lamella-Beyond-Aws`.",
             "Pages are those of <https://docs.aws.amazon.com/lambda/latest/>.",
             "",
             "How many of the concurrent executions a node runs at once is another thing, which the setting",
             "[`max_environments`](settings.md) decides; the others wait. There are no asynchronous invocations in this",
             "version.",
             "",
-            "| What | Limit | Source |",
-            "|---|---|---|",
+            "| What | Limit | Relaxed | Source |",
+            "|---|---|---|---|",
             *rows,
             "",
         ]

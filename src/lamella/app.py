@@ -31,6 +31,7 @@ import lamella.control.sharing
 import lamella.control.signing
 import lamella.control.tags
 import lamella.control.versions  # noqa: F401
+from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
 from lamella.adapters.filesystem.artifacts import FilesystemArtifactStore
 from lamella.adapters.filesystem.directory import DataDirectory, DirectoryError
@@ -38,6 +39,7 @@ from lamella.adapters.logs import FileLogStore
 from lamella.adapters.sandbox.mounts import enter_private_mount_namespace
 from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
 from lamella.adapters.sql.aliases import SqlAliasStore
+from lamella.adapters.sql.credentials import SqlCredentialStore
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.adapters.sql.layers import SqlLayerStore
@@ -54,6 +56,7 @@ from lamella.control.services import AliasServices, ControlServices, ControlSett
 from lamella.control.transitions import Transitions
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import Network, NetworkPolicy, policy
+from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.freezer import Freezer
@@ -65,7 +68,7 @@ from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
-from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
+from lamella.pages import Credentials, Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
 from lamella.ports.records import Records
 from lamella.ports.sandbox import SandboxError, SandboxProblem
@@ -157,13 +160,21 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         networks = Networks(granted)
 
         clock, signer = SystemClock(), LocationSigner(directory.derive("downloads"))
+        limits = LimitProfile(settings.limits)
+        if limits is LimitProfile.RELAXED:
+            _log.warning("limits are relaxed: what works here may be refused by AWS; warnings say what")
+        keyring = Keyring(SqlCredentialStore(database), clock, directory.operator_key)
+        await keyring.load(settings.account_id)
+        access = Access(keyring, clock, required=settings.auth == "sigv4")
         downloads = Downloads(artifacts, signer, clock)
         services: Services
 
         @lru_cache(maxsize=1024)
         def endpoint_for(key: FunctionKey) -> FrontDoor:
             names = _LOOPBACK_NAMES | {_SANDBOX_ADDRESS, "sandbox", "sandbox.localdomain"}
-            door = Door(key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads))
+            door = Door(
+                key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads), limits=limits
+            )
             return FrontDoor(api, services, door)
 
         freezer = Freezer()
@@ -207,6 +218,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                     allow_deprecated_runtimes=settings.allow_deprecated_runtimes,
                     networks=granted,
                     organizations=settings.organizations,
+                    limits=limits,
                 ),
             ),
             AliasServices(aliases),
@@ -223,9 +235,20 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
 
         health = Health(package_version("lamella"), router)
         log_pages = Logs(logs, account=settings.account_id, region=settings.region)
-        pages = host_pages(health, log_pages, Traces(recorders), Runtimes(packs), downloads)
-        names = _LOOPBACK_NAMES | {settings.listen.host}
-        door = Door(settings.region, settings.account_id, one_account=False, hosts=names, pages=pages)
+        credentials = Credentials(keyring, settings.account_id)
+        pages = host_pages(health, log_pages, Traces(recorders), Runtimes(packs), downloads, credentials)
+        door = Door(
+            settings.region,
+            settings.account_id,
+            one_account=False,
+            hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
+            pages=pages,
+            access=access,
+            limits=limits,
+            any_address=not settings.listen.is_loopback,
+        )
+        if not settings.listen.is_loopback:
+            _log.warning("other machines are served over plain HTTP: a proxy in front of the server has to add TLS")
         server = HttpServer(FrontDoor(api, services, door))
         port = listener.getsockname()[1]
         await server.start(sock=listener)

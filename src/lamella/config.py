@@ -22,9 +22,12 @@ PREFIX: Final = "LAMELLA_"
 RESERVED_VARIABLES: Final[Mapping[str, str]] = {
     "LAMELLA_CONFIG": "Path of the settings file; `--config` wins over it.",
     "LAMELLA_DEBUG": "If not empty, the command line shows tracebacks.",
+    "LAMELLA_OPERATOR_KEY": "What the file `operator-key` of the server's data directory holds, for commands that are "
+    "run elsewhere.",
 }
 # Source: the model's pattern for a region within an ARN.
 _REGION: Final = re.compile(r"(eusc-)?[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-[0-9]")
+_HOST_NAME: Final = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _EMPTY_LIST: Final = "none"
 _TRUTH: Final = {
     "true": True,
@@ -58,24 +61,24 @@ class Address:
         """Read `HOST:PORT`.
 
         Raises:
-            ValueError: It is neither; or it is an address that other machines reach, which needs authentication.
+            ValueError: It is neither.
         """
         match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*)):([0-9]{1,5})", text)
         if match is None or int(match[3]) > 65535:
             raise ValueError
-        host = match[1] or match[2]
+        # An empty host, as in ":4566", means every interface wherever it is customary.
+        host = match[1] or match[2] or "0.0.0.0"  # noqa: S104  (whether other machines may come in is decided below)
         if host != "localhost":
-            # An empty host, as in ":4566", means every interface wherever it is customary.
             try:
-                address = ipaddress.ip_address(host or "0.0.0.0")  # noqa: S104  (looked at, not bound)
+                ipaddress.ip_address(host)
             except ValueError:
                 raise ValueError from None  # without its text: ours says what is expected
-            if not address.is_loopback:
-                raise ValueError(
-                    "would let other machines in, and this version has no authentication yet; "
-                    "use a loopback address such as 127.0.0.1:4566"
-                )
         return cls(host, int(match[3]))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,11 @@ def _check_organizations(value: object) -> Mapping[str, str]:
     return MappingProxyType(value)
 
 
+def _host_name(text: str) -> None:
+    if _HOST_NAME.fullmatch(text) is None:
+        raise ValueError
+
+
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
@@ -246,8 +254,20 @@ class Settings:
     listen: Address = _row(  # noqa: RUF009  (as `field`, it makes a row, not a value)
         Address("127.0.0.1", 4566),
         _text("an address and port such as 127.0.0.1:4566 or [::1]:4566", Address.parse),
-        "Where the API is served. Port 0 takes a free one. Only loopback addresses are accepted: listening for other "
-        "machines needs authentication, which this version does not have yet.",
+        "Where the API is served. Port 0 takes a free one. An address that other machines reach needs "
+        '`auth = "sigv4"`.',
+    )
+    auth: str = _row(
+        "none",
+        _matching("none or sigv4", re.compile("none|sigv4")),
+        "Who may call: `none` is everybody on this machine, for whatever account; `sigv4` is who signs with an access "
+        "key that `lamella key create` made.",
+    )
+    hosts: tuple[str, ...] = _row(
+        (),
+        _listed("none, or names such as lambda.example.com,*.lambda.example.com", _host_name),
+        "Names, beside `localhost` and literal addresses, under which clients address the server, separated by commas. "
+        "A `*.` in front stands for any one label. Requests for other names are refused.",
     )
     data: Path = field(
         default_factory=lambda: default_data_directory(os.environ, is_root=os.geteuid() == 0),
@@ -357,6 +377,12 @@ class Settings:
         kind=_SWITCH,
         meaning="Whether functions may be created with runtimes that AWS no longer accepts.",
     )
+    limits: str = _row(
+        "aws",
+        _matching("aws or relaxed", re.compile("aws|relaxed")),
+        "Whose limits hold: `aws` is AWS's; `relaxed` lets archives, layers, variables, timeouts and memory be larger, "
+        "and says in the log and in a header of the answer what AWS would have refused.",
+    )
     state_delay_s: float = _row(
         0.25,
         _seconds(0, 60),
@@ -402,7 +428,8 @@ class Settings:
                 else's would run it with somebody else's settings.
 
         Raises:
-            SettingsError: A source cannot be read, or holds an unknown name or an unfit value.
+            SettingsError: A source cannot be read, or holds an unknown name or an unfit value; or other machines could
+                come in unasked.
         """
         values: dict[str, object] = {"data": default_data_directory(environ, is_root=is_root)}
         file, named_by = flags.get("config"), "flag --config"
@@ -414,7 +441,14 @@ class Settings:
             values.update(_from_file(system_file, ""))
         values.update(_from_environment(environ))
         values.update(_from_flags(flags))
-        return cls(**values)  # type: ignore[arg-type]  # each value has passed the check of its own row
+        settings = cls(**values)  # type: ignore[arg-type]  # each value has passed the check of its own row
+        if settings.auth == "none" and not settings.listen.is_loopback:
+            raise SettingsError(
+                f"listen = {settings.listen} would let other machines in without asking who they are: set "
+                'auth = "sigv4" and make keys with "lamella key create", or listen on a loopback address such as '
+                "127.0.0.1:4566"
+            )
+        return settings
 
 
 def _table() -> Iterator[Setting]:

@@ -1,5 +1,8 @@
 """The one listener: AWS's API, and beside it what only Lamella has, below `/_lamella/`.
 
+Where signatures are required, the host's door answers nobody but who signs with an access key of this server, and most
+pages below `/_lamella/` are for the operator alone. Pages of accounts and keys always are.
+
 A sandbox has a door of its own. There the caller is a function, which is an adversary: it acts for its own account
 whatever it claims to be, and finds no `/_lamella/` but the downloads that an API answer gave it the address of.
 """
@@ -7,20 +10,21 @@ whatever it claims to be, and finds no `/_lamella/` but the downloads that an AP
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from lamella.access import Access, Caller
 from lamella.awsapi.context import Context, Services, new_request_id
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.eventstream import EventBytes
 from lamella.awsapi.serialize import WireResponse, serialize_error
-from lamella.awsapi.sigv4 import account_of, parse_credential
+from lamella.awsapi.sigv4 import account_of, parse_credential, unknown_client
 from lamella.domain._api_errors import RequestTooLargeException, ServiceException
-from lamella.domain.errors import ApiError, RequestEntityTooLargeException
-from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
+from lamella.domain.errors import ApiError, MissingAuthenticationTokenException, RequestEntityTooLargeException
+from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST, LimitProfile, Quota
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import (
     Answer,
@@ -39,17 +43,26 @@ _log = logging.getLogger(__name__)
 _OURS: Final = "/_lamella/"
 _INVOCATIONS: Final = "/invocations"
 _INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
-_CREATE_BODY: Final = Buffered(limit_bytes=CREATE_FUNCTION_REQUEST.limit, drain_excess=True)
-_UPLOAD_BODY: Final = Buffered(limit_bytes=UPLOAD_REQUEST.limit, drain_excess=True)
 _SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
-_OPERATION_BODIES: Final[Mapping[str, Buffered]] = {
-    "CreateFunction": _CREATE_BODY,
-    "UpdateFunctionCode": _UPLOAD_BODY,
-    "PublishLayerVersion": _UPLOAD_BODY,
-    "InvokeWithResponseStream": _INVOKE_BODY,
+# Of a request that will be refused. It is read and dropped, so that clients which look for an answer only when they
+# have sent everything get it.
+_NO_BODY: Final = Buffered(limit_bytes=0, drain_excess=True)
+_UPLOADS: Final[Mapping[str, Quota]] = {
+    "CreateFunction": CREATE_FUNCTION_REQUEST,
+    "UpdateFunctionCode": UPLOAD_REQUEST,
+    "PublishLayerVersion": UPLOAD_REQUEST,
 }
 _INVOKES: Final = frozenset({"Invoke", "InvokeWithResponseStream"})
 _JSON: Final = (("Content-Type", "application/json"),)
+# Pages that need no signature: one tells nothing secret, the others have signatures of their own.
+_OPEN_PAGES: Final = frozenset({"health", "artifacts"})
+# Pages that an account may see as far as they are about it.
+_ACCOUNT_PAGES: Final = frozenset({"logs"})
+# Pages that are for the operator whether or not signatures are required: what they make outlives that setting.
+_OPERATOR_PAGES: Final = frozenset({"accounts", "keys"})
+
+_BEYOND_AWS: Final = "X-Lamella-Beyond-Aws"
+"""Header of an answer that names what AWS would have refused."""
 
 Page = Callable[[Exchange, Mapping[str, str]], Awaitable[None]]
 """Answers one request below `/_lamella/`; gets the query."""
@@ -72,6 +85,9 @@ class Door:
         account: Of requests whose access key is no account number; of all requests if `one_account`.
         hosts: Names under which the door may be addressed; a `*.` in front stands for any label.
         pages: Below `/_lamella/`, by method and first part of the path.
+        access: Verifies signatures; None for a door that has no use for them.
+        limits: Whose limits hold for the size of requests.
+        any_address: Whether the door may be addressed by any literal address: where other machines reach it.
     """
 
     region: str
@@ -79,6 +95,9 @@ class Door:
     one_account: bool
     hosts: frozenset[str]
     pages: Mapping[tuple[str, str], Page]
+    access: Access | None = None
+    limits: LimitProfile = LimitProfile.AWS
+    any_address: bool = False
 
 
 class FrontDoor:
@@ -89,6 +108,11 @@ class FrontDoor:
         self._services = services
         self._door = door
         self._known_hosts: dict[str, bool] = {}
+        self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY}
+        for operation, quota in _UPLOADS.items():
+            self._bodies[operation] = Buffered(limit_bytes=door.limits.limit(quota), drain_excess=True)
+        # Where Lambda's API is for signed requests only.
+        self._access = door.access if door.access is not None and door.access.required else None
 
     def head(self, request: Request) -> Buffered | Streamed:
         """Turn away what a web page of another site sends, and bound the body by the operation.
@@ -97,12 +121,14 @@ class FrontDoor:
             RejectedError: The request came from elsewhere.
         """
         self._check_site(request)
+        if self._access is not None and self._refused_ahead(request) is not None:
+            return _NO_BODY
         if request.path.endswith(_INVOCATIONS):
             return _INVOKE_BODY
         if request.path.startswith(_OURS):
             return _SMALL_BODY
         match = self._api.match(request.method, request.path, request.query)
-        return _SMALL_BODY if match is None else _OPERATION_BODIES.get(match.operation, _SMALL_BODY)
+        return _SMALL_BODY if match is None else self._bodies.get(match.operation, _SMALL_BODY)
 
     def handle(self, exchange: Exchange) -> None:
         """Serve a request."""
@@ -117,6 +143,8 @@ class FrontDoor:
     def refuse(self, request: Request | None, refusal: Refusal) -> Answer:
         """Word what the server turned away as AWS words it."""
         if refusal is Refusal.BODY_TOO_LARGE and request is not None:
+            if self._access is not None and (unsigned := self._refused_ahead(request)) is not None:
+                return _answer(serialize_error(unsigned, new_request_id()))
             match = self._api.match(request.method, request.path, request.query)
             if match is not None:
                 invokes = match.operation in _INVOKES
@@ -157,8 +185,16 @@ class FrontDoor:
             raise RejectedError(Answer(403, _JSON, _error_body("Pages of other sites may not call this server.")))
 
     def _is_ours(self, name: str) -> bool:
-        parent = name.partition(".")[2]
-        return name in self._door.hosts or f"*.{parent}" in self._door.hosts or _is_loopback(name)
+        door, parent = self._door, name.partition(".")[2]
+        if name in door.hosts or f"*.{parent}" in door.hosts or _is_loopback(name):
+            return True
+        return door.any_address and _is_address(name)
+
+    def _refused_ahead(self, request: Request) -> ApiError | None:
+        """Why a request with a large body need not be read; small ones are not looked at before they are complete."""
+        if request.path.startswith(_OURS) or not _may_be_large(request):
+            return None
+        return None if self._access is None else self._access.precheck(request)
 
     async def _call(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -168,25 +204,34 @@ class FrontDoor:
         else:
             request_id = new_request_id()
             try:
-                context = self._context(request, request_id)
+                caller = None if self._access is None else await self._access.caller(request)
+                context = self._context(request, request_id, caller)
             except ApiError as error:
                 wire = serialize_error(error, request_id)
             else:
                 wire = await self._api.call(match, request.query, request.headers, request.body, context=context)
+                if context.warnings:
+                    warned = tuple((_BEYOND_AWS, text) for text in context.warnings)
+                    wire = replace(wire, headers=(*wire.headers, *warned))
         if wire.stream is None:
             exchange.respond(wire.status, wire.headers, wire.body)
         else:
             await _stream(exchange, wire, wire.stream)
 
-    def _context(self, request: Request, request_id: str) -> Context:
-        credential = parse_credential(request.headers, request.query)
+    def _context(self, request: Request, request_id: str, caller: Caller | None) -> Context:
         door = self._door
-        account = door.account
-        if credential is not None and not door.one_account:
-            account = account_of(credential.access_key, door.account)
+        account, region = door.account, door.region
+        if caller is not None:
+            if caller.is_operator:
+                raise unknown_client()  # the operator's key is for pages: it is no account's
+            account, region = caller.account, caller.region
+        elif (credential := parse_credential(request.headers, request.query)) is not None:
+            region = credential.region
+            if not door.one_account:
+                account = account_of(credential.access_key, door.account)
         return Context(
             account=account,
-            region=door.region if credential is None else credential.region,
+            region=region,
             request_id=request_id,
             base_url=f"http://{request.header('host')}",
             services=self._services,
@@ -200,10 +245,45 @@ class FrontDoor:
         if page is None:
             exchange.respond(404, _JSON, _error_body(f"There is no {request.method} {request.path} here."))
             return
+        query = dict(parse_qsl(request.query))
         try:
-            await page(exchange, dict(parse_qsl(request.query)))
+            await self._admit(name, request, query)
+            await page(exchange, query)
+        except ApiError as error:
+            exchange.respond(error.status, _JSON, _error_body(f"{error.code}: {error.message}"))
         except PageError as error:
             exchange.respond(error.status, _JSON, _error_body(str(error)))
+
+    async def _admit(self, name: str, request: Request, query: dict[str, str]) -> None:
+        """Refuse whom a page is not for, and narrow what an account sees to what is its own.
+
+        Raises:
+            PageError, ApiError: It is not for this caller.
+        """
+        access = self._door.access
+        if name in _OPEN_PAGES or access is None or not (access.required or name in _OPERATOR_PAGES):
+            return
+        try:
+            caller = await access.caller(request)
+        except MissingAuthenticationTokenException:
+            raise PageError(403, _FOR_THE_OPERATOR) from None
+        if caller.is_operator:
+            return
+        if name not in _ACCOUNT_PAGES:
+            raise PageError(403, _FOR_THE_OPERATOR)
+        if query.setdefault("account", caller.account) != caller.account:
+            raise PageError(403, "That is another account's.")
+
+
+_FOR_THE_OPERATOR: Final = (
+    "This is for the operator: run the command as the user that the server runs as, on its machine, or set "
+    "LAMELLA_OPERATOR_KEY to what the file operator-key of its data directory holds."
+)
+
+
+def _may_be_large(request: Request) -> bool:
+    length = request.header("content-length")
+    return len(length) > 6 or bool(request.header("transfer-encoding"))  # a million bytes or more, or nobody knows
 
 
 def respond_json(exchange: Exchange, document: Mapping[str, Any], status: int = 200) -> None:  # Any: JSON
@@ -271,6 +351,15 @@ def _is_loopback(name: str) -> bool:
         return IPv4Address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_address(name: str) -> bool:
+    """Whether it is a literal address: a page of another site cannot make one lead here, as it could a name."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_of(url: str) -> str:

@@ -1,15 +1,17 @@
-"""What is served below `/_lamella/`: health, logs, traces, runtime packs, downloads."""
+"""What is served below `/_lamella/`: health, logs, traces, runtime packs, downloads, accounts and access keys."""
 
 import asyncio
 import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from lamella.access import Keyring
 from lamella.control.locations import LocationSigner
 from lamella.domain.function import FunctionKey
 from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_json
@@ -17,6 +19,8 @@ from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import DisconnectedError
 from lamella.invoke.recorders import Recorders
 from lamella.ports.clock import Clock
+from lamella.ports.credentials import AccessKey, Account
+from lamella.ports.errors import ConflictError
 from lamella.ports.logs import LogEvent, LogStore
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import ArtifactStore
@@ -26,6 +30,7 @@ _HEARTBEAT_S: Final = 10.0
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,140}")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,64}")
+_DURATION_MOST_S: Final = 366 * 86_400
 _TRACE: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -236,8 +241,97 @@ def _plain(filename: str) -> str:
     return "".join(letter for letter in filename if letter.isascii() and (letter.isalnum() or letter in "._-"))
 
 
+class Credentials:
+    """`/_lamella/accounts` and `/_lamella/keys`: who may call when signatures are verified."""
+
+    def __init__(self, keyring: Keyring, default_account: str) -> None:
+        self._keyring = keyring
+        self._default_account = default_account
+
+    async def accounts_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes none
+        """All accounts, and how many keys each has."""
+        counts = Counter(key.account for key in self._keyring.usable())
+        accounts = await self._keyring.accounts()
+        respond_json(exchange, {"accounts": [{**_account(one), "keys": counts[one.id]} for one in accounts]})
+
+    async def create_account_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002
+        """Body: `id`, twelve digits, else random ones, and `name`."""
+        wanted = body_object(exchange)
+        account, name = wanted.get("id"), wanted.get("name", "")
+        if not (account is None or (isinstance(account, str) and _ACCOUNT.fullmatch(account))):
+            raise PageError(400, "The number of an account has 12 digits.")
+        try:
+            made = await self._keyring.create_account(account, _short_text(name, "name"))
+        except ConflictError as error:
+            raise PageError(409, f"There is an account {account} already.") from error
+        respond_json(exchange, _account(made))
+
+    async def delete_account_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002
+        """`/_lamella/accounts/<id>`: the account and its keys, not what else belongs to it."""
+        account = path_tail(exchange)
+        if account == self._default_account:
+            raise PageError(409, f"{account} is the server's own account (account_id), and stays.")
+        if not await self._keyring.delete_account(account):
+            raise PageError(404, f"There is no account {account[:80]}.")
+        respond_json(exchange, {})
+
+    async def keys_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
+        """All keys, or with `account` those of one; without their secrets."""
+        wanted = query.get("account")
+        keys = [_key(key) for key in self._keyring.usable() if wanted in (None, key.account)]
+        respond_json(exchange, {"keys": keys})
+
+    async def create_key_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002
+        """Body: `account`, else the server's own, `description`, and `duration_s` for a temporary key.
+
+        The answer is the only one that has the secret.
+        """
+        wanted = body_object(exchange)
+        account, duration_s = wanted.get("account", self._default_account), wanted.get("duration_s")
+        if not isinstance(account, str):
+            raise PageError(400, "The number of an account has 12 digits.")
+        if duration_s is not None and (
+            not isinstance(duration_s, int) or isinstance(duration_s, bool) or not 1 <= duration_s <= _DURATION_MOST_S
+        ):
+            raise PageError(400, f"duration_s is a number of seconds from 1 to {_DURATION_MOST_S}.")
+        description = _short_text(wanted.get("description", ""), "description")
+        try:
+            key = await self._keyring.create_key(account, description, duration_s)
+        except ConflictError as error:
+            raise PageError(404, f"There is no account {account[:80]}.") from error
+        secrets = {"secret_access_key": key.secret, "session_token": key.session_token or None}
+        respond_json(exchange, {**_key(key), **secrets})
+
+    async def delete_key_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002
+        """`/_lamella/keys/<id>`."""
+        key = path_tail(exchange)
+        if not await self._keyring.delete_key(key):
+            raise PageError(404, f"There is no access key {key[:80]}.")
+        respond_json(exchange, {})
+
+
+def _account(account: Account) -> dict[str, Any]:  # Any: JSON
+    return {"id": account.id, "name": account.name, "created_at": account.created_at.isoformat()}
+
+
+def _key(key: AccessKey) -> dict[str, Any]:  # Any: JSON
+    return {
+        "access_key_id": key.id,
+        "account": key.account,
+        "description": key.description,
+        "created_at": key.created_at.isoformat(),
+        "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+    }
+
+
+def _short_text(value: object, name: str) -> str:
+    if not isinstance(value, str) or len(value) > 256 or not value.isprintable():
+        raise PageError(400, f"{name} is a text of at most 256 characters.")
+    return value
+
+
 def host_pages(
-    health: Health, logs: Logs, traces: Traces, runtimes: Runtimes, downloads: Downloads
+    health: Health, logs: Logs, traces: Traces, runtimes: Runtimes, downloads: Downloads, credentials: Credentials
 ) -> dict[tuple[str, str], Page]:
     """What the host's door serves."""
     return {
@@ -246,6 +340,12 @@ def host_pages(
         ("GET", "traces"): traces.page,
         ("GET", "runtimes"): runtimes.list_page,
         ("POST", "runtimes"): runtimes.add_page,
+        ("GET", "accounts"): credentials.accounts_page,
+        ("POST", "accounts"): credentials.create_account_page,
+        ("DELETE", "accounts"): credentials.delete_account_page,
+        ("GET", "keys"): credentials.keys_page,
+        ("POST", "keys"): credentials.create_key_page,
+        ("DELETE", "keys"): credentials.delete_key_page,
         **sandbox_pages(downloads),
     }
 

@@ -100,7 +100,10 @@ class TestFile:
             ("max_environments = 2.0", "is not a whole number"),
             ("idle_timeout_s = nan", "idle_timeout_s: nan is not a number of seconds from 0 to 86400"),
             ("idle_timeout_s = ", "lamella.toml is not TOML: "),
-            ('listen = "0.0.0.0:80"', "authentication"),
+            ('auth = "iam"', "auth: 'iam' is not none or sigv4"),
+            ('hosts = "a.example,*"', "hosts: 'a.example,*' is not none, or names such as lambda.example.com"),
+            ('hosts = "http://a.example"', "is not none, or names"),
+            ('hosts = "a.*.example"', "is not none, or names"),
         ],
     )
     def test_what_is_unfit_is_named_with_its_place(self, content: str, expected: str, tmp_path: Path) -> None:
@@ -191,8 +194,12 @@ class TestListen:
         "text", ["0.0.0.0:4566", ":4566", "[::]:4566", "192.168.1.2:80", "[::ffff:192.168.1.2]:80", "169.254.100.1:80"]
     )
     def test_addresses_that_others_reach_are_refused(self, text: str) -> None:
-        with pytest.raises(SettingsError, match=r"let other machines in, .* no authentication yet"):
+        with pytest.raises(SettingsError, match=r"let other machines in without asking .* auth = \"sigv4\""):
             load({"listen": text})
+        assert not load({"listen": text, "auth": "sigv4"}).listen.is_loopback
+
+    def test_without_a_host_it_is_every_interface(self) -> None:
+        assert load({"listen": ":80", "auth": "sigv4"}).listen == Address("0.0.0.0", 80)
 
     @pytest.mark.parametrize(
         "text", ["127.0.0.1", "4566", "127.0.0.1:65536", "::1:4566", "localhost.evil.example:80", "[x]:1", "a b:1"]
@@ -207,6 +214,13 @@ def test_settings_are_values() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.region = "eu-west-1"  # type: ignore[misc]  # the point of the test
     assert dataclasses.replace(settings, region="eu-west-1").region == "eu-west-1"
+
+
+def test_names_of_the_server() -> None:
+    assert load({"hosts": "lambda.example.com, *.lambda.example.com"}).hosts == (
+        "lambda.example.com",
+        "*.lambda.example.com",
+    )
 
 
 def test_lists_are_separated_by_commas() -> None:

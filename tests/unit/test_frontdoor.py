@@ -50,6 +50,17 @@ def test_a_literal_address_of_this_machine_is_no_rebound_name(door: FrontDoor, h
     door.head(request(host=host))
 
 
+def test_where_other_machines_reach_it_a_literal_address_is_no_rebound_name() -> None:
+    """They have to sign their requests; a page of another site cannot."""
+    api = Api(ServiceSpec.load("lambda"), {})
+    door = Door("us-east-1", "0" * 12, one_account=False, hosts=HOSTS, pages={}, any_address=True)
+    for host in ("192.0.2.7:4566", "[2001:db8::7]:4566", "localhost"):
+        FrontDoor(api, Services(), door).head(request(host=host))
+    for host in ("evil.example", "192.0.2.7.evil.example", "192.0.2", "[::g]", ""):
+        with pytest.raises(RejectedError):
+            FrontDoor(api, Services(), door).head(request(host=host))
+
+
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://[", "http://localhost:8080", "https://localhost"]
 )

@@ -15,7 +15,7 @@ from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import Request
 from lamella.invoke.recorder import FlightRecorder
 from lamella.invoke.recorders import Recorders
-from lamella.pages import Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
+from lamella.pages import Credentials, Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.logs import LogStore
 
 
@@ -116,5 +116,6 @@ def test_traces_are_for_the_operator_alone(recorders: Recorders) -> None:
     nothing = cast("Any", None)  # Any: pages that are not asked
     downloads = Downloads(nothing, nothing, nothing)
     health, logs, runtimes = Health("1", nothing), Logs(nothing, account="", region=""), Runtimes(nothing)
-    assert ("GET", "traces") in host_pages(health, logs, Traces(recorders), runtimes, downloads)
+    credentials = Credentials(nothing, "")
+    assert ("GET", "traces") in host_pages(health, logs, Traces(recorders), runtimes, downloads, credentials)
     assert ("GET", "traces") not in sandbox_pages(downloads)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
 _G = TypeVar("_G")
@@ -39,6 +39,7 @@ class Context:
         base_url: `scheme://host:port` as the client used it, for URLs in answers (`Code.Location`).
         services: What handlers use besides.
         headers: Of the request, names in lower case; for the few that are no member of an operation.
+        warnings: Filled by handlers: what of the request AWS would have refused; told in the answer's headers.
     """
 
     account: str
@@ -47,6 +48,7 @@ class Context:
     base_url: str
     services: Services
     headers: Sequence[tuple[str, str]] = ()
+    warnings: list[str] = field(default_factory=list)
 
     def header(self, name: str) -> str:
         """The first value of a header, given in lower case; empty if there is none."""

@@ -5,23 +5,68 @@ Not botocore: loading it takes half a second, which is more than the command its
 
 import base64
 import datetime as dt
+import hashlib
 import http.client
 import json
 import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from lamella.cli.eventstream import EventStreamError, read_messages
 from lamella.cli.failure import CommandError, Status
+from lamella.config import Settings, SettingsError
+from lamella.domain.signature import ALGORITHM, TERMINATOR, TIMESTAMP, canonical_request, signature
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
+_OPERATOR: Final = "lamella-operator"
+_SERVICE: Final = "lambda"
 _CONNECT_TIMEOUT_S: Final = 5.0
-# The longest a function may run, 900 s, and some time for the answer to come.
 _ANSWER_TIMEOUT_S: Final = 930.0
+# The longest a function may run, 5,400 s where limits are relaxed, and some time for the answer to come.
+_INVOKE_TIMEOUT_S: Final = 5_430.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What requests are signed with.
+
+    Attributes:
+        session_token: Empty unless the key is temporary.
+    """
+
+    id: str
+    secret: str = field(repr=False)
+    session_token: str = field(default="", repr=False)
+
+    def headers(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, region: str, now: dt.datetime
+    ) -> dict[str, str]:
+        """The headers of a request, and those that sign it.
+
+        Args:
+            method: In capitals.
+            url: The whole of it; `Host` is taken from here.
+            headers: Names in lower case; all of them are signed.
+            body: Of the request.
+            region: What the request is for.
+            now: Aware.
+        """
+        parts, timestamp = urlsplit(url), now.astimezone(dt.UTC).strftime(TIMESTAMP)
+        signed = {**headers, "host": parts.netloc.rpartition("@")[2], "x-amz-date": timestamp}
+        if self.session_token:
+            signed["x-amz-security-token"] = self.session_token
+        names = sorted(signed)
+        digest = hashlib.sha256(body).hexdigest()
+        canonical = canonical_request(method, parts.path, parts.query, signed.items(), names, digest)
+        made = signature(self.secret, timestamp, region, _SERVICE, canonical)
+        scope = f"{self.id}/{timestamp[:8]}/{region}/{_SERVICE}/{TERMINATOR}"
+        authorization = f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(names)}, Signature={made}"
+        return {**signed, "authorization": authorization}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +77,13 @@ class Endpoint:
         url: Scheme, host and port; a path is put before that of each request.
         region: `None` leaves it to the server's `region` setting.
         account: `None` leaves it to the server's `account_id` setting.
+        key: What requests to Lambda's API are signed with, if a region is known as well.
     """
 
     url: str
     region: str | None = None
     account: str | None = None
+    key: Key | None = None
 
     @classmethod
     def find(cls, url: str | None, region: str | None, environ: Mapping[str, str]) -> Self:
@@ -53,11 +100,15 @@ class Endpoint:
             usable = False
         if not usable:
             raise CommandError(f"the endpoint {url!r} is not a URL such as {DEFAULT_ENDPOINT}", Status.USAGE)
-        access_key = environ.get("AWS_ACCESS_KEY_ID", "")
+        access_key, secret = environ.get("AWS_ACCESS_KEY_ID", ""), environ.get("AWS_SECRET_ACCESS_KEY", "")
+        is_account = re.fullmatch("[0-9]{12}", access_key) is not None
         return cls(
             url.rstrip("/"),
             region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None,
-            access_key if re.fullmatch("[0-9]{12}", access_key) else None,
+            access_key if is_account else None,
+            Key(access_key, secret, environ.get("AWS_SESSION_TOKEN", ""))
+            if access_key and secret and not is_account
+            else None,
         )
 
     def scope(self) -> dict[str, str]:
@@ -66,7 +117,7 @@ class Endpoint:
         return {name: value for name, value in scope.items() if value is not None}
 
     def authorization(self) -> dict[str, str]:
-        """The header that names region and account. The server does not verify signatures, so none is made."""
+        """The header that names region and account to a server that verifies no signatures."""
         if self.region is None and self.account is None:
             return {}
         day = dt.datetime.now(dt.UTC).strftime("%Y%m%d")
@@ -104,10 +155,16 @@ class StreamedInvocation:
 
 
 class Client:
-    """One request per connection: a command makes one, seldom two."""
+    """One request per connection: a command makes one, seldom two.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    Args:
+        endpoint: The server.
+        operator: What requests below `/_lamella/` are signed with; else the key of the endpoint.
+    """
+
+    def __init__(self, endpoint: Endpoint, operator: Key | None = None) -> None:
         self._endpoint = endpoint
+        self._operator = operator
 
     def invoke(self, name: str, payload: bytes, qualifier: str | None) -> Invocation:
         """Invoke a function and wait for its answer.
@@ -155,7 +212,7 @@ class Client:
         if qualifier is not None:
             path += "?" + urlencode({"Qualifier": qualifier})
         headers = {"content-type": "application/json", "x-amz-log-type": "Tail"}
-        return self._request("POST", path, payload, {**headers, **self._endpoint.authorization()})
+        return self._request("POST", path, payload, headers, _INVOKE_TIMEOUT_S)
 
     def logs(self, name: str, *, since_ms: int, limit: int | None, follow: bool) -> Iterator[bytes]:
         """The log of a function, one JSON object per line; with `follow`, until the server ends it.
@@ -220,6 +277,75 @@ class Client:
         with self._request("POST", "/_lamella/runtimes", body, headers) as answer:
             return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
+    def accounts(self) -> dict[str, Any]:
+        """The accounts of the server: `{"accounts": [...]}`.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        return self._ours("GET", "accounts")
+
+    def create_account(self, account: str | None, name: str) -> dict[str, Any]:
+        """Add an account; without a number it gets a random one.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        return self._ours("POST", "accounts", {"id": account, "name": name})
+
+    def delete_account(self, account: str) -> None:
+        """Delete an account and its keys.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        self._ours("DELETE", f"accounts/{quote(account, safe='')}")
+
+    def keys(self, account: str | None) -> dict[str, Any]:
+        """The access keys of the server, or of one account: `{"keys": [...]}`.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        return self._ours("GET", "keys" if account is None else f"keys?{urlencode({'account': account})}")
+
+    def create_key(self, account: str | None, description: str, duration_s: int | None) -> dict[str, Any]:
+        """Add an access key, and learn its secret.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        wanted = {"account": account, "description": description, "duration_s": duration_s}
+        return self._ours("POST", "keys", {name: value for name, value in wanted.items() if value is not None})
+
+    def delete_key(self, key: str) -> None:
+        """Delete an access key.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        self._ours("DELETE", f"keys/{quote(key, safe='')}")
+
+    def _ours(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        body = None if document is None else json.dumps(document).encode()
+        headers = {} if document is None else {"content-type": "application/json"}
+        with self._request(method, f"/_lamella/{path}", body, headers) as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
+    def _signed(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers of a request, signed as well as can be."""
+        endpoint = self._endpoint
+        if path.startswith("/_lamella/"):
+            key, region = self._operator or endpoint.key, endpoint.region or "us-east-1"
+        elif endpoint.key is not None and endpoint.region is not None:
+            key, region = endpoint.key, endpoint.region
+        else:
+            return {**headers, **endpoint.authorization()}
+        if key is None:
+            return dict(headers)
+        now = dt.datetime.now(dt.UTC)
+        return key.headers(method, endpoint.url + path, headers, body or b"", region=region, now=now)
+
     def _request(
         self,
         method: str,
@@ -239,7 +365,8 @@ class Client:
         try:
             connection.sock.settimeout(timeout_s)
             # With "close" the response owns the socket, so that nothing but it needs closing.
-            connection.request(method, url.path + path, body, {**(headers or {}), "connection": "close"})
+            fields = self._signed(method, path, body, headers or {})
+            connection.request(method, url.path + path, body, {**fields, "connection": "close"})
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -257,6 +384,26 @@ class Client:
 def endpoint(url: str | None, region: str | None) -> Endpoint:
     """The endpoint of this command."""
     return Endpoint.find(url, region, os.environ)
+
+
+def client(url: str | None, region: str | None = None) -> Client:
+    """A client for this command; who may read the operator's key is the operator."""
+    return Client(endpoint(url, region), operator_key(os.environ, is_root=os.geteuid() == 0))
+
+
+def operator_key(environ: Mapping[str, str], *, is_root: bool) -> Key | None:
+    """The operator's key, from `LAMELLA_OPERATOR_KEY` or from the data directory that the settings name.
+
+    Signing gives nothing of the key away, so it does not matter which server is asked.
+    """
+    secret = environ.get("LAMELLA_OPERATOR_KEY", "")
+    if not secret:
+        try:
+            data = Settings.load({}, environ, is_root=is_root).data
+            secret = Path(data, "operator-key").read_text(encoding="ascii")
+        except (SettingsError, OSError, ValueError):
+            return None  # the server says what is missing, if it wants a signature at all
+    return Key(_OPERATOR, secret.strip())
 
 
 def _read(answer: http.client.HTTPResponse, url: str) -> bytes:
@@ -303,4 +450,10 @@ def _refused(status: int, headers: Mapping[str, str], body: bytes) -> CommandErr
     message = answer.get("Message") or answer.get("message") or answer.get("error") or ""
     if not isinstance(message, str) or not message:
         message = f"HTTP status {status}, {http.client.responses.get(status, 'unknown')}"
+    if code in ("MissingAuthenticationTokenException", "IncompleteSignatureException"):
+        # The latter is about the header that only names account and region.
+        message = (
+            "the server wants requests to be signed: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION "
+            "('lamella key create' makes a key)"
+        )
     return CommandError(f"{code}: {message}" if code else message)

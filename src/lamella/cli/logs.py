@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from lamella.cli import output
-from lamella.cli.client import Client, endpoint
+from lamella.cli.client import client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.options import EndpointUrl, Json, Region, examples
 
@@ -38,7 +38,7 @@ def logs(
     since_ms = 0 if since is None else int((time.time() - parse_age_s(since)) * 1000)
     found = False
     try:
-        for line in Client(endpoint(endpoint_url, region)).logs(name, since_ms=since_ms, limit=limit, follow=follow):
+        for line in client(endpoint_url, region).logs(name, since_ms=since_ms, limit=limit, follow=follow):
             found = True
             text = line.decode(errors="replace")
             output.write_untrusted(text if json_ else render(text), sys.stdout)

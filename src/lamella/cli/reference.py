@@ -52,7 +52,7 @@ def settings_page() -> str:
             *(setting.kind.expects, f"`{setting.default}`", setting.meaning),
         )
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    lines += ["", "Two more variables are read by every command:", ""]
+    lines += ["", "Some more variables are read by every command:", ""]
     lines += [f"- `{name}`: {meaning}" for name, meaning in RESERVED_VARIABLES.items()]
     return "\n".join(lines) + "\n"
 

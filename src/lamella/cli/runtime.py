@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lamella.cli import output
-from lamella.cli.client import Client, endpoint
+from lamella.cli.client import client
 from lamella.cli.failure import CommandError
 from lamella.cli.options import EndpointUrl, Json, examples
 
@@ -20,7 +20,7 @@ Name = Annotated[
 @runtime.command("list", epilog=examples("lamella runtime list", "lamella runtime list --json"))
 def list_(*, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
     """List the runtimes that functions can use on this server."""
-    answer = Client(endpoint(endpoint_url, None)).runtimes()
+    answer = client(endpoint_url).runtimes()
     if json_:
         output.write_json(answer)
         return
@@ -51,7 +51,7 @@ def add(
     """Add a runtime to the server, made from what is installed on its machine."""
     output.say(f"Adding {name} ...")
     # The server's working directory is another than ours.
-    answer = Client(endpoint(endpoint_url, None)).add_runtime(name, None if source is None else str(source.absolute()))
+    answer = client(endpoint_url).add_runtime(name, None if source is None else str(source.absolute()))
     if json_:
         output.write_json(answer)
     else:
@@ -61,7 +61,7 @@ def add(
 @runtime.command("show", epilog=examples("lamella runtime show python3.11", "lamella runtime show python3.11 --json"))
 def show(name: Name, *, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
     """Show one runtime: version, digest, entry points, and where it is kept."""
-    packs: list[dict[str, Any]] = Client(endpoint(endpoint_url, None)).runtimes()["runtimes"]
+    packs: list[dict[str, Any]] = client(endpoint_url).runtimes()["runtimes"]
     found = [pack for pack in packs if pack["name"] == name]
     if not found:
         there = ", ".join(sorted({pack["name"] for pack in packs})) or "none"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from lamella.cli import chrome, output, timeline
-from lamella.cli.client import Client, endpoint
+from lamella.cli.client import client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.options import EndpointUrl, Json, examples
 
@@ -66,11 +66,9 @@ def trace(
     if replay and not program:
         raise CommandError("--replay takes an id or --file, and then -- BOOTSTRAP [ARGS]", Status.USAGE)
     if not name and file is None:
-        _list(Client(endpoint(endpoint_url, None)).traces(), json_=json_)
+        _list(client(endpoint_url).traces(), json_=json_)
         return
-    document = checked(
-        _read(file) if file is not None else Client(endpoint(endpoint_url, None)).trace(name), str(file or name)
-    )
+    document = checked(_read(file) if file is not None else client(endpoint_url).trace(name), str(file or name))
     request_id = name if _REQUEST.fullmatch(name) else ""
     if replay:
         raise typer.Exit(asyncio.run(_replay(document, request_id, program)))

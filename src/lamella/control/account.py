@@ -3,6 +3,7 @@
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
+from lamella.control.limits import limit_of
 from lamella.control.services import services_of
 from lamella.domain.quotas import UNZIPPED, ZIP_UPLOAD
 
@@ -24,8 +25,8 @@ async def get_account_settings(
     return {
         "AccountLimit": {
             "TotalCodeSize": services.settings.code_storage_bytes,
-            "CodeSizeUnzipped": UNZIPPED.limit,
-            "CodeSizeZipped": ZIP_UPLOAD.limit,
+            "CodeSizeUnzipped": limit_of(ctx, UNZIPPED),
+            "CodeSizeZipped": limit_of(ctx, ZIP_UPLOAD),
             "ConcurrentExecutions": services.settings.concurrency,
             "UnreservedConcurrentExecutions": services.settings.concurrency - reserved,
         },

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from lamella.awsapi.context import Context
+from lamella.control.limits import limit_of, note, profile_of
 from lamella.control.services import services_of
 from lamella.domain._api_errors import CodeStorageExceededException, InvalidParameterValueException
 from lamella.domain.errors import RequestEntityTooLargeException
@@ -32,24 +33,26 @@ async def uploaded(
         RequestEntityTooLargeException: The archive is too large for a direct upload.
         CodeStorageExceededException: There is no room for it in the account's quota.
     """
-    archive = _archive(source)
+    archive = _archive(ctx, source)
     services = services_of(ctx)
     await _check_storage(ctx, account or ctx.account, len(archive))
     async with services.garbage.referencing():
         try:
             # The limit is the first size that is too large: "must be smaller than".
-            artifact = await services.artifacts.add(archive, max_unzipped_bytes=UNZIPPED.limit - 1)
+            artifact = await services.artifacts.add(archive, max_unzipped_bytes=limit_of(ctx, UNZIPPED) - 1)
         except ArchiveTooLargeError:
-            raise unzipped_too_large() from None
+            raise unzipped_too_large(profile_of(ctx)) from None
         except ArchiveError as error:
             raise InvalidParameterValueException(str(error)) from error
+        note(ctx, ZIP_UPLOAD, artifact.size_bytes)
+        note(ctx, UNZIPPED, artifact.unzipped_bytes)
         try:
             yield artifact
         finally:
             services.artifacts.release(artifact.digest)
 
 
-def _archive(source: Mapping[str, object]) -> bytes:
+def _archive(ctx: Context, source: Mapping[str, object]) -> bytes:
     """The uploaded bytes.
 
     Source of the first two texts: answers of AWS quoted in public issues. The others are ours.
@@ -69,11 +72,12 @@ def _archive(source: Mapping[str, object]) -> bytes:
     if elsewhere:
         raise InvalidParameterValueException(
             "Lamella does not read archives from Amazon S3 yet: "
-            f"provide the archive as ZipFile, up to {ZIP_UPLOAD.limit} bytes."
+            f"provide the archive as ZipFile, up to {limit_of(ctx, ZIP_UPLOAD)} bytes."
         )
     assert isinstance(archive, bytes)
-    if len(archive) > ZIP_UPLOAD.limit:
-        raise RequestEntityTooLargeException(f"Zipped size must be smaller than {ZIP_UPLOAD.limit} bytes")
+    limit = limit_of(ctx, ZIP_UPLOAD)
+    if len(archive) > limit:
+        raise RequestEntityTooLargeException(f"Zipped size must be smaller than {limit} bytes")
     return archive
 
 

@@ -7,12 +7,22 @@ from typing import Any, Final, TypeAlias
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.control.access import check_layer_version
+from lamella.control.limits import limit_of, note, profile_of
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, LayerReference
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.names import parse_layer_version
-from lamella.domain.quotas import LAYERS, MEMORY, TIMEOUT, TMP, check_combined_size, check_range
+from lamella.domain.quotas import (
+    ENVIRONMENT,
+    LAYERS,
+    MEMORY,
+    TIMEOUT,
+    TMP,
+    UNZIPPED,
+    check_combined_size,
+    check_range,
+)
 from lamella.domain.runtimes import (
     RUNTIME_VERSION,
     SNAP_START,
@@ -64,11 +74,11 @@ async def configured(ctx: Context, before: FunctionConfig, request: Configuratio
         AccessDeniedException: A layer belongs to another account, which does not share it with this one.
     """
     check_supported(request)
-    config = _with_numbers(before, request)
+    config = _with_numbers(ctx, before, request)
     environment = config.environment
     if "Environment" in request:
         environment = request["Environment"].get("Variables", {})
-        check_variables(environment)
+        note(ctx, ENVIRONMENT, check_variables(environment, limit_bytes=limit_of(ctx, ENVIRONMENT)))
     layers = config.layers
     if "Layers" in request:
         layers = await attachable(ctx, request["Layers"])
@@ -121,13 +131,15 @@ def with_source_key(config: FunctionConfig, source: Mapping[str, Any]) -> Functi
     return replace(config, other=other)
 
 
-def check_size(code: Artifact, layers: Sequence[LayerReference]) -> None:
+def check_size(ctx: Context, code: Artifact, layers: Sequence[LayerReference]) -> None:
     """Refuse code and layers that are too large together.
 
     Raises:
         InvalidParameterValueException: They are.
     """
-    check_combined_size(code.unzipped_bytes + sum(layer.artifact.unzipped_bytes for layer in layers))
+    together_bytes = code.unzipped_bytes + sum(layer.artifact.unzipped_bytes for layer in layers)
+    check_combined_size(together_bytes, profile_of(ctx))
+    note(ctx, UNZIPPED, together_bytes)
 
 
 async def attachable(ctx: Context, arns: Sequence[str]) -> tuple[LayerReference, ...]:
@@ -140,8 +152,10 @@ async def attachable(ctx: Context, arns: Sequence[str]) -> tuple[LayerReference,
         InvalidParameterValueException: In AWS's words. Source: answers recorded in LocalStack's tests, 2022 to 2025.
         AccessDeniedException: A layer belongs to another account, which does not share it with this one.
     """
-    if len(arns) > LAYERS.limit:
-        raise InvalidParameterValueException(f"Cannot reference more than {LAYERS.limit} layers.")
+    limit = limit_of(ctx, LAYERS)
+    if len(arns) > limit:
+        raise InvalidParameterValueException(f"Cannot reference more than {limit} layers.")
+    note(ctx, LAYERS, len(arns))
     seen: dict[LayerKey, str] = {}
     found: list[LayerReference] = []
     for arn in arns:
@@ -172,13 +186,18 @@ async def _layer_version(ctx: Context, arn: str) -> LayerVersion:
     return version
 
 
-def _with_numbers(config: FunctionConfig, request: ConfigurationRequest) -> FunctionConfig:
+def _with_numbers(ctx: Context, config: FunctionConfig, request: ConfigurationRequest) -> FunctionConfig:
     timeout_s = request.get("Timeout", config.timeout_s)
     memory_mib = request.get("MemorySize", config.memory_mib)
     tmp_mib = request["EphemeralStorage"]["Size"] if "EphemeralStorage" in request else config.tmp_mib
-    check_range(timeout_s, TIMEOUT, "timeout")
-    check_range(memory_mib, MEMORY, "memorySize")
-    check_range(tmp_mib, TMP, "ephemeralStorage.size")
+    profile = profile_of(ctx)
+    for value, quota, parameter in (
+        (timeout_s, TIMEOUT, "timeout"),
+        (memory_mib, MEMORY, "memorySize"),
+        (tmp_mib, TMP, "ephemeralStorage.size"),
+    ):
+        check_range(value, quota, parameter, profile)
+        note(ctx, quota, value)
     return replace(config, timeout_s=timeout_s, memory_mib=memory_mib, tmp_mib=tmp_mib)
 
 

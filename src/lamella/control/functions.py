@@ -65,7 +65,7 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
         if signing:
             await check_deployment(ctx, key, signing)
         async with uploaded(ctx, req["Code"]) as artifact:
-            check_size(artifact, config.layers)
+            check_size(ctx, artifact, config.layers)
             latest = created(
                 FunctionVersion(
                     key=key,
@@ -138,7 +138,7 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
     config = runnable(ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False)
     await check_deployment(ctx, latest.key)
     async with uploaded(ctx, req, account=latest.key.account) as artifact:
-        check_size(artifact, config.layers)
+        check_size(ctx, artifact, config.layers)
         changed = replace(latest, artifact=artifact, config=config)
         if req.get("DryRun"):
             return wire.function_configuration(changed)
@@ -161,7 +161,7 @@ async def update_function_configuration(
         config = runnable(ctx, await configured(ctx, latest.config, req), creating=False)
         if req.get("Layers"):
             await check_deployment(ctx, latest.key)
-        check_size(latest.artifact, config.layers)
+        check_size(ctx, latest.artifact, config.layers)
         updating = await _store_update(ctx, latest, replace(latest, config=config))
     services.transitions.begin(updating)
     return wire.function_configuration(updating)

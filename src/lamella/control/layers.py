@@ -24,6 +24,8 @@ async def publish_layer_version(
     """A new version of a layer, which comes into being with its first. What it is compatible with is not checked."""
     services = services_of(ctx)
     key = _own_layer(ctx, req["LayerName"], "PublishLayerVersion")
+    if key.region != ctx.region:
+        raise _missing()
     async with uploaded(ctx, req["Content"]) as artifact:
         version = await services.layers.publish(
             LayerVersion(
@@ -63,9 +65,12 @@ async def get_layer_version_by_arn(
 @operation("ListLayerVersions")
 async def list_layer_versions(ctx: Context, req: shapes.ListLayerVersionsRequest) -> shapes.ListLayerVersionsResponse:
     """Versions of a layer, newest first; none if there is no such layer."""
+    key = _own_layer(ctx, req["LayerName"], "ListLayerVersions")
+    if key.region != ctx.region:
+        return {"LayerVersions": []}  # each region has its own layers
     try:
         page = await services_of(ctx).layers.list_versions(
-            _own_layer(ctx, req["LayerName"], "ListLayerVersions"),
+            key,
             limit=req.get("MaxItems", LIST_PAGE.limit),
             marker=req.get("Marker"),
             runtime=req.get("CompatibleRuntime"),
@@ -111,7 +116,7 @@ async def delete_layer_version(ctx: Context, req: shapes.DeleteLayerVersionReque
     """Nobody can attach the version from now on; functions that have it keep it. No error if it is not there."""
     _check_number(req["VersionNumber"])
     key = _own_layer(ctx, req["LayerName"], "DeleteLayerVersion", req["VersionNumber"])
-    if await services_of(ctx).layers.delete(key, req["VersionNumber"]):
+    if key.region == ctx.region and await services_of(ctx).layers.delete(key, req["VersionNumber"]):
         await forget_policy(ctx, key, req["VersionNumber"])
     return {}
 

@@ -8,7 +8,7 @@ from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.transitions import Transitions
 from lamella.domain.network import NetworkPolicy
-from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY
+from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY, LimitProfile
 from lamella.ports.clock import Clock
 from lamella.ports.functions import FunctionObserver
 from lamella.ports.runtimes import RuntimeCatalog
@@ -25,6 +25,7 @@ class ControlSettings:
         concurrency: Concurrent executions of an account in a region.
         networks: What a function's tag may ask for.
         organizations: Organisation by account, of those that are in one.
+        limits: Whose limits hold.
     """
 
     allow_deprecated_runtimes: bool = False
@@ -32,6 +33,7 @@ class ControlSettings:
     concurrency: int = CONCURRENCY.limit
     networks: NetworkPolicy = field(default_factory=NetworkPolicy)
     organizations: Mapping[str, str] = field(default_factory=dict)
+    limits: LimitProfile = LimitProfile.AWS
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,14 +65,14 @@ class AccessDeniedException(ApiError):
 
 
 class IncompleteSignatureException(ApiError):
-    """The signature's parts are malformed. Source: Lambda API reference, "Common errors"."""
+    """The signature's parts are malformed. Source: Lambda API reference, "Common errors" (403)."""
 
     code = "IncompleteSignatureException"
-    status = 400
+    status = 403
 
 
 class InvalidSignatureException(ApiError):
-    """The signature does not match. Source: IAM user guide, "Troubleshoot Signature Version 4 requests"."""
+    """The signature does not match, or is too old. Source: answers of Lambda in erlcloud/erlcloud issue 690 (2021)."""
 
     code = "InvalidSignatureException"
     status = 403
@@ -90,7 +90,7 @@ class RequestEntityTooLargeException(ApiError):
 
 
 class MissingAuthenticationTokenException(ApiError):
-    """The request is not signed. Source: Lambda API reference, "Common errors" (MissingAuthenticationToken, 403)."""
+    """The request is not signed. Source: answer of Lambda in brefphp/bref issue 1250 (403, 2022)."""
 
     code = "MissingAuthenticationTokenException"
     status = 403
@@ -100,6 +100,13 @@ class UnrecognizedClientException(ApiError):
     """The access key is unknown. Source: Lambda API reference, "Common errors" (403)."""
 
     code = "UnrecognizedClientException"
+    status = 403
+
+
+class ExpiredTokenException(ApiError):
+    """The credentials were temporary, and their time is over. Source: Lambda API reference, "Common errors" (403)."""
+
+    code = "ExpiredTokenException"
     status = 403
 
 
@@ -139,6 +146,7 @@ COMMON_ERRORS: Final[frozenset[type[ApiError]]] = frozenset(
         ValidationException,
         SerializationException,
         AccessDeniedException,
+        ExpiredTokenException,
         IncompleteSignatureException,
         InvalidSignatureException,
         MissingAuthenticationTokenException,

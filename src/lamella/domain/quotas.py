@@ -1,10 +1,14 @@
 """Every limit of Lambda that we keep, with its unit and where it is documented, and AWS's words for exceeding it.
 
+Some may be relaxed (setting `limits`), by the number that stands beside AWS's. The relaxed ones are bounded as well: by
+what the model lets through, or by what one process holds in memory.
+
 The model is looser than the documented quotas in places (it allows managed instances 5,400 s and 32 GB): what is here
 decides. Pages are those of https://docs.aws.amazon.com/lambda/latest/.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, Literal
 
 from lamella.domain._api_errors import InvalidParameterValueException
@@ -19,6 +23,7 @@ class Quota:
 
     Attributes:
         source: Page of the developer guide or the API reference, or the observation.
+        relaxed: The limit where limits are relaxed; None if AWS's holds there too.
     """
 
     name: str
@@ -26,19 +31,31 @@ class Quota:
     unit: Unit
     source: str
     least: int = 0
+    relaxed: int | None = None
+
+
+class LimitProfile(Enum):
+    """Whose limits hold; the values are those of the setting `limits`."""
+
+    AWS = "aws"
+    RELAXED = "relaxed"
+
+    def limit(self, quota: Quota) -> int:
+        """The limit of a quota under this profile."""
+        return quota.limit if self is LimitProfile.AWS or quota.relaxed is None else quota.relaxed
 
 
 _LIMITS: Final = "dg/gettingstarted-limits.html"
 _RECORDED: Final = "error texts of AWS recorded in LocalStack's tests, 2022 to 2025"
 
-ZIP_UPLOAD: Final = Quota("zip archive, uploaded directly", 52_428_800, "bytes", _LIMITS)
-UNZIPPED: Final = Quota("function code and layers, unzipped", 262_144_000, "bytes", _LIMITS)
+ZIP_UPLOAD: Final = Quota("zip archive, uploaded directly", 52_428_800, "bytes", _LIMITS, relaxed=262_144_000)
+UNZIPPED: Final = Quota("function code and layers, unzipped", 262_144_000, "bytes", _LIMITS, relaxed=10 * 1024**3)
 CODE_STORAGE: Final = Quota("zip archives of an account in a region", 300 * 1024**3, "bytes", f"{_LIMITS}, 2026")
-LAYERS: Final = Quota("layers of a function", 5, "items", _LIMITS)
-ENVIRONMENT: Final = Quota("environment variables of a function", 4_096, "bytes", _LIMITS)
-TIMEOUT: Final = Quota("function timeout", 900, "s", _LIMITS, least=1)
-MEMORY: Final = Quota("function memory", 10_240, "MiB", _LIMITS, least=128)
-TMP: Final = Quota("ephemeral storage of a function", 10_240, "MiB", _LIMITS, least=512)
+LAYERS: Final = Quota("layers of a function", 5, "items", _LIMITS, relaxed=15)
+ENVIRONMENT: Final = Quota("environment variables of a function", 4_096, "bytes", _LIMITS, relaxed=65_536)
+TIMEOUT: Final = Quota("function timeout", 900, "s", _LIMITS, least=1, relaxed=5_400)
+MEMORY: Final = Quota("function memory", 10_240, "MiB", _LIMITS, least=128, relaxed=32_768)
+TMP: Final = Quota("ephemeral storage of a function", 10_240, "MiB", _LIMITS, least=512, relaxed=32_768)
 CONCURRENCY: Final = Quota("concurrent executions of an account in a region", 1_000, "items", _LIMITS)
 UNRESERVED_CONCURRENCY: Final = Quota(
     "concurrent executions of them that no function may reserve", 100, "items", "dg/configuration-concurrency.html"
@@ -46,9 +63,13 @@ UNRESERVED_CONCURRENCY: Final = Quota(
 SYNCHRONOUS_PAYLOAD: Final = Quota("payload of a synchronous invocation", 6_291_556, "bytes", f"{_LIMITS}; {_RECORDED}")
 STREAMED_RESPONSE: Final = Quota("streamed response", 209_715_200, "bytes", f"{_LIMITS}, 2025")
 ASYNCHRONOUS_PAYLOAD: Final = Quota("payload of an asynchronous invocation", 1_048_576, "bytes", f"{_LIMITS}, 2025")
-CREATE_FUNCTION_REQUEST: Final = Quota("body of CreateFunction", 70_167_211, "bytes", _RECORDED)
+CREATE_FUNCTION_REQUEST: Final = Quota("body of CreateFunction", 70_167_211, "bytes", _RECORDED, relaxed=367_001_600)
 UPLOAD_REQUEST: Final = Quota(
-    "body of UpdateFunctionCode and PublishLayerVersion", 69_905_067, "bytes", "error texts quoted in public issues"
+    "body of UpdateFunctionCode and PublishLayerVersion",
+    69_905_067,
+    "bytes",
+    "error texts quoted in public issues",
+    relaxed=367_001_600,
 )
 FUNCTION_NAME: Final = Quota("function name without ARN", 64, "characters", "api/API_CreateFunction.html")
 POLICY: Final = Quota("resource policy of a function, version, alias or layer version", 20_480, "bytes", _LIMITS)
@@ -68,33 +89,43 @@ QUOTAS: Final = tuple(value for value in list(globals().values()) if isinstance(
 """All of them, in the order of this file."""
 
 
-def unzipped_too_large() -> InvalidParameterValueException:
+def beyond_aws(quota: Quota, value: int) -> str | None:
+    """What AWS would not allow; None if it would."""
+    if value <= quota.limit:
+        return None
+    unit = "" if quota.unit == "items" else f" {quota.unit}"
+    return f"on AWS this would fail: {quota.name}: {value}{unit}, where AWS allows {quota.limit}{unit}"
+
+
+def unzipped_too_large(profile: LimitProfile = LimitProfile.AWS) -> InvalidParameterValueException:
     """One archive alone unpacks to the limit or more. Source: recorded answer of AWS (LocalStack tests)."""
-    return InvalidParameterValueException(f"Unzipped size must be smaller than {UNZIPPED.limit} bytes")
+    return InvalidParameterValueException(f"Unzipped size must be smaller than {profile.limit(UNZIPPED)} bytes")
 
 
-def check_combined_size(unzipped_bytes: int) -> None:
+def check_combined_size(unzipped_bytes: int, profile: LimitProfile = LimitProfile.AWS) -> None:
     """Refuse code and layers that are too large together.
 
     Raises:
         InvalidParameterValueException: In AWS's words, as quoted in many public issues.
     """
-    if unzipped_bytes > UNZIPPED.limit:
+    limit = profile.limit(UNZIPPED)
+    if unzipped_bytes > limit:
         raise InvalidParameterValueException(
-            f"Function code combined with layers exceeds the maximum allowed size of {UNZIPPED.limit} bytes. "
+            f"Function code combined with layers exceeds the maximum allowed size of {limit} bytes. "
             f"The actual size is {unzipped_bytes} bytes."
         )
 
 
-def check_range(value: int, quota: Quota, parameter: str) -> None:
+def check_range(value: int, quota: Quota, parameter: str, profile: LimitProfile = LimitProfile.AWS) -> None:
     """Refuse a number outside of a quota's range, in the words AWS uses for constraints of the model.
 
     Raises:
         ValidationException: It is too large or too small.
     """
-    if not quota.least <= value <= quota.limit:
-        too_large = value > quota.limit
-        bound = f"less than or equal to {quota.limit}" if too_large else f"greater than or equal to {quota.least}"
+    limit = profile.limit(quota)
+    if not quota.least <= value <= limit:
+        too_large = value > limit
+        bound = f"less than or equal to {limit}" if too_large else f"greater than or equal to {quota.least}"
         raise ValidationException(
             f"1 validation error detected: Value '{value}' at '{parameter}' failed to satisfy constraint: "
             f"Member must have value {bound}"

@@ -39,8 +39,11 @@ _REFUSED: Final = (
 )
 
 
-def check_variables(variables: Mapping[str, str]) -> None:
+def check_variables(variables: Mapping[str, str], *, limit_bytes: int = ENVIRONMENT.limit) -> int:
     """Refuse reserved names and more than 4 KB. The form of the names is the model's business.
+
+    Returns:
+        The bytes that count against the limit.
 
     Raises:
         InvalidParameterValueException: In AWS's words. What counts is the JSON text of the variables, which the message
@@ -53,5 +56,9 @@ def check_variables(variables: Mapping[str, str]) -> None:
             f"Reserved keys used in this request: {', '.join(reserved)}"
         )
     measured = json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False)
-    if len(measured.encode()) > ENVIRONMENT.limit:
-        raise InvalidParameterValueException(f"{_REFUSED} exceeded the 4KB limit. String measured: {measured}")
+    size_bytes = len(measured.encode())
+    if size_bytes > limit_bytes:
+        raise InvalidParameterValueException(
+            f"{_REFUSED} exceeded the {limit_bytes // 1024}KB limit. String measured: {measured}"
+        )
+    return size_bytes

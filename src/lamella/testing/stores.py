@@ -15,6 +15,7 @@ from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.runtimes import kept_runtime
+from lamella.ports.credentials import AccessKey, Account
 from lamella.ports.errors import ConflictError
 from lamella.ports.records import WHOLE, AccountRecord, Change, Document, FunctionRecord
 from lamella.ports.stores import ArchiveError, ArchiveTooLargeError, Page
@@ -494,3 +495,34 @@ class MemoryArtifactStore:
         for digest in dead:
             del self.artifacts[digest]
         return len(dead)
+
+
+class MemoryCredentialStore:
+    """Implements `lamella.ports.credentials.CredentialStore`."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._keys: dict[str, AccessKey] = {}
+
+    async def add_account(self, account: Account) -> None:
+        if account.id in self._accounts:
+            raise ConflictError(f"account exists: {account.id}")
+        self._accounts[account.id] = account
+
+    async def accounts(self) -> Sequence[Account]:
+        return sorted(self._accounts.values(), key=lambda account: account.id)
+
+    async def delete_account(self, account: str) -> bool:
+        self._keys = {key.id: key for key in self._keys.values() if key.account != account}
+        return self._accounts.pop(account, None) is not None
+
+    async def add_key(self, key: AccessKey) -> None:
+        if key.id in self._keys or key.account not in self._accounts:
+            raise ConflictError(f"key exists, or account does not: {key.id} of {key.account}")
+        self._keys[key.id] = key
+
+    async def keys(self) -> Sequence[AccessKey]:
+        return sorted(self._keys.values(), key=lambda key: (key.account, key.id))
+
+    async def delete_key(self, key: str) -> bool:
+        return self._keys.pop(key, None) is not None

@@ -214,8 +214,9 @@ class ControlServer:
         context = self._context(account, region, f"{url.scheme}://{url.netloc}")
         return self.run(self.api.call(match, url.query, headers, body, context=context))
 
-    def _context(self, account: str, region: str, base_url: str) -> Context:
-        services = ControlServices(
+    def services(self) -> Services:
+        """What handlers work with."""
+        control = ControlServices(
             functions=self.functions,
             layers=self.layers,
             artifacts=self.artifacts,
@@ -227,9 +228,10 @@ class ControlServer:
             garbage=self.garbage,
             settings=self.settings,
         )
-        return Context(
-            account, region, new_request_id(), base_url, Services(services, AliasServices(self.aliases), *self.groups)
-        )
+        return Services(control, AliasServices(self.aliases), *self.groups)
+
+    def _context(self, account: str, region: str, base_url: str) -> Context:
+        return Context(account, region, new_request_id(), base_url, self.services())
 
     def _send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         headers = [(name.lower(), _text(value)) for name, value in request.headers.items()]

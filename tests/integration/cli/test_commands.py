@@ -361,7 +361,7 @@ class TestTheCommandItself:
     def test_an_unfit_setting_is_status_2_and_one_line(self, lamella: Any) -> None:
         result = lamella.run("serve", "--listen", "0.0.0.0:4566")
         assert result.returncode == 2
-        assert "flag --listen: '0.0.0.0:4566' would let other machines in" in assert_one_line_of_prose(result.stderr)
+        assert "listen = 0.0.0.0:4566 would let other machines in" in assert_one_line_of_prose(result.stderr)
 
     @pytest.mark.parametrize("by_flag", [True, False])
     def test_debug_shows_the_traceback(self, by_flag: bool, lamella: Any) -> None:

@@ -1,6 +1,11 @@
+import datetime as dt
+import hashlib
+from pathlib import Path
+
 import pytest
 
-from lamella.cli.client import Endpoint
+from lamella.awsapi.sigv4 import check_claim, is_signed_by, read_claim
+from lamella.cli.client import Client, Endpoint, Key, operator_key
 from lamella.cli.failure import CommandError, Status
 
 
@@ -46,3 +51,60 @@ class TestEndpoint:
         assert scope.startswith("Credential=123456789012/")
         assert scope.endswith("/eu-west-1/lambda/aws4_request")
         assert (signed, signature[:10]) == ("SignedHeaders=host", "Signature=")
+
+    def test_a_key_is_taken_whole_or_not_at_all(self) -> None:
+        environ = {"AWS_ACCESS_KEY_ID": "AKIA1", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}
+        assert Endpoint.find(None, None, environ).key == Key("AKIA1", "s", "t")
+        assert Endpoint.find(None, None, {**environ, "AWS_SECRET_ACCESS_KEY": ""}).key is None
+        assert Endpoint.find(None, None, {**environ, "AWS_ACCESS_KEY_ID": "1" * 12}).key is None
+
+
+NOW = dt.datetime(2026, 11, 20, 20, 1, 2, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:4566", "https://user@lambda.example.com/below"])
+@pytest.mark.parametrize("token", ["", "t/+="])
+def test_what_is_signed_is_what_the_server_verifies(url: str, token: str) -> None:
+    path = "/2015-03-31/functions/a%3Ab/invocations?Qualifier=%24LATEST"
+    key, body = Key("AKIA1", "s", token), b"{}"
+    signed = key.headers("POST", url + path, {"x-amz-log-type": "Tail"}, body, region="eu-west-1", now=NOW)
+    headers = list(signed.items())
+    claim = read_claim(headers, "Qualifier=%24LATEST")
+    check_claim(claim, headers, NOW)
+    assert claim.session_token == token
+    assert "@" not in signed["host"]
+    assert is_signed_by(
+        claim,
+        "s",
+        method="POST",
+        path=("/below" if "below" in url else "") + path.partition("?")[0],
+        query="Qualifier=%24LATEST",
+        headers=headers,
+        payload_sha256=hashlib.sha256(body).hexdigest(),
+    )
+
+
+def test_pages_of_our_own_are_signed_by_the_operator_and_functions_by_the_account() -> None:
+    own, operator = Key("AKIA1", "s"), Key("lamella-operator", "o")
+    client = Client(Endpoint("http://x", "eu-west-1", key=own), operator)
+    assert "Credential=lamella-operator/" in client._signed("GET", "/_lamella/keys", None, {})["authorization"]
+    assert "Credential=AKIA1/" in client._signed("GET", "/2015-03-31/functions", None, {})["authorization"]
+    assert (
+        "Credential=AKIA1/"
+        in Client(Endpoint("http://x", key=own))._signed("GET", "/_lamella/logs/f", None, {})["authorization"]
+    )
+    # Without a region there is nothing to sign for: the server's own is meant, if it asks for no signature.
+    assert "authorization" not in Client(Endpoint("http://x", key=own))._signed(
+        "GET", "/2015-03-31/functions", None, {}
+    )
+    assert "authorization" not in Client(Endpoint("http://x"))._signed("GET", "/_lamella/health", None, {})
+
+
+def test_who_can_read_the_operators_key_is_the_operator(tmp_path: Path) -> None:
+    (tmp_path / "operator-key").write_text("abc\n")
+    found = operator_key({"LAMELLA_DATA": str(tmp_path)}, is_root=False)
+    assert found == Key("lamella-operator", "abc")
+    given = operator_key({"LAMELLA_DATA": str(tmp_path), "LAMELLA_OPERATOR_KEY": "def"}, is_root=False)
+    assert given == Key("lamella-operator", "def")
+    assert operator_key({"LAMELLA_DATA": str(tmp_path / "other")}, is_root=False) is None
+    assert operator_key({"LAMELLA_DATA": str(tmp_path), "LAMELLA_MISSPELT": "1"}, is_root=False) is None

@@ -24,12 +24,15 @@ class DataDirectory:
     Attributes:
         root: The directory.
         secret: 32 random bytes, made once; what is used or handed out is derived from it.
+        operator_key: What the operator's requests are signed with. Whoever may read its file, `operator-key`, is the
+            operator; another one is made if it is deleted.
         instance: Eight hex digits that tell this directory's sandboxes from those of another one on the same host.
     """
 
     def __init__(self, root: Path) -> None:
         self.root: Final = root
         self.secret = b""
+        self.operator_key = ""
         self.instance = ""
         self._lock = -1
 
@@ -49,6 +52,7 @@ class DataDirectory:
             self._take()
             self._check_format()
             self.secret = bytes.fromhex(self._once("secret", lambda: secrets.token_hex(32)))
+            self.operator_key = self._once("operator-key", lambda: secrets.token_hex(32))
             self.instance = self._once("instance", lambda: secrets.token_hex(4))
         except BaseException:
             os.close(self._lock)

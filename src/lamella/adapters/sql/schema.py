@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 """Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
 
 metadata: Final = MetaData(
@@ -153,4 +153,28 @@ account_records: Final = Table(
     Column("id", _NAME, nullable=False),
     Column("document", JSON, nullable=False),
     PrimaryKeyConstraint("account", "region", "kind", "id"),
+)
+
+accounts: Final = Table(
+    "accounts",
+    metadata,
+    Column("id", String(12), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", String(40), nullable=False),
+    PrimaryKeyConstraint("id"),
+)
+"""Accounts that may have access keys. Nothing else refers to them: functions stay when theirs is deleted."""
+
+access_keys: Final = Table(
+    "access_keys",
+    metadata,
+    Column("id", String(128), nullable=False),
+    Column("secret", Text, nullable=False),  # not a digest of it: verifying a signature takes the secret itself
+    Column("account", String(12), nullable=False),
+    Column("created_at", String(40), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("session_token", Text, nullable=False),
+    Column("expires_at", String(40)),
+    PrimaryKeyConstraint("id"),
+    ForeignKeyConstraint(["account"], ["accounts.id"], ondelete="CASCADE"),
 )
