@@ -30,6 +30,7 @@ import lamella.control.runtime_management
 import lamella.control.sharing
 import lamella.control.signing
 import lamella.control.tags
+import lamella.control.urls
 import lamella.control.versions  # noqa: F401
 from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
@@ -54,6 +55,7 @@ from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
+from lamella.control.urls import UrlServices
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import Network, NetworkPolicy, policy
 from lamella.domain.quotas import LimitProfile
@@ -68,6 +70,8 @@ from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
+from lamella.invoke.url_guard import OwnAccountGuard
+from lamella.invoke.urls import DOMAIN, Urls
 from lamella.pages import Credentials, Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
 from lamella.ports.records import Records
@@ -203,6 +207,9 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         transitions = Transitions(functions, router, delay_s=settings.state_delay_s)
         stack.push_async_callback(transitions.close)
         garbage = Garbage(functions, layers, artifacts)
+        port = listener.getsockname()[1]
+        invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
+        urls = Urls(invoking, OwnAccountGuard(settings.account_id), clock, port=port)
         services = Services(
             ControlServices(
                 functions=functions,
@@ -222,11 +229,13 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 ),
             ),
             AliasServices(aliases),
-            InvokeServices(router, stream_rate_limit=settings.stream_rate_limit),
+            UrlServices(observer=urls, aliases=aliases, domain=DOMAIN, port=port),
+            invoking,
             records,
         )
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         await router.load()
+        await urls.load(records.functions)
         await transitions.resume()
         await garbage.collect()
         collector = asyncio.create_task(_collect(garbage, router), name="collect garbage")
@@ -246,11 +255,11 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
+            urls=urls,
         )
         if not settings.listen.is_loopback:
             _log.warning("other machines are served over plain HTTP: a proxy in front of the server has to add TLS")
         server = HttpServer(FrontDoor(api, services, door))
-        port = listener.getsockname()[1]
         await server.start(sock=listener)
         try:
             yield f"http://{type(settings.listen)(settings.listen.host, port)}"

@@ -3,6 +3,9 @@
 Where signatures are required, the host's door answers nobody but who signs with an access key of this server, and most
 pages below `/_lamella/` are for the operator alone. Pages of accounts and keys always are.
 
+Function URLs have host names of their own, under which there is nothing else, and a place below `/_lamella/urls/`. They
+are public as AWS's are: pages of any site may call them, and CORS decides what those pages see.
+
 A sandbox has a door of its own. There the caller is a function, which is an adversary: it acts for its own account
 whatever it claims to be, and finds no `/_lamella/` but the downloads that an API answer gave it the address of.
 """
@@ -25,6 +28,7 @@ from lamella.awsapi.sigv4 import account_of, parse_credential, unknown_client
 from lamella.domain._api_errors import RequestTooLargeException, ServiceException
 from lamella.domain.errors import ApiError, MissingAuthenticationTokenException, RequestEntityTooLargeException
 from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST, LimitProfile, Quota
+from lamella.domain.url import UrlName
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import (
     Answer,
@@ -37,10 +41,12 @@ from lamella.httpserver.message import (
     refusal_status,
 )
 from lamella.invoke.eager import drive
+from lamella.invoke.urls import UrlAddress, Urls
 
 _log = logging.getLogger(__name__)
 
 _OURS: Final = "/_lamella/"
+_URLS: Final = f"{_OURS}urls/"
 _INVOCATIONS: Final = "/invocations"
 _INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
 _SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
@@ -88,6 +94,7 @@ class Door:
         access: Verifies signatures; None for a door that has no use for them.
         limits: Whose limits hold for the size of requests.
         any_address: Whether the door may be addressed by any literal address: where other machines reach it.
+        urls: The function URLs; `None` if they are not served at this door.
     """
 
     region: str
@@ -98,6 +105,7 @@ class Door:
     access: Access | None = None
     limits: LimitProfile = LimitProfile.AWS
     any_address: bool = False
+    urls: Urls | None = None
 
 
 class FrontDoor:
@@ -107,12 +115,13 @@ class FrontDoor:
         self._api = api
         self._services = services
         self._door = door
-        self._known_hosts: dict[str, bool] = {}
         self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY}
         for operation, quota in _UPLOADS.items():
             self._bodies[operation] = Buffered(limit_bytes=door.limits.limit(quota), drain_excess=True)
         # Where Lambda's API is for signed requests only.
         self._access = door.access if door.access is not None and door.access.required else None
+        self._domains = frozenset(name for name in door.hosts if not name.startswith("*."))
+        self._known_hosts: dict[str, UrlName | bool] = {}
 
     def head(self, request: Request) -> Buffered | Streamed:
         """Turn away what a web page of another site sends, and bound the body by the operation.
@@ -120,7 +129,10 @@ class FrontDoor:
         Raises:
             RejectedError: The request came from elsewhere.
         """
-        self._check_site(request)
+        host = self._host(request)
+        if self._url_of(request, host) is not None:
+            return _INVOKE_BODY
+        self._check_site(request, host)
         if self._access is not None and self._refused_ahead(request) is not None:
             return _NO_BODY
         if request.path.endswith(_INVOCATIONS):
@@ -133,7 +145,10 @@ class FrontDoor:
     def handle(self, exchange: Exchange) -> None:
         """Serve a request."""
         path = exchange.request.path
-        if path.endswith(_INVOCATIONS):
+        urls = self._door.urls
+        if urls is not None and (address := self._url_of(exchange.request, self._host(exchange.request))):
+            urls.handle(exchange, address)
+        elif path.endswith(_INVOCATIONS):
             drive(self._call(exchange), partial(self._invoked, exchange))
         elif path.startswith(_OURS):
             exchange.start(self._page(exchange))
@@ -143,6 +158,8 @@ class FrontDoor:
     def refuse(self, request: Request | None, refusal: Refusal) -> Answer:
         """Word what the server turned away as AWS words it."""
         if refusal is Refusal.BODY_TOO_LARGE and request is not None:
+            if self._door.urls is not None and self._url_of(request, self._host(request)) is not None:
+                return self._door.urls.too_large()
             if self._access is not None and (unsigned := self._refused_ahead(request)) is not None:
                 return _answer(serialize_error(unsigned, new_request_id()))
             match = self._api.match(request.method, request.path, request.query)
@@ -168,14 +185,33 @@ class FrontDoor:
             answer = self.failed(exchange, error)
             exchange.respond(answer.status, answer.headers, answer.body)
 
-    def _check_site(self, request: Request) -> None:
-        """Refuse forged cross-site requests and rebound names, also on loopback (architecture, "Security model")."""
+    def _url_of(self, request: Request, host: UrlName | bool) -> UrlAddress | None:
+        """The function URL that a request is for, if it is for one.
+
+        Under a URL's own name everything is the function's, whatever the path; the API is not reached there.
+        """
+        if isinstance(host, UrlName):
+            return UrlAddress(host, request.path if request.path.startswith("/") else "/")
+        if self._door.urls is None or not host or not request.path.startswith(_URLS):
+            return None
+        url_id, slash, rest = request.path[len(_URLS) :].partition("/")
+        return UrlAddress(UrlName(url_id, ""), slash + rest or "/", confined=True)
+
+    def _host(self, request: Request) -> UrlName | bool:
+        """What a request calls this server: by a function URL's name, or by its own; false for any other."""
         host = request.header("host")
         known = self._known_hosts.get(host)
         if known is None:
-            known = self._is_ours(_name_of(f"//{host}"))
+            name = _name_of(f"//{host}")
+            url = None if self._door.urls is None else UrlName.parse(name, self._domains)
+            known = self._is_ours(name) if url is None else url
             if len(self._known_hosts) < 256:
                 self._known_hosts[host] = known
+        return known
+
+    def _check_site(self, request: Request, known: UrlName | bool) -> None:
+        """Refuse forged cross-site requests and rebound names, also on loopback (architecture, "Security model")."""
+        host = request.header("host")
         if not known:
             raise RejectedError(Answer(403, _JSON, _error_body(f"This server is not called '{host}'.")))
         origin = request.header("origin")

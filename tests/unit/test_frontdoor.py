@@ -45,6 +45,14 @@ def test_a_rebound_name_is_refused(door: FrontDoor, host: str) -> None:
     assert host in json.loads(rejection.value.answer.body)["error"]
 
 
+def test_a_door_that_serves_no_function_urls_has_none_of_their_names(door: FrontDoor) -> None:
+    """A sandbox's, for one."""
+    with pytest.raises(RejectedError):
+        door.head(request(host=f"{'a' * 32}.lambda-url.us-east-1.localhost"))
+    with pytest.raises(RejectedError):
+        door.head(request(path=f"/_lamella/urls/{'a' * 32}/", origin="http://evil.example"))
+
+
 @pytest.mark.parametrize("host", ["127.100.3.4:4566", "127.0.0.1"])
 def test_a_literal_address_of_this_machine_is_no_rebound_name(door: FrontDoor, host: str) -> None:
     door.head(request(host=host))

@@ -99,6 +99,15 @@ class Concurrency(TypedDict, total=False):
     ReservedConcurrentExecutions: int | None
 
 
+class Cors(TypedDict, total=False):
+    AllowCredentials: bool
+    AllowHeaders: list[str]
+    AllowMethods: list[str]
+    AllowOrigins: list[str]
+    ExposeHeaders: list[str]
+    MaxAge: int
+
+
 class CreateAliasRequest(TypedDict, total=False):
     FunctionName: Required[str]
     Name: Required[str]
@@ -225,6 +234,23 @@ class CreateFunctionRequest(TypedDict, total=False):
     AcceleratorConfig: AcceleratorConfig
 
 
+class CreateFunctionUrlConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: str
+    AuthType: Required[str]
+    Cors: Cors
+    InvokeMode: str
+
+
+class CreateFunctionUrlConfigResponse(TypedDict, total=False):
+    FunctionUrl: Required[str]
+    FunctionArn: Required[str]
+    AuthType: Required[str]
+    Cors: Cors | None
+    CreationTime: Required[str]
+    InvokeMode: str | None
+
+
 class DeleteAliasRequest(TypedDict, total=False):
     FunctionName: Required[str]
     Name: Required[str]
@@ -253,6 +279,11 @@ class DeleteFunctionRequest(TypedDict, total=False):
 
 class DeleteFunctionResponse(TypedDict, total=False):
     StatusCode: int | None
+
+
+class DeleteFunctionUrlConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: str
 
 
 class DeleteLayerVersionRequest(TypedDict, total=False):
@@ -384,6 +415,16 @@ class FunctionConfiguration(TypedDict, total=False):
     AcceleratorConfig: AcceleratorConfig | None
 
 
+class FunctionUrlConfig(TypedDict, total=False):
+    FunctionUrl: Required[str]
+    FunctionArn: Required[str]
+    CreationTime: Required[str]
+    LastModifiedTime: Required[str]
+    Cors: Cors | None
+    AuthType: Required[str]
+    InvokeMode: str | None
+
+
 class GetAccountSettingsRequest(TypedDict, total=False):
     pass
 
@@ -452,6 +493,21 @@ class GetFunctionResponse(TypedDict, total=False):
     Tags: dict[str, str] | None
     TagsError: TagsError | None
     Concurrency: Concurrency | None
+
+
+class GetFunctionUrlConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: str
+
+
+class GetFunctionUrlConfigResponse(TypedDict, total=False):
+    FunctionUrl: Required[str]
+    FunctionArn: Required[str]
+    AuthType: Required[str]
+    Cors: Cors | None
+    CreationTime: Required[str]
+    LastModifiedTime: Required[str]
+    InvokeMode: str | None
 
 
 class GetLayerVersionByArnRequest(TypedDict, total=False):
@@ -620,6 +676,17 @@ class ListCodeSigningConfigsRequest(TypedDict, total=False):
 class ListCodeSigningConfigsResponse(TypedDict, total=False):
     NextMarker: str | None
     CodeSigningConfigs: list[CodeSigningConfig] | None
+
+
+class ListFunctionUrlConfigsRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Marker: str
+    MaxItems: int
+
+
+class ListFunctionUrlConfigsResponse(TypedDict, total=False):
+    FunctionUrlConfigs: Required[list[FunctionUrlConfig]]
+    NextMarker: str | None
 
 
 class ListFunctionsByCodeSigningConfigRequest(TypedDict, total=False):
@@ -850,3 +917,21 @@ class UpdateFunctionConfigurationRequest(TypedDict, total=False):
     DurableConfig: DurableConfig
     RuntimeConfig: FunctionRuntimeConfig
     AcceleratorConfig: AcceleratorConfig
+
+
+class UpdateFunctionUrlConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: str
+    AuthType: str
+    Cors: Cors
+    InvokeMode: str
+
+
+class UpdateFunctionUrlConfigResponse(TypedDict, total=False):
+    FunctionUrl: Required[str]
+    FunctionArn: Required[str]
+    AuthType: Required[str]
+    Cors: Cors | None
+    CreationTime: Required[str]
+    LastModifiedTime: Required[str]
+    InvokeMode: str | None

@@ -48,13 +48,6 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "PutFunctionEventInvokeConfig",
         "UpdateFunctionEventInvokeConfig",
     ),
-    "function URLs are not built": (
-        "CreateFunctionUrlConfig",
-        "DeleteFunctionUrlConfig",
-        "GetFunctionUrlConfig",
-        "ListFunctionUrlConfigs",
-        "UpdateFunctionUrlConfig",
-    ),
     "provisioned concurrency is not built": (
         "DeleteProvisionedConcurrencyConfig",
         "GetProvisionedConcurrencyConfig",

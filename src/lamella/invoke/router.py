@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -116,6 +116,7 @@ class Router:
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self._when_deleted: list[Callable[[FunctionKey], None]] = []
         self._emptied = asyncio.Event()  # whenever the last environment of a retired pool has ended
 
     @property
@@ -208,8 +209,14 @@ class Router:
             self._concurrency.forget(key)
             self._networks.forget(key)
             self.permissions.forget(key)
+            for forget in self._when_deleted:
+                forget(key)
         else:
             self.permissions.policy_changed(key)
+
+    def when_deleted(self, forget: Callable[[FunctionKey], None]) -> None:
+        """Have what else is remembered of a function forgotten when it is gone as a whole."""
+        self._when_deleted.append(forget)
 
     def alias_changed(self, alias: Alias) -> None:
         """The alias means this from now on."""

@@ -82,13 +82,8 @@ async def invoke_with_response_stream(
     version, reference = await _admit(ctx, services.router, req)
     if req.get("InvocationType") == "DryRun":
         return {"StatusCode": 204}
-    limit = RateLimit(now_s=monotonic()) if services.stream_rate_limit else None
-    stream = ResponseStream(rate_limit=limit)
     invocation = _invocation(ctx, req, reference)
-    # Not within this coroutine, which may be cancelled. Like an Invoke's it is driven, without a task that would need
-    # an owner: the router counts it until it is answered, and sees to it that it is.
-    run = _run_streamed(services.router, version, invocation, stream, want_tail=req.get("LogType") == "Tail")
-    drive(run, partial(_streamed, stream))
+    stream = begin_stream(services, version, invocation, want_tail=req.get("LogType") == "Tail")
     try:
         content_type = await stream.wait_began()
     except BaseException:
@@ -102,6 +97,20 @@ async def invoke_with_response_stream(
     }
 
 
+def begin_stream(
+    services: InvokeServices, version: FunctionVersion, invocation: Invocation, *, want_tail: bool = False
+) -> ResponseStream:
+    """Begin an invocation whose response is read as it comes. Whoever reads it abandons it if they go away.
+
+    It runs in no coroutine of the caller's, which may be cancelled. Like an Invoke's it is driven, without a task that
+    would need an owner: the router counts it until it is answered, and sees to it that it is.
+    """
+    limit = RateLimit(now_s=monotonic()) if services.stream_rate_limit else None
+    stream = ResponseStream(rate_limit=limit)
+    drive(_run_streamed(services.router, version, invocation, stream, want_tail=want_tail), partial(_streamed, stream))
+    return stream
+
+
 async def _run_streamed(
     router: Router, version: FunctionVersion, invocation: Invocation, stream: ResponseStream, *, want_tail: bool
 ) -> None:
@@ -113,7 +122,7 @@ def _streamed(stream: ResponseStream, error: BaseException | None) -> None:
     if error is None:
         stream.finish()
     else:
-        stream.fail(_api_error(error))
+        stream.fail(api_error(error))
 
 
 async def _admit(
@@ -167,7 +176,7 @@ async def _run(
     try:
         outcome = await router.invoke(version, invocation, want_tail=want_tail)
     except (BusyError, DeletedError, RuntimeNotInstalledError, EnvironmentFailedError) as error:
-        raise _api_error(error) from error
+        raise api_error(error) from error
     response: InvocationResponse = {
         "StatusCode": 200,
         "ExecutedVersion": version.version,
@@ -180,7 +189,7 @@ async def _run(
     return response
 
 
-def _api_error(error: BaseException) -> BaseException:
+def api_error(error: BaseException) -> BaseException:
     """What the caller is told of an invocation that did not take place; what is no such error stays as it is."""
     match error:
         case BusyError():

@@ -29,6 +29,7 @@ import lamella.control.runtime_management
 import lamella.control.sharing
 import lamella.control.signing
 import lamella.control.tags
+import lamella.control.urls
 import lamella.control.versions  # noqa: F401 - importing them registers their handlers
 from lamella.adapters.sql.aliases import SqlAliasStore
 from lamella.adapters.sql.database import Database
@@ -45,8 +46,10 @@ from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
+from lamella.control.urls import UrlServices
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
+from lamella.domain.url import FunctionUrl
 from lamella.ports.records import Records
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import AliasStore, FunctionStore, LayerStore
@@ -118,6 +121,19 @@ class Observed:
         self.policies.append(key)
 
 
+class ObservedUrls:
+    """Function URLs as those who serve them know them."""
+
+    def __init__(self) -> None:
+        self.urls: dict[str, FunctionUrl] = {}
+
+    def url_changed(self, url: FunctionUrl) -> None:
+        self.urls[url.id] = url
+
+    def url_deleted(self, url: FunctionUrl) -> None:
+        self.urls.pop(url.id, None)
+
+
 class _Raw(io.BytesIO):
     def stream(self, **_: object) -> Iterator[bytes]:
         yield self.read()
@@ -144,7 +160,10 @@ class ControlServer:
             self.records = Records(SqlFunctionRecordStore(database), SqlAccountRecordStore(database))
         self.artifacts = MemoryArtifactStore()
         self.catalog = Catalog()
+        self.aliases = MemoryAliasStore(self.functions)
         self.observed = Observed()
+        self.observed_urls = ObservedUrls()
+        self.urls = UrlServices(observer=self.observed_urls, aliases=self.aliases, domain="localhost", port=4566)
         self.clock = FakeClock(NOW)
         self.signer = LocationSigner(b"0123456789abcdef")
         self.settings = ControlSettings()
@@ -228,7 +247,7 @@ class ControlServer:
             garbage=self.garbage,
             settings=self.settings,
         )
-        return Services(control, AliasServices(self.aliases), *self.groups)
+        return Services(control, AliasServices(self.aliases), self.urls, *self.groups)
 
     def _context(self, account: str, region: str, base_url: str) -> Context:
         return Context(account, region, new_request_id(), base_url, self.services())

@@ -12,11 +12,13 @@ HANDLED = {
     "CreateAlias",
     "CreateCodeSigningConfig",
     "CreateFunction",
+    "CreateFunctionUrlConfig",
     "DeleteAlias",
     "DeleteCodeSigningConfig",
     "DeleteFunction",
     "DeleteFunctionCodeSigningConfig",
     "DeleteFunctionConcurrency",
+    "DeleteFunctionUrlConfig",
     "DeleteLayerVersion",
     "DeleteResourcePolicy",
     "GetAccountSettings",
@@ -27,6 +29,7 @@ HANDLED = {
     "GetFunctionConcurrency",
     "GetFunctionConfiguration",
     "GetFunctionRecursionConfig",
+    "GetFunctionUrlConfig",
     "GetLayerVersion",
     "GetLayerVersionByArn",
     "GetLayerVersionPolicy",
@@ -37,6 +40,7 @@ HANDLED = {
     "InvokeWithResponseStream",
     "ListAliases",
     "ListCodeSigningConfigs",
+    "ListFunctionUrlConfigs",
     "ListFunctions",
     "ListFunctionsByCodeSigningConfig",
     "ListLayerVersions",
@@ -58,6 +62,7 @@ HANDLED = {
     "UpdateCodeSigningConfig",
     "UpdateFunctionCode",
     "UpdateFunctionConfiguration",
+    "UpdateFunctionUrlConfig",
 }
 
 
