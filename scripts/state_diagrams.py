@@ -3,9 +3,9 @@
     python scripts/state_diagrams.py [--check]
 
 The page is written by hand; what stands between `<!-- drawn: NAME -->` and `<!-- end -->` is replaced. The diagrams of
-runtime, extension and function are their transition tables. Environment and shutdown have no such table, because where
-an event leads depends on the runtime and the extensions inside: so an environment is led through every legal event from
-every state it can reach, with at most one extension, external or internal.
+runtime, extension, function and event are their transition tables. Environment and shutdown have no such table, because
+where an event leads depends on the runtime and the extensions inside: so an environment is led through every legal
+event from every state it can reach, with at most one extension, external or internal.
 """
 
 import copy
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.invocation import Invocation
-from lamella.lifecycle import extension, function, runtime
+from lamella.lifecycle import extension, function, retry, runtime
 from lamella.lifecycle.environment import LEGAL, EnvironmentMachine, Phase
 from lamella.lifecycle.events import (
     DeadlinePassed,
@@ -104,6 +104,13 @@ def function_edges() -> Iterable[Edge]:
     """The table of `State` and `LastUpdateStatus`."""
     for (status, event), target in function.TRANSITIONS.items():
         yield "_".join(status), "_".join(target), event.__name__
+
+
+def retry_edges() -> Iterable[Edge]:
+    """The table of asynchronous events, with each stage that one may lead to."""
+    for (stage, event), targets in retry.TRANSITIONS.items():
+        for target in sorted(targets):
+            yield stage.value, target.value, event.__name__
 
 
 def environment_edges() -> Iterable[Edge]:
@@ -203,6 +210,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "shutdown": lambda: diagram(shutdown_edges(), first="runtime"),
     "environment": lambda: diagram(environment_edges(), first="cold"),
     "legal": legal_table,
+    "event": lambda: diagram(retry_edges(), first="waiting"),
     "function": lambda: diagram(function_edges(), first="Pending_InProgress"),
 }
 

@@ -22,6 +22,7 @@ import uvloop
 import lamella.control.account
 import lamella.control.aliases
 import lamella.control.concurrency
+import lamella.control.event_invoke
 import lamella.control.functions
 import lamella.control.layers
 import lamella.control.permissions
@@ -34,6 +35,7 @@ import lamella.control.urls
 import lamella.control.versions  # noqa: F401
 from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
+from lamella.adapters.destinations import AwsDestinations
 from lamella.adapters.filesystem.artifacts import FilesystemArtifactStore
 from lamella.adapters.filesystem.directory import DataDirectory, DirectoryError
 from lamella.adapters.logs import FileLogStore
@@ -44,6 +46,7 @@ from lamella.adapters.sql.credentials import SqlCredentialStore
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.adapters.sql.layers import SqlLayerStore
+from lamella.adapters.sql.queue import SqlEventQueue
 from lamella.adapters.sql.records import SqlAccountRecordStore, SqlFunctionRecordStore
 from lamella.adapters.traces import FileTraceStore
 from lamella.awsapi.context import Services
@@ -51,6 +54,8 @@ from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import OPERATIONS
 from lamella.awsapi.spec import ServiceSpec
 from lamella.config import Address, Settings
+from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
+from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
@@ -61,6 +66,8 @@ from lamella.domain.network import Network, NetworkPolicy, policy
 from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
+from lamella.invoke.asynchronous import AsynchronousServices
+from lamella.invoke.dispatcher import Dispatcher
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
 from lamella.invoke.networks import Networks
@@ -72,7 +79,7 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.invoke.url_guard import OwnAccountGuard
 from lamella.invoke.urls import DOMAIN, Urls
-from lamella.pages import Credentials, Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
+from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
 from lamella.ports.records import Records
 from lamella.ports.sandbox import SandboxError, SandboxProblem
@@ -151,6 +158,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
         # Nothing runs yet, so the only superseded packs in use are those that functions keep.
         await asyncio.to_thread(packs.prune, await functions.kept_runtimes())
+        queue = SqlEventQueue(database, history=settings.async_history)
+        stack.push_async_callback(queue.close)
         logs = FileLogStore(settings.data / "logs")
         stack.callback(logs.close)
         recorders = Recorders(FileTraceStore(settings.data / "traces") if settings.flight_recorder else None)
@@ -204,10 +213,22 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             networks,
             permissions=Permissions(records.functions, settings.organizations),
         )
+        port = listener.getsockname()[1]
+        own_url = f"http://{type(settings.listen)(settings.listen.host, port)}"
+        destinations = AwsDestinations(settings.aws_endpoint_url or own_url)
+        stack.callback(destinations.close)
+        dispatcher = Dispatcher(
+            queue,
+            router,
+            destinations,
+            clock,
+            concurrency=max(1, settings.max_environments // 2),
+            scale=settings.async_retry_scale,
+        )
+        router.on_deletion(dispatcher.function_deleted)
         transitions = Transitions(functions, router, delay_s=settings.state_delay_s)
         stack.push_async_callback(transitions.close)
         garbage = Garbage(functions, layers, artifacts)
-        port = listener.getsockname()[1]
         invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
         urls = Urls(invoking, OwnAccountGuard(settings.account_id), clock, port=port)
         services = Services(
@@ -231,21 +252,26 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             AliasServices(aliases),
             UrlServices(observer=urls, aliases=aliases, domain=DOMAIN, port=port),
             invoking,
+            AsynchronousServices(dispatcher, clock),
+            EventInvokeServices(dispatcher),
             records,
         )
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         await router.load()
         await urls.load(records.functions)
+        await dispatcher.load(configurations(await records.functions.every(EVENT_INVOKE_CONFIG)))
         await transitions.resume()
         await garbage.collect()
         collector = asyncio.create_task(_collect(garbage, router), name="collect garbage")
         stack.callback(collector.cancel)
         router.start()
+        dispatcher.start()
 
         health = Health(package_version("lamella"), router)
         log_pages = Logs(logs, account=settings.account_id, region=settings.region)
         credentials = Credentials(keyring, settings.account_id)
-        pages = host_pages(health, log_pages, Traces(recorders), Runtimes(packs), downloads, credentials)
+        events = Events(queue, account=settings.account_id, region=settings.region)
+        pages = host_pages(health, log_pages, Traces(recorders), events, Runtimes(packs), downloads, credentials)
         door = Door(
             settings.region,
             settings.account_id,
@@ -262,13 +288,15 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         server = HttpServer(FrontDoor(api, services, door))
         await server.start(sock=listener)
         try:
-            yield f"http://{type(settings.listen)(settings.listen.host, port)}"
+            yield own_url
         finally:
             health.draining = True
             log_pages.stop()
             # The listener closes at once; what it has accepted may end within the grace, with its environments.
             deadline_s = monotonic() + settings.drain_timeout_s
+            dispatcher.stop()
             await server.close(grace_s=settings.drain_timeout_s)
+            await dispatcher.close(grace_s=max(0.0, deadline_s - monotonic()))
             await router.close(grace_s=max(0.0, deadline_s - monotonic()))
 
 

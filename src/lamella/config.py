@@ -383,6 +383,23 @@ class Settings:
         "Whose limits hold: `aws` is AWS's; `relaxed` lets archives, layers, variables, timeouts and memory be larger, "
         "and says in the log and in a header of the answer what AWS would have refused.",
     )
+    async_retry_scale: float = _row(
+        1.0,
+        _number(0.001, 1.0, whole=False),
+        "What all waits and ages of asynchronous events are multiplied by, for tests: with 0.01 an event is tried "
+        "again after 0.6 s and 1.2 s instead of one and two minutes.",
+    )
+    async_history: int = _row(
+        10_000,
+        _number(100, 1_000_000, whole=True),
+        "How many asynchronous events are remembered after their end, over all functions, for `lamella events`.",
+    )
+    aws_endpoint_url: str = _row(
+        "",
+        _matching("empty, or a URL such as http://127.0.0.1:4566", re.compile(r"(https?://[^\s/]+/?)?")),
+        "Where the queues, topics, event buses and buckets are that asynchronous invocations report to. Empty is this "
+        "server's own address.",
+    )
     state_delay_s: float = _row(
         0.25,
         _seconds(0, 60),

@@ -115,7 +115,8 @@ class FrontDoor:
         self._api = api
         self._services = services
         self._door = door
-        self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY}
+        # InvokeAsync refuses what is over its limit in its own words.
+        self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY, "InvokeAsync": _INVOKE_BODY}
         for operation, quota in _UPLOADS.items():
             self._bodies[operation] = Buffered(limit_bytes=door.limits.limit(quota), drain_excess=True)
         # Where Lambda's API is for signed requests only.

@@ -1,4 +1,4 @@
-"""What is served below `/_lamella/`: health, logs, traces, runtime packs, downloads, accounts and access keys."""
+"""What is served below `/_lamella/`: health, logs, traces, events, runtime packs, downloads, accounts and keys."""
 
 import asyncio
 import json
@@ -13,15 +13,18 @@ from typing import Any, Final, Protocol
 
 from lamella.access import Keyring
 from lamella.control.locations import LocationSigner
+from lamella.domain.event import FINISHED, EventRecord, Stage
 from lamella.domain.function import FunctionKey
 from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_json
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import DisconnectedError
+from lamella.invoke.envelope import timestamp
 from lamella.invoke.recorders import Recorders
 from lamella.ports.clock import Clock
 from lamella.ports.credentials import AccessKey, Account
 from lamella.ports.errors import ConflictError
 from lamella.ports.logs import LogEvent, LogStore
+from lamella.ports.queue import EventQueue
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import ArtifactStore
 
@@ -31,6 +34,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,140}")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,64}")
 _DURATION_MOST_S: Final = 366 * 86_400
+_REQUEST: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAX_EVENTS: Final = 1000
 _TRACE: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -166,6 +171,88 @@ class Traces:
                 "the last environments are remembered, and those with failures. 'lamella trace' lists them.",
             )
         exchange.respond(200, (("Content-Type", "application/json"),), found)
+
+
+class Events:
+    """`GET /_lamella/events`, and `/_lamella/events/<request id>`: what became of asynchronous invocations."""
+
+    def __init__(self, queue: EventQueue, *, account: str, region: str) -> None:
+        self._queue = queue
+        self._account = account
+        self._region = region
+
+    async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
+        """Query: `account`, `region`, `function`, `state`, `limit`; of one event none.
+
+        One event has its payload and the function's response as well, as long as they are kept.
+        """
+        request_id = path_tail(exchange)
+        if request_id:
+            found = await self._queue.get(request_id) if _REQUEST.fullmatch(request_id) else None
+            if found is None:
+                raise PageError(
+                    404, f"No event {request_id[:80]!r} is known, or no longer: the last ones are remembered."
+                )
+            respond_json(exchange, {**_event(found), **_contents(found)})
+            return
+        account, region = query.get("account", self._account), query.get("region", self._region)
+        if not _ACCOUNT.fullmatch(account) or not _REGION.fullmatch(region):
+            raise PageError(400, "That is no account or region.")
+        name = query.get("function")
+        if name is not None and not _NAME.fullmatch(name):
+            raise PageError(400, "That is no name of a function.")
+        try:
+            stage = Stage(query["state"]) if "state" in query else None
+        except ValueError:
+            raise PageError(400, f"A state is one of {', '.join(Stage)}.") from None
+        try:
+            limit = int(query.get("limit", "100"))
+        except ValueError:
+            limit = 0
+        if not 1 <= limit <= _MAX_EVENTS:
+            raise PageError(400, f"limit is a number from 1 to {_MAX_EVENTS}.")
+        records = await self._queue.list(account, region, limit=limit, name=name, stage=stage)
+        counts = await self._queue.counts(account, region, name=name)
+        respond_json(
+            exchange,
+            {
+                "counts": {stage.value: counts[stage] for stage in Stage if counts.get(stage)},
+                "events": [_event(record) for record in records],
+            },
+        )
+
+
+def _event(record: EventRecord) -> dict[str, Any]:  # Any: JSON
+    event, progress = record.event, record.progress
+    return {
+        "request_id": event.request_id,
+        "function_arn": event.key.arn(event.qualifier),
+        "state": progress.stage.value,
+        "accepted_at": timestamp(event.accepted_s),
+        "due_at": None if progress.stage in FINISHED else timestamp(progress.due_s),
+        "attempts": progress.attempts,
+        "condition": progress.condition,
+        "undelivered_to": [target.arn for target in progress.targets],
+        "steps": [
+            {
+                "began_at": timestamp(step.began_s),
+                "ended_at": None if step.ended_s is None else timestamp(step.ended_s),
+                "action": step.action,
+                "result": step.result,
+                "detail": step.detail,
+            }
+            for step in record.steps
+        ],
+    }
+
+
+def _contents(record: EventRecord) -> dict[str, Any]:  # Any: JSON
+    response = record.response
+    return {
+        "payload": record.event.payload.decode(errors="replace"),
+        "response": None if response is None else response.payload.decode(errors="replace"),
+        "executed_version": None if response is None else response.executed_version,
+    }
 
 
 class Runtimes:
@@ -331,13 +418,20 @@ def _short_text(value: object, name: str) -> str:
 
 
 def host_pages(
-    health: Health, logs: Logs, traces: Traces, runtimes: Runtimes, downloads: Downloads, credentials: Credentials
+    health: Health,
+    logs: Logs,
+    traces: Traces,
+    events: Events,
+    runtimes: Runtimes,
+    downloads: Downloads,
+    credentials: Credentials,
 ) -> dict[tuple[str, str], Page]:
     """What the host's door serves."""
     return {
         ("GET", "health"): health.page,
         ("GET", "logs"): logs.page,
         ("GET", "traces"): traces.page,
+        ("GET", "events"): events.page,
         ("GET", "runtimes"): runtimes.list_page,
         ("POST", "runtimes"): runtimes.add_page,
         ("GET", "accounts"): credentials.accounts_page,

@@ -15,8 +15,9 @@ from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import Request
 from lamella.invoke.recorder import FlightRecorder
 from lamella.invoke.recorders import Recorders
-from lamella.pages import Credentials, Downloads, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
+from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.logs import LogStore
+from lamella.testing.queue import MemoryEventQueue
 
 
 class Asked:
@@ -117,5 +118,28 @@ def test_traces_are_for_the_operator_alone(recorders: Recorders) -> None:
     downloads = Downloads(nothing, nothing, nothing)
     health, logs, runtimes = Health("1", nothing), Logs(nothing, account="", region=""), Runtimes(nothing)
     credentials = Credentials(nothing, "")
-    assert ("GET", "traces") in host_pages(health, logs, Traces(recorders), runtimes, downloads, credentials)
+    events = Events(MemoryEventQueue(), account="000000000000", region="us-east-1")
+    pages = host_pages(health, logs, Traces(recorders), events, runtimes, downloads, credentials)
+    assert {("GET", "traces"), ("GET", "events")} <= pages.keys()
     assert ("GET", "traces") not in sandbox_pages(downloads)
+
+
+@pytest.mark.parametrize(
+    ("tail", "query", "status"),
+    [
+        ("", {"account": "x"}, 400),
+        ("", {"region": "."}, 400),
+        ("", {"function": "../f"}, 400),
+        ("", {"state": "over"}, 400),
+        ("", {"limit": "0"}, 400),
+        ("", {"limit": "1001"}, 400),
+        ("", {"limit": "x"}, 400),
+        ("x", {}, 404),
+        ("8f1c3a52-0f0e-4f0a-9d57-4b1de5bb3c11", {}, 404),
+    ],
+)
+async def test_events_that_nobody_has(tail: str, query: Mapping[str, str], status: int) -> None:
+    events = Events(MemoryEventQueue(), account="000000000000", region="us-east-1")
+    with pytest.raises(PageError) as refusal:
+        await events.page(cast("Exchange", Asked(f"/_lamella/events/{tail}")), query)
+    assert refusal.value.status == status

@@ -40,14 +40,6 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "ListEventSourceMappings",
         "UpdateEventSourceMapping",
     ),
-    "the queue for asynchronous invocations is not built": (
-        "DeleteFunctionEventInvokeConfig",
-        "GetFunctionEventInvokeConfig",
-        "InvokeAsync",
-        "ListFunctionEventInvokeConfigs",
-        "PutFunctionEventInvokeConfig",
-        "UpdateFunctionEventInvokeConfig",
-    ),
     "provisioned concurrency is not built": (
         "DeleteProvisionedConcurrencyConfig",
         "GetProvisionedConcurrencyConfig",

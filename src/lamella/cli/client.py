@@ -206,13 +206,53 @@ class Client:
                 raise _stranger(url) from error
 
     def _invoke(
-        self, version: str, action: str, name: str, payload: bytes, qualifier: str | None
+        self,
+        version: str,
+        action: str,
+        name: str,
+        payload: bytes,
+        qualifier: str | None,
+        more: Mapping[str, str] = {},
     ) -> http.client.HTTPResponse:
         path = f"/{version}/functions/{quote(name, safe='')}/{action}"
         if qualifier is not None:
             path += "?" + urlencode({"Qualifier": qualifier})
-        headers = {"content-type": "application/json", "x-amz-log-type": "Tail"}
+        headers = {"content-type": "application/json", "x-amz-log-type": "Tail", **more}
         return self._request("POST", path, payload, headers, _INVOKE_TIMEOUT_S)
+
+    def invoke_event(self, name: str, payload: bytes, qualifier: str | None) -> str:
+        """Hand over an event for asynchronous invocation; returns its request id.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        headers = {"x-amz-invocation-type": "Event"}
+        with self._invoke("2015-03-31", "invocations", name, payload, qualifier, headers) as answer:
+            _read(answer, self._endpoint.url)
+            return answer.headers.get("x-amzn-RequestId") or ""
+
+    def events(self, *, function: str | None, state: str | None, limit: int) -> dict[str, Any]:
+        """Asynchronous events: `events`, newest first, and `counts` by state.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        query = {**self._endpoint.scope(), "limit": str(limit)}
+        if function is not None:
+            query["function"] = function
+        if state is not None:
+            query["state"] = state
+        with self._request("GET", f"/_lamella/events?{urlencode(query)}") as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
+    def event(self, request_id: str) -> dict[str, Any]:
+        """One asynchronous event, with its payload and response as long as they are kept.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        with self._request("GET", f"/_lamella/events/{quote(request_id, safe='')}") as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
     def logs(self, name: str, *, since_ms: int, limit: int | None, follow: bool) -> Iterator[bytes]:
         """The log of a function, one JSON object per line; with `follow`, until the server ends it.

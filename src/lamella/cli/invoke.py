@@ -28,21 +28,35 @@ def invoke(
     stream: Annotated[
         bool, typer.Option("--stream", help="Print the response piece by piece, as the function sends it.")
     ] = False,
+    event: Annotated[
+        bool, typer.Option("--event", help="Hand the event over and do not wait: asynchronous invocation.")
+    ] = False,
     json_: Json = False,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """Invoke a function: its answer on stdout, the end of its log and the time taken on stderr.
 
+    With --event it is run later, and the request id is printed; 'lamella events show' tells what became of it.
+
     The exit status is 1 if the function returned an error, 3 if it could not be invoked. With --stream and --json each
     line is an object, one for each event.
     """
-    event = read_payload(payload)
+    if stream and event:
+        raise CommandError("--stream and --event exclude each other: who does not wait gets no response", Status.USAGE)
+    body = read_payload(payload)
     client = Client(endpoint(endpoint_url, region))
+    if event:
+        request_id = client.invoke_event(name, body, qualifier)
+        if json_:
+            output.write_json({"StatusCode": 202, "RequestId": request_id})
+        else:
+            print(request_id)
+        return
     started_s = time.perf_counter()
     if stream:
-        raise typer.Exit(_print_stream(client.invoke_streamed(name, event, qualifier), started_s, json_=json_))
-    answer = client.invoke(name, event, qualifier)
+        raise typer.Exit(_print_stream(client.invoke_streamed(name, body, qualifier), started_s, json_=json_))
+    answer = client.invoke(name, body, qualifier)
     took_ms = (time.perf_counter() - started_s) * 1000
     if json_:
         output.write_json(_as_json(answer))
@@ -158,6 +172,7 @@ def register(app: typer.Typer) -> None:
         """lamella invoke hello --payload '{"name": "Ada"}'""",
         "lamella invoke thumbnail --payload @event.json --qualifier live",
         "lamella invoke chat --stream",
+        "lamella invoke thumbnail --event --payload @event.json",
         "cat event.json | lamella invoke thumbnail --payload - --json",
     )
     app.command("invoke", epilog=epilog)(invoke)

@@ -112,11 +112,11 @@ class Router:
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
         self._spared: dict[tuple[FunctionKey, str], None] = {}
         self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
+        self._deletion_listeners: list[Callable[[FunctionKey, str | None], None]] = []
         self._in_flight = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._when_deleted: list[Callable[[FunctionKey], None]] = []
         self._emptied = asyncio.Event()  # whenever the last environment of a retired pool has ended
 
     @property
@@ -142,6 +142,10 @@ class Router:
             for version in versions
             for digest in (version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers))
         )
+
+    async def resolve(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
+        """The version to run for a name; see `Targets.resolve`."""
+        return self.targets.known(key, qualifier) or await self.targets.resolve(key, qualifier)
 
     async def invoke(
         self,
@@ -185,6 +189,15 @@ class Router:
             if not self._in_flight:
                 self._idle.set()
 
+    def room(self, key: FunctionKey) -> int | None:
+        """How many more invocations of a function may begin now; `None` if none may ever, as 0 are reserved for it."""
+        concurrency = self._concurrency.of(key)
+        return None if concurrency.reserved == 0 else concurrency.room
+
+    def on_deletion(self, listener: Callable[[FunctionKey, str | None], None]) -> None:
+        """Have somebody told that a version or an alias of a function is gone, or with `None` all of it."""
+        self._deletion_listeners.append(listener)
+
     def function_settled(self, version: FunctionVersion) -> None:
         """New invocations use this state of the version; environments of the one before finish and go."""
         place = (version.key, version.version)
@@ -209,14 +222,10 @@ class Router:
             self._concurrency.forget(key)
             self._networks.forget(key)
             self.permissions.forget(key)
-            for forget in self._when_deleted:
-                forget(key)
         else:
             self.permissions.policy_changed(key)
-
-    def when_deleted(self, forget: Callable[[FunctionKey], None]) -> None:
-        """Have what else is remembered of a function forgotten when it is gone as a whole."""
-        self._when_deleted.append(forget)
+        for listener in self._deletion_listeners:
+            listener(key, version)
 
     def alias_changed(self, alias: Alias) -> None:
         """The alias means this from now on."""
@@ -226,6 +235,8 @@ class Router:
         """The alias means nothing any more."""
         self.targets.alias_deleted(key, name)
         self.permissions.policy_changed(key)
+        for listener in self._deletion_listeners:
+            listener(key, name)
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         """Every invocation that begins from now on is subject to this."""

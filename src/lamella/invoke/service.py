@@ -1,4 +1,4 @@
-"""The operations Invoke and InvokeWithResponseStream: admission, qualifier, outcome."""
+"""The operations Invoke, InvokeAsync and InvokeWithResponseStream: admission, qualifier, outcome."""
 
 import base64
 import binascii
@@ -13,6 +13,8 @@ from typing import Final
 from lamella.awsapi._types import (
     InvocationRequest,
     InvocationResponse,
+    InvokeAsyncRequest,
+    InvokeAsyncResponse,
     InvokeWithResponseStreamRequest,
     InvokeWithResponseStreamResponse,
 )
@@ -27,11 +29,11 @@ from lamella.domain._api_errors import (
     ServiceException,
     TooManyRequestsException,
 )
-from lamella.domain.errors import OperationNotImplementedError
 from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Invocation
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
+from lamella.invoke.asynchronous import AsynchronousServices, accept, check_size
 from lamella.invoke.eager import drive
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router
 from lamella.invoke.stream import DEFAULT_CONTENT_TYPE, RateLimit, ResponseStream
@@ -62,11 +64,24 @@ async def invoke(ctx: Context, req: InvocationRequest) -> InvocationResponse:
     router = ctx.services[InvokeServices].router
     kind = req.get("InvocationType", "RequestResponse")
     if kind == "Event":
-        raise OperationNotImplementedError("Invoke with InvocationType Event", "the queue of events is not built")
+        check_size(_payload(req))
     version, reference = await _admit(ctx, router, req)
     if kind == "DryRun":
         return {"StatusCode": 204}
+    if kind == "Event":
+        # Which version runs is looked up anew at each attempt, so none is named.
+        invocation = _invocation(ctx, req, reference)
+        await accept(ctx.services[AsynchronousServices], reference.key, reference.qualifier, invocation)
+        return {"StatusCode": 202}
     return await _run(router, version, _invocation(ctx, req, reference), want_tail=req.get("LogType") == "Tail")
+
+
+@operation("InvokeAsync")
+async def invoke_async(ctx: Context, req: InvokeAsyncRequest) -> InvokeAsyncResponse:
+    """The older way to hand over an event; Invoke with `InvocationType: Event` does the same."""
+    event = InvocationRequest(FunctionName=req["FunctionName"], InvocationType="Event", Payload=req["InvokeArgs"])
+    await invoke(ctx, event)
+    return {"Status": 202}
 
 
 @operation("InvokeWithResponseStream")

@@ -91,7 +91,7 @@ class Urls:
         self._clock: Final = clock
         self._port: Final = port
         self._urls: Final[dict[str, FunctionUrl]] = {}
-        services.router.when_deleted(self._function_deleted)
+        services.router.on_deletion(self._deleted)
 
     async def load(self, records: FunctionRecordStore) -> None:
         """Learn all URLs; before any request."""
@@ -129,8 +129,8 @@ class Urls:
         wire = serialize_error(too_large(), new_request_id())
         return Answer(wire.status, wire.headers, wire.body)
 
-    def _function_deleted(self, key: FunctionKey) -> None:
-        for url in [url for url in self._urls.values() if url.key == key]:
+    def _deleted(self, key: FunctionKey, qualifier: str | None) -> None:
+        for url in [url for url in self._urls.values() if url.key == key and qualifier in (None, url.alias)]:
             del self._urls[url.id]
 
     async def _serve(self, call: "_Call", url: FunctionUrl) -> None:

@@ -46,6 +46,13 @@ class FunctionConcurrency:
         self.reserved: int | None = None
         self.running = 0
 
+    @property
+    def room(self) -> int:
+        """How many invocations may begin."""
+        if self.reserved is None:
+            return max(0, self._account.limit - self._account.running)
+        return max(0, self.reserved - self.running)
+
     def enter(self) -> Throttle | None:
         """An invocation wants to begin; `None` if it may, and then `leave` follows at its end."""
         if self.reserved is None:

@@ -21,6 +21,7 @@ from botocore.config import Config
 import lamella.control.account
 import lamella.control.aliases
 import lamella.control.concurrency
+import lamella.control.event_invoke
 import lamella.control.functions
 import lamella.control.layers
 import lamella.control.permissions
@@ -42,6 +43,7 @@ from lamella.awsapi.registry import OPERATIONS
 from lamella.awsapi.serialize import WireResponse
 from lamella.awsapi.sigv4 import parse_credential
 from lamella.awsapi.spec import ServiceSpec
+from lamella.control.event_invoke import EventInvokeServices
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
@@ -98,6 +100,7 @@ class Observed:
         self.tagged: list[tuple[FunctionKey, dict[str, str]]] = []
         self.aliases: dict[tuple[FunctionKey, str], Alias] = {}
         self.policies: list[FunctionKey] = []
+        self.event_configs: list[tuple[FunctionKey, str, Mapping[str, Any] | None]] = []
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)
@@ -107,6 +110,9 @@ class Observed:
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         self.deleted.append((key, version))
+
+    def event_config_changed(self, key: FunctionKey, qualifier: str, config: Mapping[str, Any] | None) -> None:
+        self.event_configs.append((key, qualifier, config))
 
     def concurrency_changed(self, key: FunctionKey, reserved: int | None) -> None:
         self.reserved.append((key, reserved))
@@ -160,7 +166,6 @@ class ControlServer:
             self.records = Records(SqlFunctionRecordStore(database), SqlAccountRecordStore(database))
         self.artifacts = MemoryArtifactStore()
         self.catalog = Catalog()
-        self.aliases = MemoryAliasStore(self.functions)
         self.observed = Observed()
         self.observed_urls = ObservedUrls()
         self.urls = UrlServices(observer=self.observed_urls, aliases=self.aliases, domain="localhost", port=4566)
@@ -247,7 +252,8 @@ class ControlServer:
             garbage=self.garbage,
             settings=self.settings,
         )
-        return Services(control, AliasServices(self.aliases), self.urls, *self.groups)
+        mine = EventInvokeServices(self.observed)
+        return Services(control, AliasServices(self.aliases), self.urls, mine, *self.groups)
 
     def _context(self, account: str, region: str, base_url: str) -> Context:
         return Context(account, region, new_request_id(), base_url, self.services())

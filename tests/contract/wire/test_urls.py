@@ -63,13 +63,13 @@ class ScriptedRouter:
     missing: frozenset[str] = frozenset()
     state: State = State.ACTIVE
     invocations: list[Invocation] = field(default_factory=list)
-    forgets: list[Callable[[FunctionKey], None]] = field(default_factory=list)
+    forgets: list[Callable[[FunctionKey, str | None], None]] = field(default_factory=list)
 
     @property
     def targets(self) -> "ScriptedRouter":
         return self
 
-    def when_deleted(self, forget: Callable[[FunctionKey], None]) -> None:
+    def on_deletion(self, forget: Callable[[FunctionKey, str | None], None]) -> None:
         self.forgets.append(forget)
 
     def known(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
@@ -278,7 +278,7 @@ async def test_urls_go_with_their_function(server: Server) -> None:
     other = replace(URL, id="c" * 32, key=replace(KEY, name="g"))
     server.urls.url_changed(other)
     for forget in server.router.forgets:
-        forget(KEY)
+        forget(KEY, None)
     assert (await server.request()).body == b'{"Message":null}'
     assert (await server.request(f"/_lamella/urls/{other.id}/", host="localhost")).body == b"null"
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
 
 metadata: Final = MetaData(
@@ -178,3 +179,24 @@ access_keys: Final = Table(
     PrimaryKeyConstraint("id"),
     ForeignKeyConstraint(["account"], ["accounts.id"], ondelete="CASCADE"),
 )
+
+events: Final = Table(
+    "events",
+    metadata,
+    Column("request_id", String(36), nullable=False),
+    *_key(),
+    Column("stage", String(16), nullable=False),
+    Column("accepted_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),  # null until then
+    Column("envelope", JSON, nullable=False),
+    Column("progress", JSON, nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("response", LargeBinary),
+    PrimaryKeyConstraint("request_id"),
+)
+"""Events accepted for asynchronous invocation. They outlive their function, as a record of what became of them."""
+
+# Each index is paid for with every event. One tells what a start has to do, the other what is old enough to go.
+Index("ix_events_stage", events.c.stage)
+Index("ix_events_finished_ms", events.c.finished_ms)

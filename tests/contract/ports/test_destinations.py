@@ -1,0 +1,146 @@
+"""What everything promises that sends messages; the real one to moto, in a server in this process."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from lamella.adapters.destinations import AwsDestinations
+from lamella.domain.function import FunctionKey
+from lamella.ports.destinations import DeliveryError, Destinations, Message
+from lamella.testing.queue import MemoryDestinations
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+KEY = FunctionKey(ACCOUNT, REGION, "f")
+REQUEST_ID = "8f1c3a52-0f0e-4f0a-9d57-4b1de5bb3c11"
+
+
+def message(target_arn: str, **members: Any) -> Message:
+    return Message(
+        **{
+            "key": KEY,
+            "function_arn": KEY.arn("$LATEST"),
+            "target_arn": target_arn,
+            "body": '{"text": "ünïcode"}'.encode(),
+            "succeeded": False,
+            "request_id": REQUEST_ID,
+            "when_s": 1_800_000_000.5,
+            **members,
+        }
+    )
+
+
+async def test_the_fake_takes_and_refuses() -> None:
+    fake = MemoryDestinations()
+    await fake.send(message("arn:aws:sqs:eu-central-1:123456789012:q"))
+    fake.refusing.add("arn:other")
+    with pytest.raises(DeliveryError, match="arn:other"):
+        await fake.send(message("arn:other"))
+    assert [one.target_arn for one in fake.sent] == ["arn:aws:sqs:eu-central-1:123456789012:q"]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+class TestMoto:
+    @pytest.fixture
+    async def destinations(self, url: str) -> AsyncIterator[Destinations]:
+        made = AwsDestinations(url)
+        yield made
+        made.close()
+
+    def client(self, url: str, service: str) -> Any:  # Any: boto3's clients have no types
+        return boto3.Session(ACCOUNT, "x", region_name=REGION).client(service, endpoint_url=url)
+
+    def queue(self, url: str, name: str) -> str:
+        return str(self.client(url, "sqs").create_queue(QueueName=name)["QueueUrl"])
+
+    def received(self, url: str, queue_url: str) -> dict[str, Any]:
+        answer = self.client(url, "sqs").receive_message(QueueUrl=queue_url, MessageAttributeNames=["All"])
+        (one,) = answer["Messages"]
+        return dict(one)
+
+    async def test_a_queue(self, url: str, destinations: Destinations) -> None:
+        queue_url = self.queue(url, "q")
+        for _ in range(2):  # the second time its address is known
+            await destinations.send(message(f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"))
+            assert self.received(url, queue_url)["Body"] == '{"text": "ünïcode"}'
+
+    async def test_attributes(self, url: str, destinations: Destinations) -> None:
+        queue_url = self.queue(url, "dlq")
+        attributes = {"RequestID": ("String", REQUEST_ID), "ErrorCode": ("Number", "200")}
+        await destinations.send(message(f"arn:aws:sqs:{REGION}:{ACCOUNT}:dlq", attributes=attributes))
+        assert self.received(url, queue_url)["MessageAttributes"] == {
+            "RequestID": {"StringValue": REQUEST_ID, "DataType": "String"},
+            "ErrorCode": {"StringValue": "200", "DataType": "Number"},
+        }
+
+    async def test_a_topic(self, url: str, destinations: Destinations) -> None:
+        queue_url = self.queue(url, "subscribed")
+        sns = self.client(url, "sns")
+        arn = sns.create_topic(Name="t")["TopicArn"]
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT}:subscribed")
+        await destinations.send(message(arn, attributes={"RequestID": ("String", REQUEST_ID)}))
+        told = json.loads(self.received(url, queue_url)["Body"])
+        assert told["Message"] == '{"text": "ünïcode"}'
+        assert told["MessageAttributes"]["RequestID"]["Value"] == REQUEST_ID
+
+    async def test_an_event_bus(self, url: str, destinations: Destinations) -> None:
+        queue_url = self.queue(url, "matched")
+        events = self.client(url, "events")
+        arn = events.create_event_bus(Name="b")["EventBusArn"]
+        events.put_rule(Name="r", EventBusName="b", EventPattern='{"source": ["lambda"]}')
+        target = {"Id": "1", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:matched"}
+        events.put_targets(Rule="r", EventBusName="b", Targets=[target])
+        for succeeded, word in ((True, "Success"), (False, "Failure")):
+            await destinations.send(message(arn, succeeded=succeeded))
+            told = json.loads(self.received(url, queue_url)["Body"])
+            assert (told["detail-type"], told["detail"]) == (
+                f"Lambda Function Invocation Result - {word}",
+                {"text": "ünïcode"},
+            )
+            assert told["resources"] == [arn, KEY.arn("$LATEST")]
+
+    async def test_a_bucket(self, url: str, destinations: Destinations) -> None:
+        s3 = self.client(url, "s3")
+        s3.create_bucket(Bucket="failures", CreateBucketConfiguration={"LocationConstraint": REGION})
+        for _ in range(2):  # what comes twice is one object
+            await destinations.send(message("arn:aws:s3:::failures"))
+        (found,) = s3.list_objects_v2(Bucket="failures")["Contents"]
+        assert found["Key"] == f"aws/lambda/async/f/2027/01/15/2027-01-15T08.00.00-{REQUEST_ID}"
+        stored = s3.get_object(Bucket="failures", Key=found["Key"])
+        assert (stored["Body"].read().decode(), stored["ContentType"]) == ('{"text": "ünïcode"}', "application/json")
+
+    @pytest.mark.parametrize(
+        "arn",
+        [
+            f"arn:aws:sqs:{REGION}:{ACCOUNT}:nobody",
+            f"arn:aws:sns:{REGION}:{ACCOUNT}:nobody",
+            f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/nobody",
+            "arn:aws:s3:::nobody",
+            f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/t",
+            "nonsense",
+        ],
+    )
+    async def test_who_is_not_there(self, destinations: Destinations, arn: str) -> None:
+        with pytest.raises(DeliveryError, match=arn):
+            await destinations.send(message(arn))
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:9"])
+async def test_nobody_answers(url: str) -> None:
+    destinations = AwsDestinations(url)
+    try:
+        with pytest.raises(DeliveryError, match="arn:aws:sqs"):
+            await destinations.send(message(f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"))
+    finally:
+        destinations.close()
