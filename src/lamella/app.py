@@ -79,6 +79,10 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.invoke.url_guard import OwnAccountGuard
 from lamella.invoke.urls import DOMAIN, Urls
+from lamella.neighbour.endpoint import Endpoint, parse_override
+from lamella.neighbour.moto import MotoProcess, is_installed
+from lamella.neighbour.proxy import Neighbours
+from lamella.neighbour.upstream import UpstreamError
 from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.ports.errors import UnavailableError
 from lamella.ports.records import Records
@@ -109,7 +113,7 @@ def serve(settings: Settings) -> int:
     try:
         with DataDirectory(settings.data) as directory:
             return uvloop.run(_serve(settings, directory))
-    except (AddressError, DirectoryError, SandboxError, UnavailableError, OSError) as error:
+    except (AddressError, NeighbourError, DirectoryError, SandboxError, UnavailableError, OSError) as error:
         print(f"lamella: {error}", file=sys.stderr)  # the user's terminal, not the log
         return 1
 
@@ -172,6 +176,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             _log.warning("functions share the network of this host, with all that listens on it: network = host")
         networks = Networks(granted)
 
+        neighbours = await _neighbours(settings, stack)
+
         clock, signer = SystemClock(), LocationSigner(directory.derive("downloads"))
         limits = LimitProfile(settings.limits)
         if limits is LimitProfile.RELAXED:
@@ -188,7 +194,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             door = Door(
                 key.region, key.account, one_account=True, hosts=names, pages=sandbox_pages(downloads), limits=limits
             )
-            return FrontDoor(api, services, door)
+            return FrontDoor(api, services, door, neighbours)
 
         freezer = Freezer()
         stack.callback(freezer.close)
@@ -285,7 +291,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         )
         if not settings.listen.is_loopback:
             _log.warning("other machines are served over plain HTTP: a proxy in front of the server has to add TLS")
-        server = HttpServer(FrontDoor(api, services, door))
+        server = HttpServer(FrontDoor(api, services, door, neighbours))
         await server.start(sock=listener)
         try:
             yield own_url
@@ -345,6 +351,34 @@ def _network_policy(settings: Settings, *, nat_works: bool) -> NetworkPolicy:
     return policy(default, limit, nat_works=nat_works)
 
 
+async def _neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
+    """Who answers for the services that are not Lambda's.
+
+    Raises:
+        NeighbourError: moto is asked for, and is not installed or does not start.
+    """
+    overrides = dict(parse_override(text) for text in settings.neighbour_services)
+    wanted = settings.neighbour
+    if wanted == "off":
+        return Neighbours(overrides, None, "its neighbour is turned off by the setting neighbour = off")
+    if wanted not in ("auto", "moto"):
+        return Neighbours(overrides, Endpoint.parse(wanted))
+    if not is_installed():
+        advice = "run pip install 'lamella[neighbour]', or name an endpoint in the setting neighbour or "
+        absence = f"no neighbour is installed that would: {advice}neighbour_services"
+        if wanted == "moto":
+            raise NeighbourError("moto is not installed: run pip install 'lamella[neighbour]'")
+        return Neighbours(overrides, None, absence)
+    moto = MotoProcess(settings.data / "neighbour", account=settings.account_id)
+    stack.push_async_callback(moto.close)
+    if wanted == "moto":
+        try:
+            await moto.wait_ready()
+        except UpstreamError as error:
+            raise NeighbourError(f"moto does not start: {error}") from error
+    return Neighbours(overrides, moto)
+
+
 async def _collect(garbage: Garbage, router: Router) -> None:
     """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
     while True:
@@ -356,6 +390,10 @@ async def _collect(garbage: Garbage, router: Router) -> None:
             continue
         if count:
             _log.info("deleted %d artifacts that nothing refers to", count)
+
+
+class NeighbourError(Exception):
+    """The neighbour that the settings ask for cannot be had."""
 
 
 class AddressError(Exception):

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from lamella.neighbour.endpoint import Endpoint, parse_override
+
 SYSTEM_FILE: Final = Path("/etc/lamella/lamella.toml")
 PREFIX: Final = "LAMELLA_"
 # Variables of the product that are not settings of the server.
@@ -218,6 +220,12 @@ def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _neighbour(text: str) -> str:
+    if text not in ("auto", "off", "moto"):
+        Endpoint.parse(text)
+    return text
+
+
 def _seconds(low: float, high: float) -> Kind:
     return _number(low, high, whole=False, unit=" of seconds")
 
@@ -337,6 +345,19 @@ class Settings:
         _listed("none, or IPv4 addresses such as 192.0.2.53", ipaddress.IPv4Address),
         "Name servers of functions with `nat`, separated by commas. `none` stands for those of this machine, or for "
         "those behind a stub on loopback such as that of systemd-resolved.",
+    )
+    neighbour: str = _row(
+        "auto",
+        _text("auto, off, moto, or a URL such as http://127.0.0.1:4567", _neighbour),
+        "Who answers on this endpoint for the services that are not Lambda's, S3 and SQS among them: `moto`, as a "
+        "child process of the server; the server of another URL; or `off`, nobody. `auto` is moto if it is installed "
+        "(`pip install 'lamella[neighbour]'`), started with the first request that needs it.",
+    )
+    neighbour_services: tuple[str, ...] = _row(
+        (),
+        _listed("none, or services with their URLs such as s3=http://127.0.0.1:9000", parse_override),
+        "Single services that another server answers for, by the name that signatures have for them, separated by "
+        "commas: `s3=http://127.0.0.1:9000,sqs=http://127.0.0.1:9324`.",
     )
     freeze: bool = _row(
         default=True,

@@ -1,4 +1,4 @@
-"""The one listener: AWS's API, and beside it what only Lamella has, below `/_lamella/`.
+"""The one listener: Lambda's API, beside it what only Lamella has, below `/_lamella/`, and the neighbour's services.
 
 Where signatures are required, the host's door answers nobody but who signs with an access key of this server, and most
 pages below `/_lamella/` are for the operator alone. Pages of accounts and keys always are.
@@ -42,12 +42,17 @@ from lamella.httpserver.message import (
 )
 from lamella.invoke.eager import drive
 from lamella.invoke.urls import UrlAddress, Urls
+from lamella.neighbour.proxy import BODY, UNSIGNED, Neighbours, forward, refusal
 
 _log = logging.getLogger(__name__)
 
 _OURS: Final = "/_lamella/"
 _URLS: Final = f"{_OURS}urls/"
+_FUNCTIONS: Final = "/2015-03-31/functions/"
 _INVOCATIONS: Final = "/invocations"
+_UNVERIFIED: Final = (
+    "With auth = sigv4, Lamella answers for Lambda alone, except to functions. See docs/how-to/neighbour.md."
+)
 _INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
 _SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
 # Of a request that will be refused. It is read and dropped, so that clients which look for an answer only when they
@@ -111,10 +116,11 @@ class Door:
 class FrontDoor:
     """Handler of the listener."""
 
-    def __init__(self, api: Api, services: Services, door: Door) -> None:
+    def __init__(self, api: Api, services: Services, door: Door, neighbours: Neighbours | None = None) -> None:
         self._api = api
         self._services = services
         self._door = door
+        self._neighbours = neighbours
         # InvokeAsync refuses what is over its limit in its own words.
         self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY, "InvokeAsync": _INVOKE_BODY}
         for operation, quota in _UPLOADS.items():
@@ -136,10 +142,13 @@ class FrontDoor:
         self._check_site(request, host)
         if self._access is not None and self._refused_ahead(request) is not None:
             return _NO_BODY
-        if request.path.endswith(_INVOCATIONS):
+        path = request.path
+        if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS):
             return _INVOKE_BODY
-        if request.path.startswith(_OURS):
+        if path.startswith(_OURS):
             return _SMALL_BODY
+        if self._foreign(request) is not None:
+            return BODY
         match = self._api.match(request.method, request.path, request.query)
         return _SMALL_BODY if match is None else self._bodies.get(match.operation, _SMALL_BODY)
 
@@ -149,10 +158,12 @@ class FrontDoor:
         urls = self._door.urls
         if urls is not None and (address := self._url_of(exchange.request, self._host(exchange.request))):
             urls.handle(exchange, address)
-        elif path.endswith(_INVOCATIONS):
+        elif path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS):
             drive(self._call(exchange), partial(self._invoked, exchange))
         elif path.startswith(_OURS):
             exchange.start(self._page(exchange))
+        elif (service := self._foreign(exchange.request)) is not None:
+            exchange.start(self._forward(exchange, service))
         else:
             exchange.start(self._call(exchange))
 
@@ -232,6 +243,39 @@ class FrontDoor:
         if request.path.startswith(_OURS) or not _may_be_large(request):
             return None
         return None if self._access is None else self._access.precheck(request)
+
+    def _foreign(self, request: Request) -> str | None:
+        """The service of a request that is not Lambda's; `None` if it is, or if nobody else could want it.
+
+        The signature decides, since other services have paths of Lambda's form. What is not signed and not Lambda's is
+        taken for S3's, whose public objects and forms bear no signature.
+        """
+        if self._neighbours is None:
+            return None
+        try:
+            credential = parse_credential(request.headers, request.query)
+        except ApiError:
+            return None
+        if credential is not None:
+            return None if credential.service == "lambda" else credential.service
+        if self._access is not None or self._api.knows(request.path) or not self._neighbours.serves(UNSIGNED):
+            return None
+        return UNSIGNED
+
+    async def _forward(self, exchange: Exchange, service: str) -> None:
+        """Functions act for their own account; who else has an account number as access key acts for that."""
+        assert self._neighbours is not None
+        request, door = exchange.request, self._door
+        if self._access is not None:
+            # Whether a signature is one is known when the whole body has come, and that is handed on while it comes.
+            answer = refusal(request, service, 501, "NotImplementedException", _UNVERIFIED)
+            exchange.respond(answer.status, answer.headers, answer.body)
+            return
+        account: str | None = door.account
+        if not door.one_account:
+            credential = parse_credential(request.headers, request.query)
+            account = None if credential is None else account_of(credential.access_key, "") or None
+        await forward(exchange, self._neighbours, service, account=account, sandbox=door.one_account)
 
     async def _call(self, exchange: Exchange) -> None:
         request = exchange.request

@@ -9,7 +9,9 @@ from lamella.awsapi.endpoint import Api
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST
 from lamella.frontdoor import Door, FrontDoor
-from lamella.httpserver.message import Refusal, RejectedError, Request
+from lamella.httpserver.message import Refusal, RejectedError, Request, Streamed
+from lamella.neighbour.endpoint import Endpoint
+from lamella.neighbour.proxy import Neighbours
 
 HOSTS = frozenset({"localhost", "*.localhost", "127.0.0.1", "::1"})
 
@@ -138,3 +140,32 @@ def test_what_is_too_large_is_refused_in_aws_words(
 def test_what_is_not_http_is_refused(door: FrontDoor) -> None:
     answer = door.refuse(None, Refusal.MALFORMED)
     assert (answer.status, json.loads(answer.body)) == (400, {"error": "The request was refused: malformed"})
+
+
+def signed(service: str) -> dict[str, str]:
+    scope = f"Credential=111122223333/20261120/us-east-1/{service}/aws4_request"
+    return {"authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "foreign"),
+    [
+        ("/2015-03-31/functions", signed("lambda"), False),
+        ("/2015-03-31/functions", {}, False),
+        ("/nothing", signed("lambda"), False),
+        ("/nothing", {"authorization": "AWS4-HMAC-SHA256 Credential=half"}, False),
+        ("/_lamella/health", signed("s3"), False),
+        ("/2015-03-31/functions", signed("s3"), True),  # a bucket of that name
+        ("/bucket/key", signed("s3"), True),
+        ("/bucket/invocations", signed("s3"), True),
+        ("/endpoints/e/invocations", signed("sagemaker"), True),
+        ("/bucket/key", {}, True),
+        ("/bucket/key", {"authorization": "AWS key:signature"}, True),
+    ],
+)
+def test_the_signature_says_whose_a_request_is(path: str, headers: dict[str, str], foreign: bool) -> None:
+    api = Api(ServiceSpec.load("lambda"), {})
+    here = Door("us-east-1", "000000000000", one_account=False, hosts=HOSTS, pages={})
+    neighbours = Neighbours({"s3": Endpoint.parse("http://127.0.0.1:1")}, None)
+    door = FrontDoor(api, Services(), here, neighbours)
+    assert isinstance(door.head(request("POST", path, **headers)), Streamed) is foreign

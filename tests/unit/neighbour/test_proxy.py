@@ -1,0 +1,38 @@
+"""Errors are in the form that the clients of each service read: botocore's own parsers read them here."""
+
+from typing import Any
+
+import botocore.parsers
+import pytest
+
+from lamella.httpserver.message import Request
+from lamella.neighbour.proxy import refusal
+
+
+def request(query: str = "", **headers: str) -> Request:
+    fields = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    return Request("POST", b"/", "/", query, fields)
+
+
+@pytest.mark.parametrize(
+    ("service", "protocol", "asked"),
+    [
+        ("s3", "rest-xml", request()),
+        ("sqs", "json", request(x_amz_target="AmazonSQS.SendMessage", content_type="application/x-amz-json-1.0")),
+        ("sns", "query", request(content_type="application/x-www-form-urlencoded; charset=utf-8")),
+        ("sts", "query", request("Action=GetCallerIdentity&Version=2011-06-15")),
+        ("apigateway", "rest-json", request(content_type="application/json")),
+        ("apigateway", "rest-json", request()),
+        ("route53", "rest-xml", request()),
+    ],
+)
+def test_an_error_is_read_by_the_services_clients(service: str, protocol: str, asked: Request) -> None:
+    answer = refusal(asked, service, 501, "NotImplementedException", "nobody <here> & there")
+    response: dict[str, Any] = {
+        "status_code": answer.status,
+        "headers": {name.lower(): value for name, value in answer.headers},
+        "body": answer.body,
+    }
+    parsed = botocore.parsers.create_parser(protocol).parse(response, None)
+    assert parsed["Error"]["Code"] == "NotImplementedException"
+    assert parsed["Error"]["Message"] == "nobody <here> & there"
