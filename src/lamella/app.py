@@ -79,6 +79,7 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.invoke.url_guard import OwnAccountGuard
 from lamella.invoke.urls import DOMAIN, Urls
+from lamella.neighbour.client import AwsClient
 from lamella.neighbour.endpoint import Endpoint, parse_override
 from lamella.neighbour.moto import MotoProcess, is_installed
 from lamella.neighbour.proxy import Neighbours
@@ -237,6 +238,9 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         garbage = Garbage(functions, layers, artifacts)
         invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
         urls = Urls(invoking, OwnAccountGuard(settings.account_id), clock, port=port)
+        aws = await asyncio.to_thread(
+            AwsClient, neighbours, settings.data / "downloads", credentials=_own_credentials()
+        )
         services = Services(
             ControlServices(
                 functions=functions,
@@ -248,6 +252,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 transitions=transitions,
                 locations=signer,
                 garbage=garbage,
+                aws=aws,
                 settings=ControlSettings(
                     allow_deprecated_runtimes=settings.allow_deprecated_runtimes,
                     networks=granted,
@@ -377,6 +382,12 @@ async def _neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
         except UpstreamError as error:
             raise NeighbourError(f"moto does not start: {error}") from error
     return Neighbours(overrides, moto)
+
+
+def _own_credentials() -> tuple[str, str] | None:
+    """Those that Lamella itself signs with where an endpoint of the settings verifies signatures."""
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    return (key, secret) if key and secret else None
 
 
 async def _collect(garbage: Garbage, router: Router) -> None:

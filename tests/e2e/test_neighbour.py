@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.functions import Function, create
+from tests.support.functions import Function, archive, create, wait_active
 from tests.support.server import LamellaServer
 
 pytestmark = pytest.mark.sandbox
@@ -224,3 +224,30 @@ def test_functions_of_a_killed_neighbour_are_there(client: Any) -> None:
         client, {"asks.py": "def handler(e, c): return 1"}, runtime=PYTHON, handler="asks.handler"
     )
     assert function.invoke().document == 1
+
+
+def test_a_function_and_a_layer_whose_archives_are_in_a_bucket(server: LamellaServer, client: Any) -> None:
+    """The layer is larger than may be uploaded directly."""
+    s3 = server.boto3("s3")
+    s3.create_bucket(Bucket="archives")
+    s3.put_bucket_versioning(Bucket="archives", VersioningConfiguration={"Status": "Enabled"})
+    code = "import os\ndef handler(e, c): return os.path.getsize('/opt/random')"
+    first = s3.put_object(Bucket="archives", Key="code.zip", Body=archive({"f.py": code}))["VersionId"]
+    s3.put_object(Bucket="archives", Key="code.zip", Body=b"no zip")
+    size = 60 * 1024 * 1024
+    s3.upload_fileobj(io.BytesIO(archive({"random": os.urandom(size)})), "archives", "layer.zip")
+    layer = client.publish_layer_version(LayerName="large", Content={"S3Bucket": "archives", "S3Key": "layer.zip"})
+    client.create_function(
+        FunctionName="from-bucket",
+        Runtime=PYTHON,
+        Handler="f.handler",
+        Role="arn:aws:iam::000000000000:role/any",
+        Layers=[layer["LayerVersionArn"]],
+        Code={"S3Bucket": "archives", "S3Key": "code.zip", "S3ObjectVersion": first},
+    )
+    wait_active(client, "from-bucket")
+    assert Function(client, "from-bucket").invoke().document == size
+    for key, text in (("none", "S3 Error Code: NoSuchKey"), ("code.zip", "Could not unzip uploaded file")):
+        with pytest.raises(ClientError, match=text):
+            client.update_function_code(FunctionName="from-bucket", S3Bucket="archives", S3Key=key)
+    assert list((server.data / "downloads").iterdir()) == []

@@ -9,6 +9,7 @@ from lamella.control.locations import LocationSigner
 from lamella.control.transitions import Transitions
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY, LimitProfile
+from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.functions import FunctionObserver
 from lamella.ports.runtimes import RuntimeCatalog
@@ -49,6 +50,7 @@ class ControlServices:
     transitions: Transitions
     locations: LocationSigner
     garbage: Garbage
+    aws: AwsServices
     settings: ControlSettings = ControlSettings()
 
 

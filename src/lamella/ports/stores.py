@@ -214,8 +214,10 @@ class ArchiveTooLargeError(ArchiveError):
 class ArtifactStore(Protocol):
     """Zip archives and the trees extracted from them, by digest. Content never changes."""
 
-    async def add(self, archive: bytes, *, max_unzipped_bytes: int) -> Artifact:
+    async def add(self, archive: bytes | Path, *, max_unzipped_bytes: int) -> Artifact:
         """Check a zip as a whole, store it, and extract it once. The same bytes again cost nothing.
+
+        A file must not change meanwhile, and may be gone afterwards. It is not read into memory as a whole.
 
         Durable (fsynced) when it returns. The artifact is safe from `collect` until `release` was called as often as
         `add` returned it: between the two, the caller commits a row that refers to it.

@@ -455,7 +455,9 @@ class MemoryArtifactStore:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     protected: dict[str, int] = field(default_factory=dict)
 
-    async def add(self, archive: bytes, *, max_unzipped_bytes: int) -> Artifact:
+    async def add(self, archive: bytes | Path, *, max_unzipped_bytes: int) -> Artifact:
+        if isinstance(archive, Path):
+            archive = archive.read_bytes()  # noqa: ASYNC240  # a fake may block
         if not archive:
             raise ArchiveError("Uploaded file must be a non-empty zip")
         try:

@@ -23,6 +23,23 @@ class ArtifactStoreContract:
         assert store.tree(artifact.digest).joinpath("lib/a").read_bytes() == b"a" * 90
         assert await store.add(ARCHIVE, max_unzipped_bytes=100) == artifact
 
+    async def test_takes_a_file_as_well(self, store: ArtifactStore, tmp_path: Path) -> None:
+        path = tmp_path / "archive"
+        path.write_bytes(ARCHIVE)
+        artifact = await store.add(path, max_unzipped_bytes=100)
+        assert artifact == await store.add(ARCHIVE, max_unzipped_bytes=100)
+        assert store.archive(artifact.digest).read_bytes() == ARCHIVE
+        assert store.tree(artifact.digest).joinpath("lib/a").read_bytes() == b"a" * 90
+
+    @pytest.mark.parametrize("content", [b"", b"no zip"])
+    async def test_refuses_a_file_that_is_no_archive(
+        self, store: ArtifactStore, tmp_path: Path, content: bytes
+    ) -> None:
+        path = tmp_path / "archive"
+        path.write_bytes(content)
+        with pytest.raises(ArchiveError):
+            await store.add(path, max_unzipped_bytes=100)
+
     async def test_refuses_too_much(self, store: ArtifactStore) -> None:
         with pytest.raises(ArchiveTooLargeError, match=r"^Unzipped size must be smaller than 99 bytes$"):
             await store.add(ARCHIVE, max_unzipped_bytes=99)

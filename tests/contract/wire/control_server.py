@@ -55,6 +55,7 @@ from lamella.domain.url import FunctionUrl
 from lamella.ports.records import Records
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import AliasStore, FunctionStore, LayerStore
+from lamella.testing.aws import MemoryAws
 from lamella.testing.clock import FakeClock
 from lamella.testing.stores import (
     MemoryAccountRecordStore,
@@ -165,6 +166,7 @@ class ControlServer:
             self.aliases = SqlAliasStore(database)
             self.records = Records(SqlFunctionRecordStore(database), SqlAccountRecordStore(database))
         self.artifacts = MemoryArtifactStore()
+        self.aws = MemoryAws()
         self.catalog = Catalog()
         self.observed = Observed()
         self.observed_urls = ObservedUrls()
@@ -250,6 +252,7 @@ class ControlServer:
             transitions=self.transitions,
             locations=self.signer,
             garbage=self.garbage,
+            aws=self.aws,
             settings=self.settings,
         )
         mine = EventInvokeServices(self.observed)

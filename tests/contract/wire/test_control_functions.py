@@ -178,9 +178,8 @@ class TestCreate:
             ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException",
              "Could not unzip uploaded file. Please check your file, then try to upload again."),
             ({"Code": {}}, "InvalidParameterValueException", "Please provide a source for function code."),
-            ({"Code": {"S3Bucket": "bucket", "S3Key": "key"}}, "InvalidParameterValueException",
-             ("Lamella does not read archives from Amazon S3 yet: "
-              "provide the archive as ZipFile, up to 52428800 bytes.")),
+            ({"Code": {"S3Bucket": "bucket"}}, "InvalidParameterValueException",
+             "Please provide a source for function code."),
             ({"Code": {"ZipFile": ZIP, "S3Bucket": "bucket"}}, "InvalidParameterValueException",
              "Please do not provide other FunctionCode parameters when providing a ZipFile."),
             ({"Code": {"ImageUri": "i"}, "PackageType": "Image"}, "InvalidParameterValueException",

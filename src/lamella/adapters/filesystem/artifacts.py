@@ -14,6 +14,7 @@ import asyncio
 import base64
 import ctypes
 import hashlib
+import mmap
 import os
 import re
 import shutil
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from lamella.adapters.filesystem.extract import extract
-from lamella.adapters.filesystem.ziplayout import read_layout
+from lamella.adapters.filesystem.ziplayout import Archive, read_layout
 from lamella.adapters.filesystem.zipplan import Plan, make_plan, too_large
 from lamella.domain.function import Artifact
 from lamella.ports.errors import UnavailableError
@@ -71,7 +72,7 @@ class FilesystemArtifactStore:
         """Wait for what is being done. Nothing may be asked of the store afterwards."""
         self._pool.shutdown()
 
-    async def add(self, archive: bytes, *, max_unzipped_bytes: int) -> Artifact:
+    async def add(self, archive: bytes | Path, *, max_unzipped_bytes: int) -> Artifact:
         """See the port.
 
         If the caller is cancelled, the work goes on in its thread, and leaves a whole artifact that nothing protects.
@@ -120,12 +121,13 @@ class FilesystemArtifactStore:
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def _add(self, archive: bytes, max_unzipped_bytes: int) -> Artifact:
+    def _add(self, source: bytes | Path, max_unzipped_bytes: int) -> Artifact:
+        archive = _mapped(source) if isinstance(source, Path) else source
         hashed = hashlib.sha256(archive).digest()
         digest = hashed.hex()
         self._protect(digest)
         try:
-            known = self._known.get(digest) or self._make(archive, digest, hashed, max_unzipped_bytes)
+            known = self._known.get(digest) or self._make(archive, source, digest, hashed, max_unzipped_bytes)
         except OSError as error:
             self.release(digest)
             raise UnavailableError(f"artifact store {self._root}: {error.strerror}") from error
@@ -137,11 +139,13 @@ class FilesystemArtifactStore:
             raise too_large(max_unzipped_bytes)
         return known
 
-    def _make(self, archive: bytes, digest: str, hashed: bytes, max_unzipped_bytes: int) -> Artifact:
+    def _make(
+        self, archive: Archive, source: bytes | Path, digest: str, hashed: bytes, max_unzipped_bytes: int
+    ) -> Artifact:
         plan = make_plan(read_layout(archive), max_unzipped_bytes=max_unzipped_bytes)
         with self._extracting:
             if not self._has(digest):
-                self._store(archive, digest, plan)
+                self._store(archive, source, digest, plan)
         artifact = Artifact(digest, base64.b64encode(hashed).decode(), len(archive), plan.unzipped_bytes)
         return self._known.setdefault(digest, artifact)
 
@@ -157,13 +161,16 @@ class FilesystemArtifactStore:
     def _has(self, digest: str) -> bool:
         return self.archive(digest).exists() and self.tree(digest).exists()
 
-    def _store(self, archive: bytes, digest: str, plan: Plan) -> None:
+    def _store(self, archive: Archive, source: bytes | Path, digest: str, plan: Plan) -> None:
         work = self._staging / uuid.uuid4().hex
         work.mkdir()
         try:
             staged_tree, staged_zip = work / "tree", work / "zip"
             staged_tree.mkdir()
-            staged_zip.write_bytes(archive)
+            if isinstance(source, Path):
+                _take(source, staged_zip)
+            else:
+                staged_zip.write_bytes(source)
             descriptor = os.open(staged_tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 extract(archive, plan, descriptor, threads=min(4, os.cpu_count() or 1))
@@ -210,6 +217,20 @@ def _checked(digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
         raise ValueError(f"not a digest: {digest!r}")
     return digest
+
+
+def _mapped(path: Path) -> Archive:
+    """A file's content without reading it; nothing where there is nothing, which cannot be mapped."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if path.stat().st_size else b""
+
+
+def _take(source: Path, target: Path) -> None:
+    """Move a file, or copy it if it is on another file system."""
+    try:
+        source.rename(target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _make_parent(path: Path) -> None:

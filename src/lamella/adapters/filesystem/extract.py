@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from lamella.adapters.filesystem.ziplayout import Method, refusal, shown
+from lamella.adapters.filesystem.ziplayout import Archive, Method, refusal, shown
 from lamella.adapters.filesystem.zipplan import Plan, PlannedEntry
 from lamella.ports.stores import ArchiveTooLargeError
 
@@ -17,7 +17,7 @@ _DIRECTORY_MODE: Final = 0o755
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def extract(archive: bytes, plan: Plan, tree: int, *, threads: int) -> None:
+def extract(archive: Archive, plan: Plan, tree: int, *, threads: int) -> None:
     """Create everything a plan names. What was created is left behind on failure, and is the caller's to remove.
 
     Args:

@@ -7,14 +7,18 @@ field for Unicode names. Nothing is decompressed here.
 Source: PKWARE APPNOTE 6.3.10; Info-ZIP's extra field 0x7075; Fifield, "A better zip bomb", for overlaps.
 """
 
+import mmap
 import struct
 import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from lamella.ports.stores import ArchiveError
+
+Archive: TypeAlias = bytes | mmap.mmap
+"""In memory, or a file that is mapped."""
 
 MAX_ENTRIES: Final = 200_000
 """Of an archive, directories that are only implied included. AWS documents no limit; this one saves inodes."""
@@ -83,7 +87,7 @@ def shown(name: str) -> str:
     return text if len(text) <= 160 else f"{text[:160]}..."
 
 
-def read_layout(archive: bytes) -> list[RawEntry]:
+def read_layout(archive: Archive) -> list[RawEntry]:
     """Find all entries.
 
     Raises:
@@ -113,7 +117,7 @@ def read_layout(archive: bytes) -> list[RawEntry]:
     return entries
 
 
-def _find_directory(archive: bytes) -> tuple[int, int, int, int]:
+def _find_directory(archive: Archive) -> tuple[int, int, int, int]:
     """Start and end of the central directory, its number of entries, and how many bytes precede the archive."""
     found = []
     earliest = max(0, len(archive) - _END.size - _MASK16)
@@ -131,7 +135,8 @@ def _find_directory(archive: bytes) -> tuple[int, int, int, int]:
         raise refusal("the archive has more than one end record")
     end, (_, disk, first_disk, count_here, count, size, offset, _) = found[0]
     disks = {disk, first_disk}
-    if end >= _LOCATOR64.size and archive.startswith(b"PK\6\7", end - _LOCATOR64.size):
+    locator = end - _LOCATOR64.size
+    if locator >= 0 and archive[locator : locator + 4] == b"PK\6\7":
         end -= _LOCATOR64.size + _END64.size
         narrow = (count, size, offset)
         if end < 0:
@@ -151,7 +156,7 @@ def _find_directory(archive: bytes) -> tuple[int, int, int, int]:
     return start, end, count, start - offset
 
 
-def _read_entry(archive: bytes, position: int, end: int, prefix: int) -> tuple[RawEntry, int, int]:
+def _read_entry(archive: Archive, position: int, end: int, prefix: int) -> tuple[RawEntry, int, int]:
     """One entry, the offset of its local header, and where the next one begins in the central directory."""
     if position + _CENTRAL.size > end:
         raise refusal("the central directory is damaged")
@@ -218,7 +223,7 @@ def _read_entry(archive: bytes, position: int, end: int, prefix: int) -> tuple[R
     return entry, offset, following
 
 
-def _find_data(archive: bytes, offset: int, raw_name: bytes, name: str) -> int:
+def _find_data(archive: Archive, offset: int, raw_name: bytes, name: str) -> int:
     if offset + _LOCAL.size > len(archive):
         raise refusal(f"{shown(name)} lies outside of the archive")
     header: tuple[int, ...] = _LOCAL.unpack_from(archive, offset)
