@@ -25,6 +25,7 @@ import lamella.control.concurrency
 import lamella.control.event_invoke
 import lamella.control.functions
 import lamella.control.layers
+import lamella.control.mappings
 import lamella.control.permissions
 import lamella.control.recursion
 import lamella.control.runtime_management
@@ -58,6 +59,7 @@ from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
 from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
+from lamella.control.mappings import MappingServices
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
@@ -70,6 +72,7 @@ from lamella.invoke.asynchronous import AsynchronousServices
 from lamella.invoke.dispatcher import Dispatcher
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
+from lamella.invoke.mappings import Mappings, runner
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.recorders import Recorders
@@ -241,6 +244,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         aws = await asyncio.to_thread(
             AwsClient, neighbours, settings.data / "downloads", credentials=_own_credentials()
         )
+        mappings = Mappings(records.accounts, aws, runner(router), delay_s=settings.state_delay_s)
         services = Services(
             ControlServices(
                 functions=functions,
@@ -266,6 +270,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             AsynchronousServices(dispatcher, clock),
             EventInvokeServices(dispatcher),
             records,
+            MappingServices(mappings),
         )
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         await router.load()
@@ -277,6 +282,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         stack.callback(collector.cancel)
         router.start()
         dispatcher.start()
+        await mappings.start()
 
         health = Health(package_version("lamella"), router)
         log_pages = Logs(logs, account=settings.account_id, region=settings.region)
@@ -308,6 +314,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             dispatcher.stop()
             await server.close(grace_s=settings.drain_timeout_s)
             await dispatcher.close(grace_s=max(0.0, deadline_s - monotonic()))
+            await mappings.close(grace_s=max(0.0, deadline_s - monotonic()))
             await router.close(grace_s=max(0.0, deadline_s - monotonic()))
 
 

@@ -73,6 +73,27 @@ class AllowedPublishers(TypedDict, total=False):
     SigningProfileVersionArns: Required[list[str]]
 
 
+class KafkaSchemaRegistryAccessConfig(TypedDict, total=False):
+    Type: str
+    URI: str
+
+
+class KafkaSchemaValidationConfig(TypedDict, total=False):
+    Attribute: str
+
+
+class KafkaSchemaRegistryConfig(TypedDict, total=False):
+    SchemaRegistryURI: str
+    EventRecordFormat: str
+    AccessConfigs: list[KafkaSchemaRegistryAccessConfig]
+    SchemaValidationConfigs: list[KafkaSchemaValidationConfig]
+
+
+class AmazonManagedKafkaEventSourceConfig(TypedDict, total=False):
+    ConsumerGroupId: str
+    SchemaRegistryConfig: KafkaSchemaRegistryConfig
+
+
 class LambdaManagedInstancesCapacityProviderConfig(TypedDict, total=False):
     CapacityProviderArn: Required[str]
     PerExecutionEnvironmentMaxConcurrency: int
@@ -126,6 +147,97 @@ class CreateCodeSigningConfigRequest(TypedDict, total=False):
 
 class CreateCodeSigningConfigResponse(TypedDict, total=False):
     CodeSigningConfig: Required[CodeSigningConfig]
+
+
+class Filter(TypedDict, total=False):
+    Pattern: str
+
+
+class FilterCriteria(TypedDict, total=False):
+    Filters: list[Filter]
+
+
+class EventSourceMappingMetricsConfig(TypedDict, total=False):
+    Metrics: list[str]
+
+
+class EventSourceMappingLoggingConfig(TypedDict, total=False):
+    SystemLogLevel: str
+
+
+class ScalingConfig(TypedDict, total=False):
+    MaximumConcurrency: int
+
+
+class OnSuccess(TypedDict, total=False):
+    Destination: str
+
+
+class OnFailure(TypedDict, total=False):
+    Destination: str
+
+
+class DestinationConfig(TypedDict, total=False):
+    OnSuccess: OnSuccess
+    OnFailure: OnFailure
+
+
+class SourceAccessConfiguration(TypedDict, total=False):
+    Type: str
+    URI: str
+
+
+class SelfManagedEventSource(TypedDict, total=False):
+    Endpoints: dict[str, list[str]]
+
+
+class SelfManagedKafkaEventSourceConfig(TypedDict, total=False):
+    ConsumerGroupId: str
+    SchemaRegistryConfig: KafkaSchemaRegistryConfig
+    ConsumptionMode: str
+
+
+class DocumentDBEventSourceConfig(TypedDict, total=False):
+    DatabaseName: str
+    CollectionName: str
+    FullDocument: str
+
+
+class ProvisionedPollerConfig(TypedDict, total=False):
+    MinimumPollers: int
+    MaximumPollers: int
+    PollerGroupName: str
+
+
+class CreateEventSourceMappingRequest(TypedDict, total=False):
+    EventSourceArn: str
+    FunctionName: Required[str]
+    Enabled: bool
+    BatchSize: int
+    FilterCriteria: FilterCriteria
+    KMSKeyArn: str
+    MetricsConfig: EventSourceMappingMetricsConfig
+    LoggingConfig: EventSourceMappingLoggingConfig
+    ScalingConfig: ScalingConfig
+    MaximumBatchingWindowInSeconds: int
+    ParallelizationFactor: int
+    StartingPosition: str
+    StartingPositionTimestamp: datetime
+    DestinationConfig: DestinationConfig
+    MaximumRecordAgeInSeconds: int
+    BisectBatchOnFunctionError: bool
+    MaximumRetryAttempts: int
+    Tags: dict[str, str]
+    TumblingWindowInSeconds: int
+    Topics: list[str]
+    Queues: list[str]
+    SourceAccessConfigurations: list[SourceAccessConfiguration]
+    SelfManagedEventSource: SelfManagedEventSource
+    FunctionResponseTypes: list[str]
+    AmazonManagedKafkaEventSourceConfig: AmazonManagedKafkaEventSourceConfig
+    SelfManagedKafkaEventSourceConfig: SelfManagedKafkaEventSourceConfig
+    DocumentDBEventSourceConfig: DocumentDBEventSourceConfig
+    ProvisionedPollerConfig: ProvisionedPollerConfig
 
 
 class FunctionCode(TypedDict, total=False):
@@ -265,6 +377,10 @@ class DeleteCodeSigningConfigResponse(TypedDict, total=False):
     pass
 
 
+class DeleteEventSourceMappingRequest(TypedDict, total=False):
+    UUID: Required[str]
+
+
 class DeleteFunctionCodeSigningConfigRequest(TypedDict, total=False):
     FunctionName: Required[str]
 
@@ -302,19 +418,6 @@ class DeleteResourcePolicyRequest(TypedDict, total=False):
     RevisionId: str
 
 
-class OnSuccess(TypedDict, total=False):
-    Destination: str
-
-
-class OnFailure(TypedDict, total=False):
-    Destination: str
-
-
-class DestinationConfig(TypedDict, total=False):
-    OnSuccess: OnSuccess
-    OnFailure: OnFailure
-
-
 class EnvironmentError(TypedDict, total=False):  # noqa: A001 - AWS's name
     ErrorCode: str | None
     Message: str | None
@@ -323,6 +426,47 @@ class EnvironmentError(TypedDict, total=False):  # noqa: A001 - AWS's name
 class EnvironmentResponse(TypedDict, total=False):
     Variables: dict[str, str] | None
     Error: EnvironmentError | None
+
+
+class FilterCriteriaError(TypedDict, total=False):
+    ErrorCode: str | None
+    Message: str | None
+
+
+class EventSourceMappingConfiguration(TypedDict, total=False):
+    UUID: str | None
+    StartingPosition: str | None
+    StartingPositionTimestamp: datetime | None
+    BatchSize: int | None
+    MaximumBatchingWindowInSeconds: int | None
+    ParallelizationFactor: int | None
+    EventSourceArn: str | None
+    FilterCriteria: FilterCriteria | None
+    FilterCriteriaError: FilterCriteriaError | None
+    KMSKeyArn: str | None
+    MetricsConfig: EventSourceMappingMetricsConfig | None
+    LoggingConfig: EventSourceMappingLoggingConfig | None
+    ScalingConfig: ScalingConfig | None
+    FunctionArn: str | None
+    LastModified: datetime | None
+    LastProcessingResult: str | None
+    State: str | None
+    StateTransitionReason: str | None
+    DestinationConfig: DestinationConfig | None
+    Topics: list[str] | None
+    Queues: list[str] | None
+    SourceAccessConfigurations: list[SourceAccessConfiguration] | None
+    SelfManagedEventSource: SelfManagedEventSource | None
+    MaximumRecordAgeInSeconds: int | None
+    BisectBatchOnFunctionError: bool | None
+    MaximumRetryAttempts: int | None
+    TumblingWindowInSeconds: int | None
+    FunctionResponseTypes: list[str] | None
+    AmazonManagedKafkaEventSourceConfig: AmazonManagedKafkaEventSourceConfig | None
+    SelfManagedKafkaEventSourceConfig: SelfManagedKafkaEventSourceConfig | None
+    DocumentDBEventSourceConfig: DocumentDBEventSourceConfig | None
+    EventSourceMappingArn: str | None
+    ProvisionedPollerConfig: ProvisionedPollerConfig | None
 
 
 class ResolvedS3Object(TypedDict, total=False):
@@ -472,6 +616,10 @@ class GetCodeSigningConfigRequest(TypedDict, total=False):
 
 class GetCodeSigningConfigResponse(TypedDict, total=False):
     CodeSigningConfig: Required[CodeSigningConfig]
+
+
+class GetEventSourceMappingRequest(TypedDict, total=False):
+    UUID: Required[str]
 
 
 class GetFunctionCodeSigningConfigRequest(TypedDict, total=False):
@@ -719,6 +867,18 @@ class ListCodeSigningConfigsResponse(TypedDict, total=False):
     CodeSigningConfigs: list[CodeSigningConfig] | None
 
 
+class ListEventSourceMappingsRequest(TypedDict, total=False):
+    EventSourceArn: str
+    FunctionName: str
+    Marker: str
+    MaxItems: int
+
+
+class ListEventSourceMappingsResponse(TypedDict, total=False):
+    NextMarker: str | None
+    EventSourceMappings: list[EventSourceMappingConfiguration] | None
+
+
 class ListFunctionEventInvokeConfigsRequest(TypedDict, total=False):
     FunctionName: Required[str]
     Marker: str
@@ -935,6 +1095,31 @@ class UpdateCodeSigningConfigRequest(TypedDict, total=False):
 
 class UpdateCodeSigningConfigResponse(TypedDict, total=False):
     CodeSigningConfig: Required[CodeSigningConfig]
+
+
+class UpdateEventSourceMappingRequest(TypedDict, total=False):
+    UUID: Required[str]
+    FunctionName: str
+    Enabled: bool
+    BatchSize: int
+    FilterCriteria: FilterCriteria
+    KMSKeyArn: str
+    MetricsConfig: EventSourceMappingMetricsConfig
+    LoggingConfig: EventSourceMappingLoggingConfig
+    ScalingConfig: ScalingConfig
+    MaximumBatchingWindowInSeconds: int
+    ParallelizationFactor: int
+    DestinationConfig: DestinationConfig
+    MaximumRecordAgeInSeconds: int
+    BisectBatchOnFunctionError: bool
+    MaximumRetryAttempts: int
+    TumblingWindowInSeconds: int
+    SourceAccessConfigurations: list[SourceAccessConfiguration]
+    FunctionResponseTypes: list[str]
+    AmazonManagedKafkaEventSourceConfig: AmazonManagedKafkaEventSourceConfig
+    SelfManagedKafkaEventSourceConfig: SelfManagedKafkaEventSourceConfig
+    DocumentDBEventSourceConfig: DocumentDBEventSourceConfig
+    ProvisionedPollerConfig: ProvisionedPollerConfig
 
 
 class UpdateFunctionCodeRequest(TypedDict, total=False):

@@ -33,13 +33,6 @@ def operation(name: str) -> Callable[[_H], _H]:
 
 
 _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "event source pollers are not built": (
-        "CreateEventSourceMapping",
-        "DeleteEventSourceMapping",
-        "GetEventSourceMapping",
-        "ListEventSourceMappings",
-        "UpdateEventSourceMapping",
-    ),
     "provisioned concurrency is not built": (
         "DeleteProvisionedConcurrencyConfig",
         "GetProvisionedConcurrencyConfig",

@@ -40,13 +40,11 @@ class MotoProcess:
     Args:
         directory: Of its own, made if need be and open to its owner alone; holds the socket and temporary files.
         account: Of requests that name none.
-        lambda_socket: Path of a Unix socket that serves Lambda's API, for events that moto delivers to functions.
     """
 
-    def __init__(self, directory: Path, *, account: str, lambda_socket: Path | None = None) -> None:
+    def __init__(self, directory: Path, *, account: str) -> None:
         self._directory = directory
         self._account = account
-        self._lambda_socket = lambda_socket
         self._listener: socket.socket | None = None
         self._place: int | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -117,8 +115,6 @@ class MotoProcess:
         descriptor = self._listener.fileno()
         arguments = ["--fd", str(descriptor), "--account", self._account, "--parent", str(os.getpid())]
         arguments += ["--directory", str(self._directory)]
-        if self._lambda_socket is not None:
-            arguments += ["--lambda-socket", str(self._lambda_socket)]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

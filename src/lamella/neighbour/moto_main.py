@@ -70,7 +70,6 @@ def main() -> None:
     parser.add_argument("--account", required=True)
     parser.add_argument("--directory", required=True)
     parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--lambda-socket")
     arguments = parser.parse_args()
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

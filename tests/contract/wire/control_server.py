@@ -24,6 +24,7 @@ import lamella.control.concurrency
 import lamella.control.event_invoke
 import lamella.control.functions
 import lamella.control.layers
+import lamella.control.mappings
 import lamella.control.permissions
 import lamella.control.recursion
 import lamella.control.runtime_management
@@ -46,11 +47,13 @@ from lamella.awsapi.spec import ServiceSpec
 from lamella.control.event_invoke import EventInvokeServices
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
+from lamella.control.mappings import MappingServices
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
+from lamella.domain.mapping import EventSourceMapping
 from lamella.domain.url import FunctionUrl
 from lamella.ports.records import Records
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
@@ -102,6 +105,10 @@ class Observed:
         self.aliases: dict[tuple[FunctionKey, str], Alias] = {}
         self.policies: list[FunctionKey] = []
         self.event_configs: list[tuple[FunctionKey, str, Mapping[str, Any] | None]] = []
+        self.mappings: list[EventSourceMapping] = []
+
+    def mapping_changed(self, mapping: EventSourceMapping) -> None:
+        self.mappings.append(mapping)
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)
@@ -255,8 +262,8 @@ class ControlServer:
             aws=self.aws,
             settings=self.settings,
         )
-        mine = EventInvokeServices(self.observed)
-        return Services(control, AliasServices(self.aliases), self.urls, mine, *self.groups)
+        mine = (EventInvokeServices(self.observed), MappingServices(self.observed))
+        return Services(control, AliasServices(self.aliases), self.urls, *mine, *self.groups)
 
     def _context(self, account: str, region: str, base_url: str) -> Context:
         return Context(account, region, new_request_id(), base_url, self.services())

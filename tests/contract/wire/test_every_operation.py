@@ -29,8 +29,12 @@ from lamella.awsapi.registry import OPERATIONS
 from lamella.awsapi.serialize import WireResponse
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.errors import COMMON_ERRORS, OperationNotImplementedError
+from lamella.domain.event import AcceptedEvent
 from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.domain.mapping import ENABLED, EventSourceMapping
+from lamella.invoke.asynchronous import AsynchronousServices
+from lamella.invoke.dispatcher import Dispatcher
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import BusyError
 from lamella.invoke.router import Router as InvocationRouter
@@ -68,6 +72,7 @@ KNOWN: Final[Mapping[str, tuple[Any, ...]]] = {  # Any: values of the shapes
     "RoleArn": (f"arn:aws:iam::{ACCOUNT}:role/r",),
     "Runtime": ("python3.11", "python3.11", "provided.al2023", "nodejs22.x"),
     "Handler": ("index.handler",),
+    "UUIDString": (MAPPING.rpartition(":")[2], "0" * 36),
     "LayerNameOrArn": ("l", f"{HERE}:layer:l", "arn:aws:lambda:us-east-1:111111111111:layer:l"),
     "LayerVersionArn": (f"{HERE}:layer:l:1", f"{HERE}:layer:l:2", f"{HERE.replace(ACCOUNT, '1' * 12)}:layer:l:1"),
     "LayerVersionNumber": (1, 1, 2, 0, -(2**63), 2**63 - 1),
@@ -157,7 +162,7 @@ def _valid(shape: Shape, *, beyond: bool = True) -> st.SearchStrategy[Any]:  # A
     if shape.type_name == "string" and "pattern" in shape.metadata:
         return st.from_regex(compile_java(shape.metadata["pattern"]), fullmatch=True)
     if shape.type_name == "string" and most is not None and not beyond:
-        return st.text(st.characters(exclude_categories=["Cs"]), min_size=least or 0, max_size=min(most, 8))
+        return st.text(st.characters(exclude_categories=["Cs"]), min_size=least or 0, max_size=max(least or 0, min(most, 8)))
     if shape.type_name == "string" and most is not None:
         return TEXT | st.sampled_from(["x" * least if least else "x", "x" * min(most, 20_000), "x" * (most + 1)])
     return WILD[shape.type_name]
@@ -266,6 +271,13 @@ class Answering:
         return Outcome(invocation.payload, log_tail=b"END" if want_tail else None)
 
 
+class Accepting:
+    """A queue that loses everything, which nobody notices before an event is run."""
+
+    async def accept(self, event: AcceptedEvent) -> None:
+        assert event.key.account == ACCOUNT
+
+
 @contextmanager
 def populated(*, sqlite: bool) -> Iterator[ControlServer]:
     """A server with a function and a version of it, a layer, a code signing configuration and a mapping's record."""
@@ -273,6 +285,7 @@ def populated(*, sqlite: bool) -> Iterator[ControlServer]:
         database = Database.open(Path(directory) / "lamella.db") if sqlite else None
         server = ControlServer(database)
         server.groups.append(InvokeServices(cast("InvocationRouter", Answering(server))))
+        server.groups.append(AsynchronousServices(cast("Dispatcher", Accepting()), server.clock))
         try:
             _populate(server)
             yield server
@@ -299,7 +312,19 @@ def _populate(server: ControlServer) -> None:
         "CodeSigningPolicies": {"UntrustedArtifactOnDeployment": "Warn"},
         "LastModified": "2026-11-20T20:01:02.123+0000",
     }
-    for arn, document in ((SIGNING, signing), (MAPPING, {})):
+    mapping = EventSourceMapping(
+        uuid=MAPPING.rpartition(":")[2],
+        account=ACCOUNT,
+        region=REGION,
+        source_arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:q",
+        function_arn=f"{HERE}:function:f",
+        batch_size=10,
+        window_s=0,
+        enabled=True,
+        state=ENABLED,
+        modified_at=1.0,
+    )
+    for arn, document in ((SIGNING, signing), (MAPPING, mapping.document())):
         kind, id_ = arn.split(":")[-2:]
         server.run(server.records.accounts.put(ACCOUNT, REGION, kind, id_, document))
 

@@ -1,0 +1,175 @@
+"""Pollers, with a queue in memory."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from lamella.domain.invocation import Outcome
+from lamella.domain.mapping import DELETING, KIND, UPDATING, EventSourceMapping
+from lamella.invoke.mappings import Mappings
+from lamella.ports.aws import AwsError
+from lamella.testing.stores import MemoryAccountRecordStore
+
+PATIENCE_S = 20.0  # of a test with a poller that hangs; never waited for otherwise
+MAPPING = EventSourceMapping(
+    uuid="u",
+    account="111122223333",
+    region="eu-west-1",
+    source_arn="arn:aws:sqs:eu-west-1:111122223333:q",
+    function_arn="arn:aws:lambda:eu-west-1:111122223333:function:f",
+    batch_size=2,
+    window_s=0,
+    enabled=True,
+    state="Creating",
+    modified_at=0.0,
+    concurrency=2,
+)
+
+
+class Queue:
+    """Implements `AwsServices.call` for one queue, which waits as long as it is empty."""
+
+    def __init__(self) -> None:
+        self.waiting: asyncio.Queue[str] = asyncio.Queue()
+        self.deleted: asyncio.Queue[str] = asyncio.Queue()
+        self.returned: list[str] = []
+        self.polls = 0
+
+    async def call(self, service: str, operation: str, parameters: Mapping[str, Any], **_: str) -> Mapping[str, Any]:
+        match operation:
+            case "GetQueueUrl":
+                return {"QueueUrl": "http://q"}
+            case "ReceiveMessage":
+                self.polls += 1
+                ids = [await self.waiting.get()]
+                while len(ids) < parameters["MaxNumberOfMessages"] and not self.waiting.empty():
+                    ids.append(self.waiting.get_nowait())
+                if "gone" in ids:
+                    raise AwsError("QueueDoesNotExist", "gone")
+                return {"Messages": [{"MessageId": one, "ReceiptHandle": one, "Body": one} for one in ids]}
+            case "DeleteMessageBatch":
+                for entry in parameters["Entries"]:
+                    self.deleted.put_nowait(entry["ReceiptHandle"])
+            case "ChangeMessageVisibilityBatch":
+                self.returned += [entry["ReceiptHandle"] for entry in parameters["Entries"]]
+        return {}
+
+    def fetch(self, *_: object, **__: object) -> Any:
+        raise NotImplementedError
+
+
+class Function:
+    """Answers when it is told to, and counts how often it is asked at once."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[list[str]] = asyncio.Queue()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.outcome: Outcome | None = Outcome(b"null")
+        self.running = self.most = 0
+
+    async def run(self, arn: str, event: bytes, request_id: str) -> Outcome | None:
+        assert arn == MAPPING.function_arn
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.events.put_nowait([record["body"] for record in json.loads(event)["Records"]])
+        await self.go_on.wait()
+        self.running -= 1
+        return self.outcome
+
+
+async def wait_for(condition: Callable[[], object]) -> None:
+    """Let everybody have turns until it holds: what a task has done has no event."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0)
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.records = MemoryAccountRecordStore()
+        self.queue, self.function = Queue(), Function()
+        self.mappings = Mappings(self.records, self.queue, self.function.run, delay_s=0)
+
+    async def put(self, mapping: EventSourceMapping) -> None:
+        await self.records.put(mapping.account, mapping.region, KIND, mapping.uuid, mapping.document())
+        self.mappings.mapping_changed(mapping)
+
+    async def state(self) -> str | None:
+        document = await self.records.get(MAPPING.account, MAPPING.region, KIND, MAPPING.uuid)
+        return None if document is None else document["state"]
+
+    async def close(self) -> None:
+        """With a queue that ends the poll under way."""
+        self.queue.waiting.put_nowait("last")
+        await self.mappings.close(grace_s=PATIENCE_S)
+
+
+async def test_a_new_mapping_is_enabled_and_polls() -> None:
+    stage = Stage()
+    await stage.put(MAPPING)
+    await wait_for(lambda: stage.queue.polls)
+    assert await stage.state() == "Enabled"
+    for one in "abc":
+        stage.queue.waiting.put_nowait(one)
+    assert await stage.function.events.get() == ["a", "b"]
+    assert await stage.function.events.get() == ["c"]
+    assert {await stage.queue.deleted.get() for _ in "abc"} == {"a", "b", "c"}
+    await stage.close()
+    assert stage.queue.returned == ["last"]
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome(b"{}", "Unhandled")])
+async def test_what_the_function_did_not_do_stays_in_the_queue(outcome: Outcome | None) -> None:
+    stage = Stage()
+    stage.function.outcome = outcome
+    await stage.put(MAPPING)
+    stage.queue.waiting.put_nowait("a")
+    await stage.function.events.get()
+    await stage.close()
+    assert stage.queue.deleted.empty()
+
+
+async def test_no_more_batches_at_once_than_allowed_and_none_is_taken_for_nobody() -> None:
+    stage = Stage()
+    stage.function.go_on.clear()
+    for number in range(10):
+        stage.queue.waiting.put_nowait(str(number))
+    await stage.put(MAPPING)
+    await stage.function.events.get()
+    await stage.function.events.get()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert (stage.queue.polls, stage.queue.waiting.qsize()) == (2, 6)
+    stage.function.go_on.set()
+    for _ in range(10):
+        await stage.queue.deleted.get()
+    assert stage.function.most == 2
+    await stage.close()
+
+
+async def test_a_mapping_that_is_deleted_gives_back_what_it_has_not_handed_over() -> None:
+    stage = Stage()
+    await stage.put(MAPPING)
+    await wait_for(lambda: stage.queue.polls)
+    await stage.put(EventSourceMapping.from_document({**MAPPING.document(), "state": DELETING}))
+    stage.queue.waiting.put_nowait("late")
+    async with asyncio.timeout(PATIENCE_S):
+        while await stage.state() is not None:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    assert stage.queue.returned == ["late"]
+    assert stage.function.events.empty()
+    await stage.mappings.close(grace_s=0)
+
+
+async def test_what_a_crash_interrupted_is_settled_at_the_start() -> None:
+    stage = Stage()
+    document = {**MAPPING.document(), "state": UPDATING}
+    await stage.records.put(MAPPING.account, MAPPING.region, KIND, MAPPING.uuid, document)
+    await stage.mappings.start()
+    await wait_for(lambda: stage.queue.polls)
+    assert await stage.state() == "Enabled"
+    await stage.close()
