@@ -2,7 +2,8 @@
 # Installs what Lamella needs on Debian or Ubuntu: system packages, uv, and the Python environment in .venv.
 # Quick the second time: the work is done again only when this file, pyproject.toml or uv.lock has changed.
 # With the word `bench` it installs what `make bench` needs as well: a C compiler that can link statically. With
-# `clients` it installs the toolchains that the tests of AWS's runtime clients and of extensions are built with.
+# `clients` it installs the toolchains that the tests of AWS's runtime clients and of extensions are built with; with
+# `postgres` the programs of PostgreSQL, of which tests start one of their own.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -29,7 +30,14 @@ case "${1:-}" in
 		programs="$programs c++ cmake go jlink make mvn strip xz cargo"
 		stamp=$stamp-clients
 		;;
-	*) echo "usage: scripts/setup.sh [bench | clients]" >&2; exit 2 ;;
+	postgres)
+		# On Debian it comes with a server that starts by itself; the tests do not use it.
+		packages="$packages postgresql"
+		PATH=$PATH:$(echo /usr/lib/postgresql/*/bin | tr ' ' :)
+		programs="$programs initdb pg_dump"
+		stamp=$stamp-postgres
+		;;
+	*) echo "usage: scripts/setup.sh [bench | clients | postgres]" >&2; exit 2 ;;
 esac
 
 say() { printf '%s\n' "setup: $*" >&2; }

@@ -1,12 +1,13 @@
 """What holds for every test."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.host import missing_for_sandboxes
 from tests.support.outcomes import Outcomes
+from tests.support.postgres import PostgresCluster, PostgresDatabase, missing_for_postgres
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,13 +23,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests that need sandboxes where there can be none; fail them in CI, so that they never rot unseen."""
-    if item.get_closest_marker("sandbox") is None:
-        return
-    if reason := missing_for_sandboxes():
+    """Skip tests that need what this host has not; fail them in CI, so that they never rot unseen."""
+    for marker, missing in (("sandbox", missing_for_sandboxes), ("postgres", missing_for_postgres)):
+        if item.get_closest_marker(marker) is None or not (reason := missing()):
+            continue
         if os.environ.get("CI"):
             pytest.fail(f"this test {reason}, and CI must run it", pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """A running PostgreSQL for all tests of the session that are marked `postgres`."""
+    with PostgresCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres(postgres_cluster: PostgresCluster) -> Iterator[PostgresDatabase]:
+    """An empty database of one test's own."""
+    with postgres_cluster.database() as database:
+        yield database
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,9 +1,7 @@
 """What every function store promises."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
@@ -401,9 +399,7 @@ class TestMemory(FunctionStoreContract):
         return MemoryFunctionStore()
 
 
-class TestSqlite(FunctionStoreContract):
+class TestSql(FunctionStoreContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[FunctionStore]:
-        database = Database.open(tmp_path / "lamella.db")
-        yield SqlFunctionStore(database)
-        database.close()
+    def store(self, database: Database) -> FunctionStore:
+        return SqlFunctionStore(database)

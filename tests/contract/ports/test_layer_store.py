@@ -1,9 +1,7 @@
 """What every layer store promises."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -187,9 +185,7 @@ class TestMemory(LayerStoreContract):
         return MemoryLayerStore()
 
 
-class TestSqlite(LayerStoreContract):
+class TestSql(LayerStoreContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[LayerStore]:
-        database = Database.open(tmp_path / "lamella.db")
-        yield SqlLayerStore(database)
-        database.close()
+    def store(self, database: Database) -> LayerStore:
+        return SqlLayerStore(database)

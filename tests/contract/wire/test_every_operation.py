@@ -162,7 +162,9 @@ def _valid(shape: Shape, *, beyond: bool = True) -> st.SearchStrategy[Any]:  # A
     if shape.type_name == "string" and "pattern" in shape.metadata:
         return st.from_regex(compile_java(shape.metadata["pattern"]), fullmatch=True)
     if shape.type_name == "string" and most is not None and not beyond:
-        return st.text(st.characters(exclude_categories=["Cs"]), min_size=least or 0, max_size=max(least or 0, min(most, 8)))
+        return st.text(
+            st.characters(exclude_categories=["Cs"]), min_size=least or 0, max_size=max(least or 0, min(most, 8))
+        )
     if shape.type_name == "string" and most is not None:
         return TEXT | st.sampled_from(["x" * least if least else "x", "x" * min(most, 20_000), "x" * (most + 1)])
     return WILD[shape.type_name]

@@ -12,19 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
 
 from lamella.adapters.sql import database as module
 from lamella.adapters.sql.database import Database, SchemaError
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.adapters.sql.layers import SqlLayerStore
-from lamella.adapters.sql.schema import REVISIONS, functions, metadata
+from lamella.adapters.sql.schema import REVISIONS, functions
 from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion
 from lamella.domain.layer import LayerKey, LayerVersion
+from lamella.invoke.eager import drive
 from lamella.ports.errors import ConflictError, UnavailableError
 
 LAYER = LayerVersion(
@@ -75,34 +72,6 @@ def schema_of(path: Path) -> set[tuple[str, str, str]]:
     return {(kind, name, "".join(sql.split())) for kind, name, sql in rows}
 
 
-def migrate_from_nothing(path: Path, revision: str = REVISIONS[-1]) -> None:
-    """As an old database is brought up to date: by every migration in turn, up to a revision."""
-    empty = Database.open(path)
-
-    def work(connection: Connection) -> None:
-        metadata.drop_all(connection)
-        connection.execute(text("DELETE FROM alembic_version"))
-        module._upgrade(connection, revision)
-        if revision == REVISIONS[-1]:
-            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-
-    module._run(empty._writer, work)
-    empty.close()
-
-
-def test_migrations_lead_to_the_tables(tmp_path: Path) -> None:
-    Database.open(tmp_path / "created.db").close()
-    migrate_from_nothing(tmp_path / "migrated.db")
-    assert schema_of(tmp_path / "migrated.db") == schema_of(tmp_path / "created.db")
-
-
-def test_every_migration_is_known() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(module.__file__).with_name("migrations")))
-    scripts = ScriptDirectory.from_config(config)
-    assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == REVISIONS
-
-
 async def test_an_older_database_is_brought_up_to_date_at_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a revision before the first: what is done for every one that comes after it."""
     Database.open(path).close()
@@ -120,44 +89,11 @@ async def test_an_older_database_is_brought_up_to_date_at_start(path: Path, monk
     assert upgraded == ["0000"]
 
 
-async def test_functions_of_the_first_schema_reserve_nothing(path: Path) -> None:
-    """And keep what they had."""
-    migrate_from_nothing(path, "0001")
-    with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO functions VALUES ('0', 'r', 'old', 3, '{\"a\": \"1\"}')")
-    connection.close()
-    database = Database.open(path)
-    store = SqlFunctionStore(database)
-    key = FunctionKey("0", "r", "old")
-    assert await store.reservations() == {}
-    assert await store.tags(key) == {"a": "1"}
-    assert await store.reserve(key, 5, at_most=5)
-    database.close()
-    assert schema_of(path) == schema_of(created(path.with_name("new.db")))
-
-
-def created(path: Path) -> Path:
-    """A database of the newest schema."""
-    Database.open(path).close()
-    return path
-
-
-def test_a_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(connection: Connection) -> None:
-        connection.execute(text("CREATE TABLE half_made (a INTEGER)"))
-        raise RuntimeError("stop")
-
-    monkeypatch.setattr(module, "_create", fail)
-    with pytest.raises(RuntimeError, match="stop"):
-        Database.open(path)
-    assert schema_of(path) == set()
-
-
 def test_opening_imports_neither_alembic_nor_other_dialects(path: Path) -> None:
     program = (
         "import sys; from lamella.adapters.sql.database import Database; "
         "Database.open(sys.argv[1]).close(); Database.open(sys.argv[1]).close(); "
-        "print({'alembic', 'sqlalchemy.orm', 'sqlalchemy.dialects.postgresql'} & set(sys.modules))"
+        "print({'alembic', 'psycopg', 'sqlalchemy.orm', 'sqlalchemy.dialects.postgresql'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
@@ -172,19 +108,6 @@ def test_refuses_a_newer_schema_and_leaves_it_alone(path: Path) -> None:
     with pytest.raises(SchemaError, match=rf"newer Lamella \(schema 9999; this one knows up to {REVISIONS[-1]}\)"):
         Database.open(path)
     assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    "statement",
-    ["CREATE TABLE theirs (a INTEGER)", "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"],
-)
-def test_refuses_the_database_of_another_program(path: Path, statement: str) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute(statement)
-    connection.close()
-    with pytest.raises(SchemaError, match="not a Lamella database"):
-        Database.open(path)
-    assert len(schema_of(path)) == 1
 
 
 def test_refuses_what_is_no_database(path: Path) -> None:
@@ -226,6 +149,19 @@ async def test_takes_a_url(path: Path) -> None:
     second = Database.open(path)
     assert await SqlLayerStore(second).get(LAYER.key, 1) is not None
     second.close()
+
+
+async def test_answers_who_runs_without_a_task(database: Database) -> None:
+    """As invocations do."""
+    answers: asyncio.Queue[BaseException | None] = asyncio.Queue()
+    found: list[int] = []
+
+    async def ask() -> None:
+        found.append(await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one()))
+
+    drive(ask(), answers.put_nowait)
+    assert await answers.get() is None
+    assert found == [1]
 
 
 async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:

@@ -16,12 +16,13 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    SmallInteger,
     String,
     Table,
     Text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
 
 metadata: Final = MetaData(
@@ -42,6 +43,15 @@ def _key() -> list[Column[Any]]:  # Any: columns of several types
 
 _KEY: Final = ["account", "region", "name"]
 _OF_VERSION: Final = [f"function_versions.{column}" for column in (*_KEY, "number")]
+
+owner: Final = Table(
+    "owner",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("directory", String(64), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+)
+"""Of a database outside the data directory, in one row: whose it is, and how many servers have written to it so far."""
 
 functions: Final = Table(
     "functions",
