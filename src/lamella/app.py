@@ -38,7 +38,7 @@ from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
 from lamella.adapters.destinations import AwsDestinations
 from lamella.adapters.filesystem.artifacts import FilesystemArtifactStore
-from lamella.adapters.filesystem.directory import DataDirectory, DirectoryError
+from lamella.adapters.filesystem.directory import SQLITE_FILE, DataDirectory, DirectoryError
 from lamella.adapters.logs import FileLogStore
 from lamella.adapters.sandbox.mounts import enter_private_mount_namespace
 from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
@@ -157,7 +157,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
     """Everything from the database to the listener, in the order of need; released in the opposite order."""
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_claim(settings.listen))
-        database = await asyncio.to_thread(Database.open, settings.data / "lamella.db")
+        database = await asyncio.to_thread(_database, settings, directory)
         stack.callback(database.close)
         functions, layers, aliases = SqlFunctionStore(database), SqlLayerStore(database), SqlAliasStore(database)
         records = Records(SqlFunctionRecordStore(database), SqlAccountRecordStore(database))
@@ -316,6 +316,23 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             await dispatcher.close(grace_s=max(0.0, deadline_s - monotonic()))
             await mappings.close(grace_s=max(0.0, deadline_s - monotonic()))
             await router.close(grace_s=max(0.0, deadline_s - monotonic()))
+
+
+def _database(settings: Settings, directory: DataDirectory) -> Database:
+    """Open the database that goes with the data directory; blocks.
+
+    Raises:
+        DirectoryError, UnavailableError: It cannot be used, or does not go with it; nothing has changed.
+    """
+    if settings.database == "sqlite":
+        directory.check_database("sqlite")
+        database = Database.open(settings.data / SQLITE_FILE)
+        directory.keep_database("sqlite")
+    else:
+        directory.check_database("postgresql")
+        database = Database.open(settings.database, directory=directory.instance, known=bool(directory.database))
+        directory.keep_database("postgresql")
+    return database
 
 
 def _claim(address: Address) -> socket.socket:

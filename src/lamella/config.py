@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -92,11 +92,13 @@ class Kind:
         from_text: Turns a variable's or flag's text into what a TOML file would hold. May raise `ValueError`.
         check: Turns what a TOML file holds into the value. Raises `ValueError`, with a text where `expects` says too
             little.
+        secret: Whether a value may hold a password, so that no error repeats it.
     """
 
     expects: str
     from_text: Callable[[str], object]
     check: Callable[[object], object]
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,13 @@ def _host_name(text: str) -> None:
         raise ValueError
 
 
+def _database() -> Kind:
+    """`sqlite`, or a URL, which has a password as a rule."""
+    url = re.compile(r"sqlite|postgres(ql)?(\+psycopg)?://[^\s]+")
+    plain = _matching("sqlite, or a URL such as postgresql://user:password@host/database", url)
+    return replace(plain, secret=True)
+
+
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
@@ -244,7 +253,7 @@ def _machine_memory_mib() -> int:
 
 
 def _row(default: object, kind: Kind, meaning: str) -> Any:  # Any: as `dataclasses.field`, whose result fits any type
-    return field(default=default, metadata={"kind": kind, "meaning": meaning})
+    return field(default=default, repr=not kind.secret, metadata={"kind": kind, "meaning": meaning})
 
 
 def default_data_directory(environ: Mapping[str, str], *, is_root: bool) -> Path:
@@ -285,6 +294,13 @@ class Settings:
             "starts at the working directory.",
             "default": "/var/lib/lamella as root, else $XDG_DATA_HOME/lamella",
         },
+    )
+    database: str = _row(
+        "sqlite",
+        _database(),
+        "Where all is kept but archives, logs and records: `sqlite`, a file in `data`, or the URL of a PostgreSQL "
+        "database, which belongs to this data directory and to one server at a time. A URL with a password is better "
+        "not given as a flag, which other users of the machine can see.",
     )
     region: str = _row(
         "us-east-1",
@@ -547,7 +563,7 @@ def _from_text(setting: Setting, text: str, where: str) -> object:
     try:
         value = setting.kind.from_text(text)
     except ValueError:
-        raise SettingsError(f"{where}: {text!r} is not {setting.kind.expects}") from None
+        raise SettingsError(f"{where}: {_shown(setting, text)} is not {setting.kind.expects}") from None
     return _checked(setting, value, text, where)
 
 
@@ -556,7 +572,11 @@ def _checked(setting: Setting, value: object, shown: object, where: str) -> obje
         return setting.kind.check(value)
     except ValueError as error:
         reason = str(error) or f"is not {setting.kind.expects}"
-        raise SettingsError(f"{where}: {shown!r} {reason}") from None
+        raise SettingsError(f"{where}: {_shown(setting, shown)} {reason}") from None
+
+
+def _shown(setting: Setting, value: object) -> str:
+    return "the value" if setting.kind.secret else repr(value)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -278,3 +278,29 @@ class TestOrganizations:
     def test_what_is_unfit_in_a_file(self, file: str, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="is not none, or accounts with their organisations"):
             load(file=file, tmp_path=tmp_path)
+
+
+class TestDatabase:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "sqlite",
+            "postgresql://u:p@db.example/lamella",
+            "postgresql+psycopg://u@/lamella?host=/run/postgresql",
+            "postgres://db",
+        ],
+    )
+    def test_is_sqlite_or_a_url(self, value: str) -> None:
+        assert load({"database": value}).database == value
+
+    @pytest.mark.parametrize("value", ["mysql://u:hunter2@h/d", "postgresql:u:hunter2", "postgresql://u:hunter 2@h"])
+    def test_a_password_is_not_repeated(self, value: str, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match=r"LAMELLA_DATABASE: the value is not sqlite, or a URL") as caught:
+            load({}, {"LAMELLA_DATABASE": value})
+        assert "hunter" not in str(caught.value)
+        with pytest.raises(SettingsError, match=r"lamella.toml, database: the value is not") as caught:
+            load(file=f'database = "{value}"', tmp_path=tmp_path)
+        assert "hunter" not in str(caught.value)
+
+    def test_a_password_is_not_shown_with_the_settings(self) -> None:
+        assert "hunter2" not in repr(load({"database": "postgresql://u:hunter2@h/d"}))

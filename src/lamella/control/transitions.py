@@ -64,11 +64,14 @@ class Transitions:
 
     async def _later(self, key: FunctionKey, version: str) -> None:
         await self._sleep(self._delay_s)
+        told = False
         while True:
             try:
                 return await self._settle(key, version)
             except UnavailableError:
-                _log.exception("cannot settle %s yet", key.arn(version))
+                if not told:
+                    _log.exception("cannot settle %s yet", key.arn(version))
+                told = True
                 await self._sleep(max(self._delay_s, 1.0))
             except Exception:  # noqa: BLE001 - the task's boundary: nobody awaits its result; `resume` tries once more
                 return _log.exception("cannot settle %s", key.arn(version))

@@ -1,10 +1,7 @@
 """What every store of aliases promises."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -236,11 +233,10 @@ class TestMemory(AliasStoreContract):
         return MemoryFunctionRecordStore(stores[0])
 
 
-class TestSqlite(AliasStoreContract):
+class TestSql(AliasStoreContract):
     @pytest.fixture
-    def empty(self, tmp_path: Path) -> Iterator[Stores]:
-        with closing(Database.open(tmp_path / "lamella.db")) as database:
-            yield SqlFunctionStore(database), SqlAliasStore(database)
+    def empty(self, database: Database) -> Stores:
+        return SqlFunctionStore(database), SqlAliasStore(database)
 
     def records(self, stores: Stores) -> FunctionRecordStore:
         assert isinstance(stores[0], SqlFunctionStore)

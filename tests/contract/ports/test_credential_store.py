@@ -1,9 +1,7 @@
 """What every store of accounts and access keys promises."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
@@ -75,10 +73,8 @@ class TestMemory(CredentialStoreContract):
 
 class TestSql(CredentialStoreContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[CredentialStore]:
-        database = Database.open(tmp_path / "lamella.db")
-        yield SqlCredentialStore(database)
-        database.close()
+    def store(self, database: Database) -> CredentialStore:
+        return SqlCredentialStore(database)
 
 
 def test_secrets_are_not_shown() -> None:

@@ -203,12 +203,10 @@ class TestMemory(EventQueueContract):
 
 class TestSql(EventQueueContract):
     @pytest.fixture
-    async def queue(self, tmp_path: Path) -> AsyncIterator[EventQueue]:
-        database = Database.open(tmp_path / "lamella.db")
+    async def queue(self, database: Database) -> AsyncIterator[EventQueue]:
         queue = SqlEventQueue(database, history=HISTORY)
         yield queue
         await queue.close()
-        database.close()
 
     async def test_what_was_put_is_there_after_a_restart(self, tmp_path: Path) -> None:
         database = Database.open(tmp_path / "other.db")

@@ -1,8 +1,6 @@
 """What every store of configuration documents promises."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -238,12 +236,10 @@ class TestMemoryFunctionRecords(FunctionRecordStoreContract):
         return functions, MemoryFunctionRecordStore(functions)
 
 
-class TestSqliteFunctionRecords(FunctionRecordStoreContract):
+class TestSqlFunctionRecords(FunctionRecordStoreContract):
     @pytest.fixture
-    def stores(self, tmp_path: Path) -> Iterator[Stores]:
-        database = Database.open(tmp_path / "lamella.db")
-        yield SqlFunctionStore(database), SqlFunctionRecordStore(database)
-        database.close()
+    def stores(self, database: Database) -> Stores:
+        return SqlFunctionStore(database), SqlFunctionRecordStore(database)
 
 
 class AccountRecordStoreContract:
@@ -312,9 +308,7 @@ class TestMemoryAccountRecords(AccountRecordStoreContract):
         return MemoryAccountRecordStore()
 
 
-class TestSqliteAccountRecords(AccountRecordStoreContract):
+class TestSqlAccountRecords(AccountRecordStoreContract):
     @pytest.fixture
-    def records(self, tmp_path: Path) -> Iterator[AccountRecordStore]:
-        database = Database.open(tmp_path / "lamella.db")
-        yield SqlAccountRecordStore(database)
-        database.close()
+    def records(self, database: Database) -> AccountRecordStore:
+        return SqlAccountRecordStore(database)

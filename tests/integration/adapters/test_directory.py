@@ -42,6 +42,28 @@ def test_secret_and_instance_are_made_once(tmp_path: Path) -> None:
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
 
 
+def test_its_archives_go_with_one_kind_of_database(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path) as directory:
+        for kind in ("sqlite", "postgresql"):
+            directory.check_database(kind)
+        assert directory.database == ""
+        directory.keep_database("postgresql")
+        assert directory.database == "postgresql"
+    with DataDirectory(tmp_path) as directory:
+        assert directory.database == "postgresql"
+        directory.check_database("postgresql")
+        with pytest.raises(DirectoryError, match=r"another kind .postgresql, not sqlite."):
+            directory.check_database("sqlite")
+
+
+def test_a_directory_of_an_earlier_version_goes_with_sqlite(tmp_path: Path) -> None:
+    (tmp_path / "lamella.db").touch()
+    with DataDirectory(tmp_path) as directory:
+        directory.check_database("sqlite")
+        with pytest.raises(DirectoryError, match=r"another kind .sqlite, not postgresql."):
+            directory.check_database("postgresql")
+
+
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     with DataDirectory(tmp_path):
         pass

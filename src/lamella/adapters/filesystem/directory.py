@@ -11,6 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+SQLITE_FILE: Final = "lamella.db"
+"""Name of the database, if it is a file in the directory."""
+
 _FORMAT: Final = "1"
 
 
@@ -27,6 +30,7 @@ class DataDirectory:
         operator_key: What the operator's requests are signed with. Whoever may read its file, `operator-key`, is the
             operator; another one is made if it is deleted.
         instance: Eight hex digits that tell this directory's sandboxes from those of another one on the same host.
+        database: What kind of database goes with its archives; empty as long as it has not been used.
     """
 
     def __init__(self, root: Path) -> None:
@@ -34,6 +38,7 @@ class DataDirectory:
         self.secret = b""
         self.operator_key = ""
         self.instance = ""
+        self.database = ""
         self._lock = -1
 
     def __enter__(self) -> Self:
@@ -54,6 +59,7 @@ class DataDirectory:
             self.secret = bytes.fromhex(self._once("secret", lambda: secrets.token_hex(32)))
             self.operator_key = self._once("operator-key", lambda: secrets.token_hex(32))
             self.instance = self._once("instance", lambda: secrets.token_hex(4))
+            self.database = self._database()
         except BaseException:
             os.close(self._lock)
             raise
@@ -64,6 +70,24 @@ class DataDirectory:
     ) -> None:
         """Give the directory back."""
         os.close(self._lock)
+
+    def check_database(self, kind: str) -> None:
+        """Make sure that the archives in here are those that a database of this kind names.
+
+        With another database nothing would refer to them, and they would be deleted.
+
+        Raises:
+            DirectoryError: They are another's.
+        """
+        if self.database not in ("", kind):
+            raise DirectoryError(
+                f"the data directory {self.root} has been used with a database of another kind ({self.database}, not "
+                f"{kind}); go on with that one, or choose another directory with --data"
+            )
+
+    def keep_database(self, kind: str) -> None:
+        """Remember that a database of this kind goes with the archives; to be called once it is there."""
+        self.database = self._once("database", lambda: kind)
 
     def derive(self, purpose: str) -> bytes:
         """32 bytes of this installation for one purpose; who knows them learns nothing about the others."""
@@ -89,6 +113,12 @@ class DataDirectory:
                 f"the data directory {self.root} has format {found}, this version reads format {_FORMAT}; "
                 "use the version that wrote it"
             )
+
+    def _database(self) -> str:
+        with suppress(FileNotFoundError):
+            return (self.root / "database").read_text(encoding="ascii").strip()
+        # Directories of earlier versions say nothing of it.
+        return "sqlite" if (self.root / SQLITE_FILE).exists() else ""
 
     def _once(self, name: str, make: Callable[[], str]) -> str:
         """A small file's text; made, and on disk, before anything depends on it."""
