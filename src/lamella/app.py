@@ -27,6 +27,7 @@ import lamella.control.functions
 import lamella.control.layers
 import lamella.control.mappings
 import lamella.control.permissions
+import lamella.control.provisioned
 import lamella.control.recursion
 import lamella.control.runtime_management
 import lamella.control.sharing
@@ -60,6 +61,7 @@ from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.mappings import MappingServices
+from lamella.control.provisioned import ProvisioningServices, load_provisions
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
@@ -265,6 +267,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 ),
             ),
             AliasServices(aliases),
+            ProvisioningServices(router.provisions, aliases),
             UrlServices(observer=urls, aliases=aliases, domain=DOMAIN, port=port),
             invoking,
             AsynchronousServices(dispatcher, clock),
@@ -281,6 +284,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         collector = asyncio.create_task(_collect(garbage, router), name="collect garbage")
         stack.callback(collector.cancel)
         router.start()
+        await load_provisions(records.functions, router.provisions)
         dispatcher.start()
         await mappings.start()
 

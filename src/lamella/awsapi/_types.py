@@ -413,6 +413,11 @@ class DeleteLayerVersionRequest(TypedDict, total=False):
     VersionNumber: Required[int]
 
 
+class DeleteProvisionedConcurrencyConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: Required[str]
+
+
 class DeleteResourcePolicyRequest(TypedDict, total=False):
     ResourceArn: Required[str]
     RevisionId: str
@@ -740,6 +745,20 @@ class GetPolicyResponse(TypedDict, total=False):
     RevisionId: str | None
 
 
+class GetProvisionedConcurrencyConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: Required[str]
+
+
+class GetProvisionedConcurrencyConfigResponse(TypedDict, total=False):
+    RequestedProvisionedConcurrentExecutions: int | None
+    AvailableProvisionedConcurrentExecutions: int | None
+    AllocatedProvisionedConcurrentExecutions: int | None
+    Status: str | None
+    StatusReason: str | None
+    LastModified: str | None
+
+
 class GetResourcePolicyRequest(TypedDict, total=False):
     ResourceArn: Required[str]
 
@@ -949,6 +968,27 @@ class ListLayersResponse(TypedDict, total=False):
     Layers: list[LayersListItem] | None
 
 
+class ListProvisionedConcurrencyConfigsRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Marker: str
+    MaxItems: int
+
+
+class ProvisionedConcurrencyConfigListItem(TypedDict, total=False):
+    FunctionArn: str | None
+    RequestedProvisionedConcurrentExecutions: int | None
+    AvailableProvisionedConcurrentExecutions: int | None
+    AllocatedProvisionedConcurrentExecutions: int | None
+    Status: str | None
+    StatusReason: str | None
+    LastModified: str | None
+
+
+class ListProvisionedConcurrencyConfigsResponse(TypedDict, total=False):
+    ProvisionedConcurrencyConfigs: list[ProvisionedConcurrencyConfigListItem] | None
+    NextMarker: str | None
+
+
 class ListTagsRequest(TypedDict, total=False):
     Resource: Required[str]
 
@@ -1027,6 +1067,21 @@ class PutFunctionRecursionConfigRequest(TypedDict, total=False):
 
 class PutFunctionRecursionConfigResponse(TypedDict, total=False):
     RecursiveLoop: str | None
+
+
+class PutProvisionedConcurrencyConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: Required[str]
+    ProvisionedConcurrentExecutions: Required[int]
+
+
+class PutProvisionedConcurrencyConfigResponse(TypedDict, total=False):
+    RequestedProvisionedConcurrentExecutions: int | None
+    AllocatedProvisionedConcurrentExecutions: int | None
+    AvailableProvisionedConcurrentExecutions: int | None
+    Status: str | None
+    StatusReason: str | None
+    LastModified: str | None
 
 
 class PutResourcePolicyRequest(TypedDict, total=False):

@@ -33,12 +33,6 @@ def operation(name: str) -> Callable[[_H], _H]:
 
 
 _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "provisioned concurrency is not built": (
-        "DeleteProvisionedConcurrencyConfig",
-        "GetProvisionedConcurrencyConfig",
-        "ListProvisionedConcurrencyConfigs",
-        "PutProvisionedConcurrencyConfig",
-    ),
     "capacity providers and managed instances are not built": (
         "CreateCapacityProvider",
         "DeleteCapacityProvider",

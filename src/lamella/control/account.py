@@ -4,6 +4,7 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
 from lamella.control.limits import limit_of
+from lamella.control.provisioned import provisioned_unreserved
 from lamella.control.services import services_of
 from lamella.domain.quotas import UNZIPPED, ZIP_UPLOAD
 
@@ -21,6 +22,7 @@ async def get_account_settings(
         for key, executions in (await services.functions.reservations()).items()
         if (key.account, key.region) == (ctx.account, ctx.region)
     )
+    reserved += await provisioned_unreserved(ctx)
     layers_bytes = await services.layers.usage(ctx.account, ctx.region)
     return {
         "AccountLimit": {

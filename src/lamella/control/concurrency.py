@@ -10,6 +10,7 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
 from lamella.control.access import named
+from lamella.control.provisioned import provisioned_of, provisioned_unreserved
 from lamella.control.resolution import NO_QUALIFIER, not_found
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
@@ -30,7 +31,15 @@ async def put_function_concurrency(ctx: Context, req: shapes.PutFunctionConcurre
     # Source of the qualifier: LocalStack's `test_function_concurrency_exceptions`, recorded in 2023.
     key = await _function(ctx, req["FunctionName"], "PutFunctionConcurrency", missing=LATEST)
     executions = req["ReservedConcurrentExecutions"]
+    provisioned = await provisioned_of(ctx, key)
+    if executions < provisioned:
+        # The spaces are AWS's own, as recorded in LocalStack's tests, 2025.
+        raise InvalidParameterValueException(
+            f" ReservedConcurrentExecutions  {executions} should not be lower than function's total provisioned "
+            f"concurrency [{provisioned}]."
+        )
     at_most = services.settings.concurrency - UNRESERVED_CONCURRENCY.limit
+    at_most -= await provisioned_unreserved(ctx, but=(key, None))
     try:
         fits = await services.functions.reserve(key, executions, at_most=at_most)
     except ConflictError:

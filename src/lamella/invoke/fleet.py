@@ -38,11 +38,20 @@ class Member(Protocol):
         """Refuse jobs that have waited in vain since then or longer; returns since when the next one waits."""
 
 
+class Keeping(Member, Protocol):
+    """A pool that has environments without jobs."""
+
+    @property
+    def missing(self) -> int:
+        """How many have to be made."""
+
+
 class Fleet:
     """Keeps a node's limit. Pools tell it of jobs that wait, and of everything that may help them.
 
     Attributes:
-        hungry: Whether any job waits anywhere. Looked at with every invocation, hence no method.
+        hungry: Whether any job waits anywhere, or an environment that is to be kept is missing. Looked at with every
+            invocation, hence no method.
     """
 
     def __init__(self, limit: int, queue_timeout_s: float) -> None:
@@ -53,6 +62,8 @@ class Fleet:
         self._loop = asyncio.get_running_loop()
         self._pools: dict[Member, None] = {}
         self._waiting: dict[Member, None] = {}  # those with jobs that wait
+        self._keeping: dict[Keeping, None] = {}  # those that keep environments without jobs
+        self._lacking = False  # one of those has not got all of them
         self._expiry: asyncio.TimerHandle | None = None
         self._settling = False
 
@@ -68,7 +79,12 @@ class Fleet:
     def leave(self, pool: Member) -> None:
         """A pool has no environments and gets no more."""
         self._pools.pop(pool, None)
+        self._keeping.pop(pool, None)  # type: ignore[call-overload]  # whether it is one or not
         self.sated(pool)
+
+    def keeps(self, pool: "Keeping") -> None:
+        """The pool has environments that nobody waits for; what is missing is made when there is room for it."""
+        self._keeping[pool] = None
 
     def hopes(self, pool: Member) -> None:
         """A job of the pool waits for an environment that is about to be idle; the pool settles it if it is not.
@@ -88,7 +104,7 @@ class Fleet:
     def sated(self, pool: Member) -> None:
         """No job of the pool waits any more."""
         self._waiting.pop(pool, None)
-        self.hungry = bool(self._waiting)
+        self.hungry = bool(self._waiting) or self._lacking
 
     def settle(self) -> None:
         """Do what can be done for those who wait: something has changed."""
@@ -103,7 +119,8 @@ class Fleet:
                     case Retire(pool):
                         pool.retire_oldest()
                     case None:
-                        return
+                        break
+            self._refill()
         finally:
             self._settling = False
 
@@ -117,6 +134,21 @@ class Fleet:
         """Nobody is refused any more for having waited."""
         if self._expiry is not None:
             self._expiry.cancel()
+
+    def _refill(self) -> None:
+        """Make environments that are to be kept, after those that jobs wait for; others that are idle give way."""
+        for pool in self._keeping:
+            while pool.missing:
+                room = self._room()
+                if room.existing < self._limit:
+                    pool.add()
+                    continue
+                oldest = min(self._idle(), key=lambda idle: idle[0], default=None)
+                if oldest is None or pool.missing <= room.leaving:
+                    break
+                oldest[1].retire_oldest()
+        self._lacking = any(pool.missing for pool in self._keeping)
+        self.hungry = bool(self._waiting) or self._lacking
 
     def _room(self) -> Room:
         return Room(self._limit, self.environments, sum(pool.leaving_count for pool in self._pools))

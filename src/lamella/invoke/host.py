@@ -32,6 +32,7 @@ from lamella.invoke.stream import ResponseStream
 from lamella.invoke.tasks import Tasks
 from lamella.invoke.variables import (
     ON_DEMAND,
+    PROVISIONED,
     SNAP_START,
     credentials_document,
     extension_variables,
@@ -141,6 +142,7 @@ class Deployment:
     freeze: bool
     endpoint_url: str
     secret_access_key: str
+    provisioned: bool = False
 
     @cached_property
     def extensions(self) -> tuple[str, ...]:
@@ -155,6 +157,8 @@ class Deployment:
     @property
     def initialization_type(self) -> str:
         """`AWS_LAMBDA_INITIALIZATION_TYPE`."""
+        if self.provisioned:
+            return PROVISIONED
         return SNAP_START if self.takes_snapshots else ON_DEMAND
 
 
@@ -235,6 +239,11 @@ class EnvironmentHost:
     def soon_idle(self) -> bool:
         """Whether its caller has been answered, so that it is about to be offered again."""
         return self._machine.responded
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether its next invocation finds it initialised."""
+        return self._machine.phase is not Phase.COLD
 
     async def start(self) -> None:
         """Make the sandbox and begin the init phase; the owner is told how it went."""

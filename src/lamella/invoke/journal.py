@@ -33,6 +33,7 @@ from lamella.lifecycle.telemetry_events import Api, Entry, JsonObject, Lines, Sc
 from lamella.ports.runtimes import RuntimePack
 
 ON_DEMAND: Final = "on-demand"
+PROVISIONED: Final = "provisioned-concurrency"
 
 _LEVELS: Final = {"TRACE": 1, "DEBUG": 2, "INFO": 3, "WARN": 4, "ERROR": 5, "FATAL": 6}
 _DEBUG: Final = _LEVELS["DEBUG"]
@@ -261,7 +262,8 @@ class Journal:
                 record["metrics"] = {"durationMs": milliseconds(duration_s)}
                 good = _DEBUG if self._initialization_type == ON_DEMAND else _INFO
                 level = good if status is Status.SUCCESS else _WARN
-                self._say(level, "initReport", record, report.init_report(command))
+                always = self._initialization_type == PROVISIONED
+                self._say(level, "initReport", record, report.init_report(command, always=always))
             case RecordRestoreStart():
                 record = {
                     **self._runtime(),

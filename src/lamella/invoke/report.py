@@ -20,14 +20,16 @@ def runtime_arn(pack: RuntimePack, region: str) -> str:
     return f"arn:aws:lambda:{region}::runtime:{pack.digest}"
 
 
-def init_report(record: RecordInit) -> bytes:
+def init_report(record: RecordInit, *, always: bool = False) -> bytes:
     """The line of an init that went wrong; on demand a good one has none (LG-05).
+
+    A good one that is provisioned shows no status, like RESTORE_REPORT.
 
     The duration is the measured one: the real service, too, shows 9999.xx to 10000.xx ms for a timeout (EX-60).
     """
-    if record.status is Status.SUCCESS:
-        return b""
     line = f"INIT_REPORT Init Duration: {record.duration_s * 1000:.2f} ms\tPhase: {record.phase}"
+    if record.status is Status.SUCCESS:
+        return f"{line}\n".encode() if always else b""
     return f"{line}\t{_status(record.status, record.error_type)}\n".encode()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
@@ -21,6 +21,7 @@ from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool, WaitedTooLongError
+from lamella.invoke.provisioned import ProvisionedPool, Provisions
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.targets import Targets
 from lamella.invoke.variables import takes_snapshots
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 _SPARE_AFTER_S: Final = 0.2
 _MIN_SWEEP_S: Final = 0.1  # an idle timeout of 0 must not keep the processor busy
 _MAX_SWEEP_S: Final = 60.0
-_SNAPSHOT_INIT_S: Final = 130.0
+_AHEAD_INIT_S: Final = 130.0
 _MIB_PER_CPU: Final = 1769
 """Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
 
@@ -82,6 +83,7 @@ class Router:
     Attributes:
         targets: What names and qualifiers mean.
         permissions: Who may invoke which function.
+        provisions: What is kept initialised.
     """
 
     def __init__(
@@ -108,7 +110,10 @@ class Router:
         self._concurrency = Concurrency(settings.concurrency)
         self._fleet = Fleet(settings.max_environments, settings.queue_timeout_s)
         self._pools: dict[tuple[FunctionKey, str], Pool] = {}
-        self._retired: set[Pool] = set()  # replaced or deleted, with environments that are not gone yet
+        self.provisions: Final = Provisions(targets, node, self._provisioned_pool, self._retired_provision)
+        self._retired: set[Pool | ProvisionedPool] = (
+            set()
+        )  # replaced or deleted, with environments that are not gone yet
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
         self._spared: dict[tuple[FunctionKey, str], None] = {}
         self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
@@ -136,7 +141,9 @@ class Router:
 
     def mounted_digests(self) -> frozenset[str]:
         """Digests of the artifacts that environments mount, whether or not a row still refers to them."""
-        versions = [pool.deployment.version for pool in (*self._pools.values(), *self._retired)]
+        versions = [
+            pool.deployment.version for pool in (*self._pools.values(), *self.provisions.pools.values(), *self._retired)
+        ]
         return frozenset(
             digest
             for version in versions
@@ -172,9 +179,12 @@ class Router:
         self._in_flight += 1
         self._idle.clear()
         try:
-            if not pool.idle_count:
-                self._spare_soon((version.key, version.version))
-            pool.submit(job)
+            kept = self.provisions.pools
+            place = (version.key, version.version)
+            if not kept or place not in kept or not kept[place].take(job):
+                if not pool.idle_count:
+                    self._spare_soon(place)
+                pool.submit(job)
             return await answer
         except WaitedTooLongError:
             raise BusyError(Throttle.ACCOUNT) from None
@@ -205,6 +215,7 @@ class Router:
         self._retire(place)
         if version.state is State.ACTIVE:
             self._spare_soon(place)
+            self.provisions.arrange(version.key)
 
     def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
         """Environments that reach more or less than its tags say now finish and go."""
@@ -212,10 +223,12 @@ class Router:
             for place in [place for place in self._pools if place[0] == key]:
                 self._retire(place)
                 self._spare_soon(place)
+            self.provisions.arrange(key, anew=True)
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """The version, or the whole function, takes no more invocations."""
         self.targets.function_deleted(key, version)
+        self.provisions.forget(key, version)
         for place in [place for place in self._pools if place[0] == key and version in (None, place[1])]:
             self._retire(place, DeletedError())
         if version is None:
@@ -230,11 +243,13 @@ class Router:
     def alias_changed(self, alias: Alias) -> None:
         """The alias means this from now on."""
         self.targets.alias_changed(alias)
+        self.provisions.arrange(alias.key)
 
     def alias_deleted(self, key: FunctionKey, name: str) -> None:
         """The alias means nothing any more."""
         self.targets.alias_deleted(key, name)
         self.permissions.policy_changed(key)
+        self.provisions.forget_alias(key, name)
         for listener in self._deletion_listeners:
             listener(key, name)
 
@@ -265,6 +280,7 @@ class Router:
             self._sweep.cancel()
         for timer in self._spare_timers.values():
             timer.cancel()
+        self.provisions.close()
         for place in list(self._pools):
             self._retire(place)
         try:
@@ -347,7 +363,7 @@ class Router:
     def _init_timeout_s(self, version: FunctionVersion) -> float:
         """EX-60; where AWS would take a snapshot, EX-61."""
         if takes_snapshots(version):
-            return max(self._settings.init_timeout_s, _SNAPSHOT_INIT_S, version.config.timeout_s)
+            return max(self._settings.init_timeout_s, _AHEAD_INIT_S, version.config.timeout_s)
         return self._settings.init_timeout_s
 
     def _retire(self, place: tuple[FunctionKey, str], refusal: Exception | None = None) -> None:
@@ -357,7 +373,15 @@ class Router:
             self._retired.add(pool)
             pool.close(refusal)
 
-    def _pool_emptied(self, pool: Pool) -> None:
+    def _provisioned_pool(self, version: FunctionVersion) -> ProvisionedPool:
+        timeout_s = max(self._settings.init_timeout_s, _AHEAD_INIT_S, version.config.timeout_s)  # EX-61
+        deployment = replace(self._deployment(version), provisioned=True, init_timeout_s=timeout_s)
+        return ProvisionedPool(deployment, self._node, self._fleet, on_empty=self._pool_emptied)
+
+    def _retired_provision(self, pool: ProvisionedPool) -> None:
+        self._retired.add(pool)
+
+    def _pool_emptied(self, pool: Pool | ProvisionedPool) -> None:
         self._retired.discard(pool)
         self._emptied.set()
 
@@ -368,4 +392,5 @@ class Router:
                 pool.retire_oldest()
             if not pool.size and not pool.waiting_count and not pool.has_spare:
                 self._retire(place)
+        self._fleet.settle()
         self.start()

@@ -81,6 +81,27 @@ class Targets:
         alias = await self._alias(key, name)
         return None if alias is None else await self._version(key, alias.choose(self._draw()))
 
+    async def weights(self, key: FunctionKey, qualifier: str) -> list[tuple[FunctionVersion, float]]:
+        """The versions of a version's number or of an alias, with the share of invocations each gets.
+
+        Empty if there is none.
+
+        Raises:
+            NotReadyError: One is not active.
+        """
+        alias = None if qualifier.isdigit() else await self._alias(key, qualifier)
+        if alias is None:
+            version = await self._version(key, qualifier) if qualifier.isdigit() else None
+            return [] if version is None else [(version, 1.0)]
+        route = alias.route
+        numbers = (
+            [(alias.version, 1.0)]
+            if route is None
+            else [(alias.version, 1 - route.weight), (route.version, route.weight)]
+        )
+        found = [(await self._version(key, number), weight) for number, weight in numbers]
+        return [(version, weight) for version, weight in found if version is not None]
+
     def settled(self, key: FunctionKey, version: str) -> FunctionVersion | None:
         """The version of this number as it is invoked now, if that is known without asking the store."""
         function = self._known.get(key)

@@ -14,6 +14,7 @@ _RUNTIME_API_PORT: Final = 9001
 CREDENTIALS_PATH: Final = "/2021-04-23/credentials"
 ON_DEMAND: Final = "on-demand"
 SNAP_START: Final = "snap-start"
+PROVISIONED: Final = "provisioned-concurrency"
 
 _MAY_BE_CHANGED: Final = {
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",

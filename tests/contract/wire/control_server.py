@@ -26,6 +26,7 @@ import lamella.control.functions
 import lamella.control.layers
 import lamella.control.mappings
 import lamella.control.permissions
+import lamella.control.provisioned
 import lamella.control.recursion
 import lamella.control.runtime_management
 import lamella.control.sharing
@@ -48,6 +49,7 @@ from lamella.control.event_invoke import EventInvokeServices
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
 from lamella.control.mappings import MappingServices
+from lamella.control.provisioned import ProvisioningServices
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
@@ -55,6 +57,7 @@ from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
 from lamella.domain.mapping import EventSourceMapping
 from lamella.domain.url import FunctionUrl
+from lamella.ports.provisioning import Provisioned
 from lamella.ports.records import Records
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import AliasStore, FunctionStore, LayerStore
@@ -148,6 +151,20 @@ class ObservedUrls:
         self.urls.pop(url.id, None)
 
 
+class Provisioner:
+    """Has made what the test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int | None]] = []
+        self.found = Provisioned(0)
+
+    def provision(self, key: FunctionKey, qualifier: str, executions: int | None) -> None:
+        self.asked.append((key.name, qualifier, executions))
+
+    def provisioned(self, key: FunctionKey, qualifier: str) -> Provisioned:
+        return self.found
+
+
 class _Raw(io.BytesIO):
     def stream(self, **_: object) -> Iterator[bytes]:
         yield self.read()
@@ -176,6 +193,8 @@ class ControlServer:
         self.aws = MemoryAws()
         self.catalog = Catalog()
         self.observed = Observed()
+        self.provisioner = Provisioner()
+        self.provisioning = ProvisioningServices(self.provisioner, self.aliases)
         self.observed_urls = ObservedUrls()
         self.urls = UrlServices(observer=self.observed_urls, aliases=self.aliases, domain="localhost", port=4566)
         self.clock = FakeClock(NOW)
@@ -262,7 +281,7 @@ class ControlServer:
             aws=self.aws,
             settings=self.settings,
         )
-        mine = (EventInvokeServices(self.observed), MappingServices(self.observed))
+        mine = (EventInvokeServices(self.observed), MappingServices(self.observed), self.provisioning)
         return Services(control, AliasServices(self.aliases), self.urls, *mine, *self.groups)
 
     def _context(self, account: str, region: str, base_url: str) -> Context:
