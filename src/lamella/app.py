@@ -82,7 +82,7 @@ from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.service import InvokeServices
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
-from lamella.invoke.url_guard import OwnAccountGuard
+from lamella.invoke.url_guard import OwnAccountGuard, VerifyingGuard
 from lamella.invoke.urls import DOMAIN, Urls
 from lamella.neighbour.client import AwsClient
 from lamella.neighbour.endpoint import Endpoint, parse_override
@@ -242,7 +242,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         stack.push_async_callback(transitions.close)
         garbage = Garbage(functions, layers, artifacts)
         invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
-        urls = Urls(invoking, OwnAccountGuard(settings.account_id), clock, port=port)
+        guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
+        urls = Urls(invoking, guard, clock, port=port)
         aws = await asyncio.to_thread(
             AwsClient, neighbours, settings.data / "downloads", credentials=_own_credentials()
         )

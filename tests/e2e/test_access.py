@@ -122,3 +122,31 @@ def test_other_machines_with_a_key() -> None:
             connection.request("GET", "/_lamella/health", headers={"Host": host})
             assert connection.getresponse().status == status
             connection.close()
+
+
+def test_a_url_that_wants_a_signature_verifies_it(signed: LamellaServer) -> None:
+    other = signed.lamella("account", "create", LAMELLA_DATA=str(signed.data)).stdout.strip()
+    variables, others = key(signed), key(signed, "--account", other)
+    made = client(signed, variables)
+    made.create_function(
+        FunctionName="called",
+        Runtime=f"python3.{sys.version_info.minor}",
+        Handler="called.handler",
+        Role="arn:aws:iam::000000000000:role/any",
+        Code={"ZipFile": archive({"called.py": "def handler(event, context): return event['requestContext']"})},
+    )
+    made.get_waiter("function_active_v2").wait(FunctionName="called", WaiterConfig={"Delay": 1})
+    url = made.create_function_url_config(FunctionName="called", AuthType="AWS_IAM")["FunctionUrl"]
+
+    def ask(key_id: str, secret: str, *more: str) -> tuple[str, bytes]:
+        sign = ("--aws-sigv4", f"aws:amz:{made.meta.region_name}:lambda", "-u", f"{key_id}:{secret}")
+        ran = subprocess.run(["curl", "-sS", "-w", "%{http_code}", *sign, *more, url], capture_output=True, check=True)
+        return ran.stdout[-3:].decode(), ran.stdout[:-3]
+
+    key_id, secret = variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]
+    status, body = ask(key_id, secret, "-d", "a=1")
+    assert status == "200"
+    assert json.loads(body)["authorizer"]["iam"]["accessKey"] == key_id
+    assert ask(key_id, "a secret that is not its")[0] == "403"
+    assert ask("000000000000", secret)[0] == "403"  # an account number is no key here
+    assert ask(others["AWS_ACCESS_KEY_ID"], others["AWS_SECRET_ACCESS_KEY"])[0] == "403"

@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 from tests.support.functions import ROLE, Function, archive, bash, wait_active
+from tests.support.moto import serving_moto
 from tests.support.server import LamellaServer
 from tests.support.storm import storm
 
@@ -30,11 +30,8 @@ done
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """Where moto serves."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serving_moto() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

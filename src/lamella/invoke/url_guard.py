@@ -1,7 +1,7 @@
 """Who may call a function URL.
 
-Signatures are not verified here, as nowhere: a signed request is believed to come from the account that its access key
-stands for.
+Where the server requires signatures they are verified. Elsewhere a signed request is believed to come from the account
+that its access key stands for.
 """
 
 from typing import Final, Protocol
@@ -28,6 +28,43 @@ class UrlGuard(Protocol):
         Raises:
             ForbiddenError: They may not.
         """
+
+
+class Signer(Protocol):
+    """Whose signature a request has."""
+
+    @property
+    def account(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def access_key(self) -> str: ...
+
+
+class Verifier(Protocol):
+    """Verifies signatures of requests for Lambda: `lamella.access.Access`."""
+
+    async def caller(self, request: Request) -> Signer:
+        """Who signed a request, whose body is complete. Raises `ApiError`: nobody did."""
+
+
+class VerifyingGuard:
+    """Lets everybody call URLs without authentication, and keys of the function's own account those with it."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier: Final = verifier
+
+    async def admit(self, url: FunctionUrl, request: Request) -> Caller | None:
+        """See `UrlGuard`."""
+        if url.auth_type is AuthType.NONE:
+            return None
+        try:
+            signer = await self._verifier.caller(request)
+        except ApiError as error:
+            raise ForbiddenError from error
+        if (signer.account, signer.region) != (url.key.account, url.key.region):
+            raise ForbiddenError
+        return Caller(signer.access_key, signer.account)
 
 
 class OwnAccountGuard:

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from tests.support.moto import serving_moto
 
 from lamella.adapters.destinations import AwsDestinations
 from lamella.domain.function import FunctionKey
@@ -44,11 +44,8 @@ async def test_the_fake_takes_and_refuses() -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serving_moto() as url:
+        yield url
 
 
 class TestMoto:

@@ -15,6 +15,7 @@ from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.server import HttpServer
+from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials
 from lamella.ports.credentials import AccessKey
 from lamella.testing.clock import FakeClock
@@ -59,7 +60,8 @@ class FrontServer:
             access=Access(self.keyring, self.clock, required=required),
             limits=limits,
         )
-        self.http = HttpServer(FrontDoor(self.control.api, self.control.services(), door))
+        neighbours = Neighbours({}, None, "nobody is there")
+        self.http = HttpServer(FrontDoor(self.control.api, self.control.services(), door, neighbours))
         self.run(self.http.start(host="127.0.0.1"))
         self.port: int = self.http.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -48,6 +48,16 @@ def shown(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def test_an_alias_has_its_own_until_it_is_deleted(server: ControlServer, client: Any) -> None:
+    members = {"FunctionName": "f", "Qualifier": "live"}
+    assert refused(client.put_function_event_invoke_config, **members, MaximumRetryAttempts=1) == NO_FUNCTION
+    client.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+    put = shown(client.put_function_event_invoke_config(**members, MaximumRetryAttempts=1))
+    assert put["FunctionArn"] == f"{ARN}:live"
+    client.delete_alias(FunctionName="f", Name="live")
+    assert refused(client.get_function_event_invoke_config, **members)[0] == "ResourceNotFoundException"
+
+
 def test_put_get_list_delete(server: ControlServer, client: Any) -> None:
     put = shown(client.put_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=1))
     assert put["LastModified"].astimezone(UTC) == NOW.replace(microsecond=123000)

@@ -72,6 +72,15 @@ def test_a_new_mapping_has_the_members_of_aws(server: ControlServer, client: Any
     assert [mapping.uuid for mapping in server.observed.mappings] == [id_]
 
 
+def test_an_alias_is_given_messages_by_its_own_name(client: Any) -> None:
+    client.publish_version(FunctionName="f")
+    client.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+    created = client.create_event_source_mapping(EventSourceArn=QUEUE, FunctionName="f:live")
+    assert created["FunctionArn"] == f"{FUNCTION}:live"
+    with pytest.raises(ClientError, match="Function does not exist"):
+        client.create_event_source_mapping(EventSourceArn=QUEUE, FunctionName="f:other")
+
+
 def test_what_was_asked_for_is_shown(client: Any) -> None:
     asked = {
         "BatchSize": 100,
