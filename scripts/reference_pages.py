@@ -48,8 +48,7 @@ def operations_page() -> str:
             "|---|---|---|",
             *rows,
             "",
-            "Of `Invoke`, the invocation types `RequestResponse` and `DryRun` are implemented, `Event` is not.",
-            "Code comes as `ZipFile`; archives in S3 and container images are refused.",
+            "Code comes as `ZipFile` or from S3; container images are refused.",
             "What else differs is told in [fidelity](../fidelity.md).",
             "",
             "## Not implemented",
@@ -57,8 +56,8 @@ def operations_page() -> str:
             "Each is answered with status 501 and the error `NotImplementedException`; AWS's clients do not retry it:",
             "",
             "```",
-            "An error occurred (NotImplementedException) when calling the ListAliases operation:",
-            "Lamella does not implement ListAliases yet: aliases and their weighted routing are not built.",
+            "An error occurred (NotImplementedException) when calling the ListCapacityProviders operation:",
+            "Lamella does not implement ListCapacityProviders yet: capacity providers are not built.",
             "See docs/reference/operations.md.",
             "```",
             "",
@@ -105,13 +104,10 @@ _UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "
 def readme(text: str) -> str:
     """The README with its block about operations as it should be."""
     model = ServiceSpec.load("lambda").operations
-    works = ", ".join(f"`{name}`" for name in sorted(OPERATIONS))
     missing = [match[1] for reason in dict.fromkeys(NOT_IMPLEMENTED.values()) if (match := _UNBUILT.match(reason))]
     block = f"""
-{len(OPERATIONS)} of Lambda's {len(model)} operations work: {works}.
-
+{len(OPERATIONS)} of Lambda's {len(model)} operations work ([which ones](docs/reference/operations.md)).
 Not in this version: {", ".join(missing)}.
-[All operations](docs/reference/operations.md).
 """
     return _README_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
 

@@ -40,6 +40,8 @@ _NOT_FORWARDED: Final = frozenset(
     }
 )
 _NOT_RETURNED: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"})
+_NOT_MOTOS: Final = frozenset({"cloudformation"})
+"""What moto would do with resources of its own: its stacks make functions that nobody can invoke here."""
 _XML_SERVICES: Final = frozenset({"cloudfront", "route53"})
 
 
@@ -66,7 +68,7 @@ class Neighbours:
 
     def serves(self, service: str) -> bool:
         """Whether anybody answers for the service."""
-        return self.other is not None or service in self.overrides
+        return service in self.overrides or self._other(service) is not None
 
     async def endpoint(self, service: str) -> Endpoint | None:
         """Where the service is; started if need be.
@@ -74,8 +76,18 @@ class Neighbours:
         Raises:
             UpstreamError: It cannot be started.
         """
-        found = self.overrides.get(service) or self.other
+        found = self.overrides.get(service) or self._other(service)
         return found if found is None or isinstance(found, Endpoint) else await found.wait_ready()
+
+    def why_not(self, service: str) -> str:
+        """Why nobody answers for the service, as the end of a sentence."""
+        if self.other is not None and service in _NOT_MOTOS:
+            return "moto's stacks would be made of functions of its own, which are not Lamella's"
+        return self.absence
+
+    def _other(self, service: str) -> Moto | Endpoint | None:
+        mine = self.other is not None and not isinstance(self.other, Endpoint)
+        return None if mine and service in _NOT_MOTOS else self.other
 
 
 async def forward(
@@ -116,7 +128,8 @@ async def forward(
 
 def absent(neighbours: Neighbours, service: str) -> str:
     """What to tell who asks for a service that nobody answers for."""
-    return f"Lamella does not answer for {service} itself, and {neighbours.absence}. See docs/how-to/neighbour.md."
+    reason = neighbours.why_not(service)
+    return f"Lamella does not answer for {service} itself, and {reason}. See docs/how-to/neighbour.md."
 
 
 def refusal(request: Request, service: str, status: int, code: str, message: str) -> Answer:

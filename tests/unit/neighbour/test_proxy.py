@@ -6,7 +6,8 @@ import botocore.parsers
 import pytest
 
 from lamella.httpserver.message import Request
-from lamella.neighbour.proxy import refusal
+from lamella.neighbour.endpoint import Endpoint
+from lamella.neighbour.proxy import Neighbours, absent, refusal
 
 
 def request(query: str = "", **headers: str) -> Request:
@@ -36,3 +37,21 @@ def test_an_error_is_read_by_the_services_clients(service: str, protocol: str, a
     parsed = botocore.parsers.create_parser(protocol).parse(response, None)
     assert parsed["Error"]["Code"] == "NotImplementedException"
     assert parsed["Error"]["Message"] == "nobody <here> & there"
+
+
+class Moto:
+    async def wait_ready(self) -> Endpoint:
+        return Endpoint.parse("http://127.0.0.1:2")
+
+
+async def test_motos_stacks_are_nobodys() -> None:
+    """They would be made of functions that are not ours."""
+    named = Endpoint.parse("http://127.0.0.1:1")
+    mine = Neighbours({}, Moto())
+    assert await mine.endpoint("sqs") is not None
+    assert await mine.endpoint("cloudformation") is None
+    assert not mine.serves("cloudformation")
+    assert "are not Lamella's" in absent(mine, "cloudformation")
+    assert await Neighbours({"cloudformation": named}, Moto()).endpoint("cloudformation") == named
+    assert await Neighbours({}, named).endpoint("cloudformation") == named
+    assert "nobody is there" in absent(Neighbours({}, None, "nobody is there"), "cloudformation")
