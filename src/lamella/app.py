@@ -227,12 +227,13 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         )
         port = listener.getsockname()[1]
         own_url = f"http://{type(settings.listen)(settings.listen.host, port)}"
-        destinations = AwsDestinations(settings.aws_endpoint_url or own_url)
-        stack.callback(destinations.close)
+        aws = await asyncio.to_thread(
+            AwsClient, neighbours, settings.data / "downloads", credentials=_own_credentials()
+        )
         dispatcher = Dispatcher(
             queue,
             router,
-            destinations,
+            AwsDestinations(aws),
             clock,
             concurrency=max(1, settings.max_environments // 2),
             scale=settings.async_retry_scale,
@@ -244,9 +245,6 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
         guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
         urls = Urls(invoking, guard, clock, port=port)
-        aws = await asyncio.to_thread(
-            AwsClient, neighbours, settings.data / "downloads", credentials=_own_credentials()
-        )
         mappings = Mappings(records.accounts, aws, runner(router), delay_s=settings.state_delay_s)
         services = Services(
             ControlServices(

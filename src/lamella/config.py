@@ -431,12 +431,6 @@ class Settings:
         _number(100, 1_000_000, whole=True),
         "How many asynchronous events are remembered after their end, over all functions, for `lamella events`.",
     )
-    aws_endpoint_url: str = _row(
-        "",
-        _matching("empty, or a URL such as http://127.0.0.1:4566", re.compile(r"(https?://[^\s/]+/?)?")),
-        "Where the queues, topics, event buses and buckets are that asynchronous invocations report to. Empty is this "
-        "server's own address.",
-    )
     state_delay_s: float = _row(
         0.25,
         _seconds(0, 60),

@@ -38,7 +38,7 @@ def moto() -> Iterator[str]:
 def quick(moto: str) -> Iterator[LamellaServer]:
     """A server whose minutes last a tenth of a second, and whose destinations are moto's."""
     with LamellaServer(
-        state_delay_s="0", async_retry_scale="0.002", aws_endpoint_url=moto, account_id=ACCOUNT, drain_timeout_s="1"
+        state_delay_s="0", async_retry_scale="0.002", neighbour=moto, account_id=ACCOUNT, drain_timeout_s="1"
     ) as running:
         yield running
 

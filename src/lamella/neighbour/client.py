@@ -76,9 +76,8 @@ class AwsClient:
     ) -> AsyncIterator[Path]:
         """See the port."""
         endpoint = await self._endpoint("s3")
-        path = f"/{quote(bucket, safe='')}/{quote(key, safe='/~')}"
         query = f"?versionId={quote(version, safe='~')}" if version else ""
-        request = AWSRequest("GET", f"{endpoint.url}{path}{query}")
+        request = AWSRequest("GET", f"{endpoint.url}{_path(bucket, key)}{query}")
         S3SigV4Auth(self._keys(endpoint, account), "s3", region).add_auth(request)
         work = Path(tempfile.mkdtemp(dir=self._directory))
         try:
@@ -92,6 +91,20 @@ class AwsClient:
             yield target
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+
+    async def store(self, bucket: str, key: str, body: bytes, *, content_type: str, account: str, region: str) -> None:
+        """See the port."""
+        endpoint = await self._endpoint("s3")
+        url = f"{endpoint.url}{_path(bucket, key)}"
+        request = AWSRequest("PUT", url, headers={"Content-Type": content_type}, data=body)
+        S3SigV4Auth(self._keys(endpoint, account), "s3", region).add_auth(request)
+        try:
+            async with asyncio.timeout(_CALL_TIMEOUT_S):
+                answer = await _send(endpoint, request, account)
+                if answer.status >= 300:
+                    raise _refused_by_s3(answer)
+        except (UpstreamError, TimeoutError) as error:
+            raise _unavailable("s3", error) from error
 
     async def _endpoint(self, service: str) -> Endpoint:
         try:
@@ -157,12 +170,7 @@ async def _send(endpoint: Endpoint, request: AWSRequest, account: str) -> _Answe
 async def _download(endpoint: Endpoint, request: AWSRequest, account: str, file: BinaryIO, limit_bytes: int) -> None:
     async with _asked(endpoint, request, account) as upstream:
         if upstream.status != 200:
-            answer = _Answer(upstream, await _read_all(upstream, _ERROR_BYTES_MAX))
-            try:
-                parsed = botocore.parsers.create_parser("rest-xml").parse(answer.document(), None)
-            except botocore.parsers.ResponseParserError as error:
-                raise UpstreamError(f"its answer makes no sense: {error}") from error
-            raise _refused(parsed)
+            raise _refused_by_s3(_Answer(upstream, await _read_all(upstream, _ERROR_BYTES_MAX)))
         announced = next((value for name, value in upstream.headers if name == "content-length"), "0")
         if int(announced) > limit_bytes:
             raise ObjectTooLargeError
@@ -210,6 +218,18 @@ async def _read_all(upstream: Upstream, limit_bytes: int) -> bytes:
 def _refused(parsed: Mapping[str, Any]) -> AwsError:
     error = parsed.get("Error", {})
     return AwsError(str(error.get("Code", "Unknown")), str(error.get("Message", "")))
+
+
+def _refused_by_s3(answer: _Answer) -> AwsError:
+    """What its answer says. Raises `UpstreamError` if that cannot be read."""
+    try:
+        return _refused(botocore.parsers.create_parser("rest-xml").parse(answer.document(), None))
+    except botocore.parsers.ResponseParserError as error:
+        raise UpstreamError(f"its answer makes no sense: {error}") from error
+
+
+def _path(bucket: str, key: str) -> str:
+    return f"/{quote(bucket, safe='')}/{quote(key, safe='/~')}"
 
 
 def _unavailable(service: str, error: Exception) -> AwsUnavailableError:

@@ -37,7 +37,7 @@ class AwsServices(Protocol):
         """Call an operation and return its result, as botocore would. Nothing is tried twice.
 
         Args:
-            service: As botocore names it, such as `sqs`; not S3, whose objects `fetch` gets.
+            service: As botocore names it, such as `sqs`; not S3, which has `fetch` and `store`.
             operation: Such as `SendMessage`.
             parameters: As botocore takes them.
             account: For which the call is made; twelve digits.
@@ -57,4 +57,12 @@ class AwsServices(Protocol):
             AwsError: The service refused.
             AwsUnavailableError: See there.
             ObjectTooLargeError: It has more than `limit_bytes`. No more than that was written.
+        """
+
+    async def store(self, bucket: str, key: str, body: bytes, *, content_type: str, account: str, region: str) -> None:
+        """Make an object of S3.
+
+        Raises:
+            AwsError: The service refused.
+            AwsUnavailableError: See there.
         """

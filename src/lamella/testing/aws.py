@@ -50,3 +50,10 @@ class MemoryAws:
             path = Path(directory) / "object"
             path.write_bytes(content)
             yield path
+
+    async def store(self, bucket: str, key: str, body: bytes, *, content_type: str, account: str, region: str) -> None:
+        asked = {"Bucket": bucket, "Key": key, "Body": body, "ContentType": content_type}
+        self.calls.append(("s3", "PutObject", asked, account, region))
+        if not any(bucket == known for known, _, _ in self.objects):
+            raise AwsError("NoSuchBucket", "The specified bucket does not exist")
+        self.objects[bucket, key, None] = body

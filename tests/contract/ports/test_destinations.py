@@ -1,7 +1,8 @@
 """What everything promises that sends messages; the real one to moto, in a server in this process."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -10,6 +11,9 @@ from tests.support.moto import serving_moto
 
 from lamella.adapters.destinations import AwsDestinations
 from lamella.domain.function import FunctionKey
+from lamella.neighbour.client import AwsClient
+from lamella.neighbour.endpoint import Endpoint
+from lamella.neighbour.proxy import Neighbours
 from lamella.ports.destinations import DeliveryError, Destinations, Message
 from lamella.testing.queue import MemoryDestinations
 
@@ -50,10 +54,8 @@ def url() -> Iterator[str]:
 
 class TestMoto:
     @pytest.fixture
-    async def destinations(self, url: str) -> AsyncIterator[Destinations]:
-        made = AwsDestinations(url)
-        yield made
-        made.close()
+    def destinations(self, url: str, tmp_path: Path) -> Destinations:
+        return AwsDestinations(AwsClient(Neighbours({}, Endpoint.parse(url)), tmp_path / "downloads"))
 
     def client(self, url: str, service: str) -> Any:  # Any: boto3's clients have no types
         return boto3.Session(ACCOUNT, "x", region_name=REGION).client(service, endpoint_url=url)
@@ -133,11 +135,9 @@ class TestMoto:
             await destinations.send(message(arn))
 
 
-@pytest.mark.parametrize("url", ["", "http://127.0.0.1:9"])
-async def test_nobody_answers(url: str) -> None:
-    destinations = AwsDestinations(url)
-    try:
-        with pytest.raises(DeliveryError, match="arn:aws:sqs"):
-            await destinations.send(message(f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"))
-    finally:
-        destinations.close()
+@pytest.mark.parametrize("other", [None, Endpoint.parse("http://127.0.0.1:9")])
+@pytest.mark.parametrize("arn", [f"arn:aws:sqs:{REGION}:{ACCOUNT}:q", "arn:aws:s3:::failures"])
+async def test_nobody_answers(other: Endpoint | None, arn: str, tmp_path: Path) -> None:
+    destinations = AwsDestinations(AwsClient(Neighbours({}, other, "nobody is there"), tmp_path / "downloads"))
+    with pytest.raises(DeliveryError, match=arn):
+        await destinations.send(message(arn))
