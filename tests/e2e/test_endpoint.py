@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.support.server import LamellaServer
 
-_OWN, _OTHER = "111122223333", "444455556666"
+# Of this file alone: other tests leave functions in the accounts that they use.
+_OWN, _OTHER = "717171717171", "727272727272"
 _CODE = """
 import urllib.error, urllib.request
 
