@@ -125,14 +125,14 @@ def test_other_machines_with_a_key() -> None:
 
 
 def test_a_url_that_wants_a_signature_verifies_it(signed: LamellaServer) -> None:
-    other = signed.lamella("account", "create", LAMELLA_DATA=str(signed.data)).stdout.strip()
-    variables, others = key(signed), key(signed, "--account", other)
+    own, other = (signed.lamella("account", "create", LAMELLA_DATA=str(signed.data)).stdout.strip() for _ in range(2))
+    variables, others = key(signed, "--account", own), key(signed, "--account", other)
     made = client(signed, variables)
     made.create_function(
         FunctionName="called",
         Runtime=f"python3.{sys.version_info.minor}",
         Handler="called.handler",
-        Role="arn:aws:iam::000000000000:role/any",
+        Role=f"arn:aws:iam::{own}:role/any",
         Code={"ZipFile": archive({"called.py": "def handler(event, context): return event['requestContext']"})},
     )
     made.get_waiter("function_active_v2").wait(FunctionName="called", WaiterConfig={"Delay": 1})
@@ -148,5 +148,5 @@ def test_a_url_that_wants_a_signature_verifies_it(signed: LamellaServer) -> None
     assert status == "200"
     assert json.loads(body)["authorizer"]["iam"]["accessKey"] == key_id
     assert ask(key_id, "a secret that is not its")[0] == "403"
-    assert ask("000000000000", secret)[0] == "403"  # an account number is no key here
+    assert ask(own, secret)[0] == "403"  # an account number is no key here
     assert ask(others["AWS_ACCESS_KEY_ID"], others["AWS_SECRET_ACCESS_KEY"])[0] == "403"
