@@ -111,9 +111,8 @@ class Router:
         self._fleet = Fleet(settings.max_environments, settings.queue_timeout_s)
         self._pools: dict[tuple[FunctionKey, str], Pool] = {}
         self.provisions: Final = Provisions(targets, node, self._provisioned_pool, self._retired_provision)
-        self._retired: set[Pool | ProvisionedPool] = (
-            set()
-        )  # replaced or deleted, with environments that are not gone yet
+        # Replaced or deleted, with environments that are not gone yet.
+        self._retired: set[Pool | ProvisionedPool] = set()
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
         self._spared: dict[tuple[FunctionKey, str], None] = {}
         self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
