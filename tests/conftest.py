@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     path = config.getoption("--outcomes")
-    if path is not None:
+    if path is not None and not hasattr(config, "workerinput"):  # the main process hears of every test
         config.pluginmanager.register(Outcomes(path), "outcomes")
 
 
