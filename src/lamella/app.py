@@ -402,7 +402,8 @@ async def _neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
         if wanted == "moto":
             raise NeighbourError("moto is not installed: run pip install 'lamella[neighbour]'")
         return Neighbours(overrides, None, absence)
-    moto = MotoProcess(settings.data / "neighbour", account=settings.account_id)
+    apart = settings.auth == "sigv4"
+    moto = MotoProcess(settings.data / "neighbour", account=settings.account_id, apart=apart)
     stack.push_async_callback(moto.close)
     if wanted == "moto":
         try:

@@ -1,7 +1,8 @@
 """The one listener: Lambda's API, beside it what only Lamella has, below `/_lamella/`, and the neighbour's services.
 
-Where signatures are required, the host's door answers nobody but who signs with an access key of this server, and most
-pages below `/_lamella/` are for the operator alone. Pages of accounts and keys always are.
+Where signatures are required, the host's door answers nobody but who signs with an access key of this server, for
+whatever service (`lamella.foreign`), and most pages below `/_lamella/` are for the operator alone. Pages of accounts
+and keys always are.
 
 Function URLs have host names of their own, under which there is nothing else, and a place below `/_lamella/urls/`. They
 are public as AWS's are: pages of any site may call them, and CORS decides what those pages see.
@@ -29,6 +30,7 @@ from lamella.domain._api_errors import RequestTooLargeException, ServiceExceptio
 from lamella.domain.errors import ApiError, MissingAuthenticationTokenException, RequestEntityTooLargeException
 from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST, LimitProfile, Quota
 from lamella.domain.url import UrlName
+from lamella.foreign import ForeignAccess
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import (
     Answer,
@@ -42,7 +44,8 @@ from lamella.httpserver.message import (
 )
 from lamella.invoke.eager import drive
 from lamella.invoke.urls import UrlAddress, Urls
-from lamella.neighbour.proxy import BODY, UNSIGNED, Neighbours, forward, refusal
+from lamella.neighbour.proxy import BODY, UNSIGNED, Neighbours, forward
+from lamella.neighbour.refusals import error_answer, too_large
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +53,6 @@ _OURS: Final = "/_lamella/"
 _URLS: Final = f"{_OURS}urls/"
 _FUNCTIONS: Final = "/2015-03-31/functions/"
 _INVOCATIONS: Final = "/invocations"
-_UNVERIFIED: Final = (
-    "With auth = sigv4, Lamella answers for Lambda alone, except to functions. See docs/how-to/neighbour.md."
-)
 _INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
 _SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
 # Of a request that will be refused. It is read and dropped, so that clients which look for an answer only when they
@@ -127,6 +127,7 @@ class FrontDoor:
             self._bodies[operation] = Buffered(limit_bytes=door.limits.limit(quota), drain_excess=True)
         # Where Lambda's API is for signed requests only.
         self._access = door.access if door.access is not None and door.access.required else None
+        self._foreign_access = None if self._access is None else ForeignAccess(self._access)
         self._domains = frozenset(name for name in door.hosts if not name.startswith("*."))
         self._known_hosts: dict[str, UrlName | bool] = {}
 
@@ -140,15 +141,15 @@ class FrontDoor:
         if self._url_of(request, host) is not None:
             return _INVOKE_BODY
         self._check_site(request, host)
-        if self._access is not None and self._refused_ahead(request) is not None:
+        if self._refused_ahead(request) is not None:
             return _NO_BODY
         path = request.path
         if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS):
             return _INVOKE_BODY
         if path.startswith(_OURS):
             return _SMALL_BODY
-        if self._foreign(request) is not None:
-            return BODY
+        if (service := self._foreign(request)) is not None:
+            return BODY if self._foreign_access is None else self._foreign_access.body(service)
         match = self._api.match(request.method, request.path, request.query)
         return _SMALL_BODY if match is None else self._bodies.get(match.operation, _SMALL_BODY)
 
@@ -172,8 +173,10 @@ class FrontDoor:
         if refusal is Refusal.BODY_TOO_LARGE and request is not None:
             if self._door.urls is not None and self._url_of(request, self._host(request)) is not None:
                 return self._door.urls.too_large()
-            if self._access is not None and (unsigned := self._refused_ahead(request)) is not None:
-                return _answer(serialize_error(unsigned, new_request_id()))
+            if (unsigned := self._refused_ahead(request)) is not None:
+                return unsigned
+            if (service := self._foreign(request)) is not None:
+                return too_large(request, service, self.head(request).limit_bytes)
             match = self._api.match(request.method, request.path, request.query)
             if match is not None:
                 invokes = match.operation in _INVOKES
@@ -238,44 +241,54 @@ class FrontDoor:
             return True
         return door.any_address and _is_address(name)
 
-    def _refused_ahead(self, request: Request) -> ApiError | None:
+    def _refused_ahead(self, request: Request) -> Answer | None:
         """Why a request with a large body need not be read; small ones are not looked at before they are complete."""
-        if request.path.startswith(_OURS) or not _may_be_large(request):
+        if self._access is None or request.path.startswith(_OURS) or not _may_be_large(request):
             return None
-        return None if self._access is None else self._access.precheck(request)
+        service = self._foreign(request)
+        if service is not None and self._foreign_access is not None:
+            wrong = self._foreign_access.precheck(request, service)
+            return None if wrong is None else error_answer(request, service, wrong)
+        error = self._access.precheck(request)
+        return None if error is None else _answer(serialize_error(error, new_request_id()))
 
     def _foreign(self, request: Request) -> str | None:
         """The service of a request that is not Lambda's; `None` if it is, or if nobody else could want it.
 
         The signature decides, since other services have paths of Lambda's form. What is not signed and not Lambda's is
-        taken for S3's, whose public objects and forms bear no signature.
+        taken for S3's, whose public objects and forms bear no signature; empty if it shows that it is not.
         """
         if self._neighbours is None:
             return None
         try:
             credential = parse_credential(request.headers, request.query)
         except ApiError:
-            return None
+            if self._access is None:
+                return None
+            credential = None
         if credential is not None:
             return None if credential.service == "lambda" else credential.service
-        if self._access is not None or self._api.knows(request.path) or not self._neighbours.serves(UNSIGNED):
+        if self._api.knows(request.path) or not self._neighbours.serves(UNSIGNED):
             return None
-        return UNSIGNED
+        # Who must sign, and does not, is told so in the words of what they asked, as far as that can be seen.
+        named = request.header("x-amz-target") or "x-www-form-urlencoded" in request.header("content-type")
+        return "" if self._access is not None and named else UNSIGNED
 
     async def _forward(self, exchange: Exchange, service: str) -> None:
-        """Functions act for their own account; who else has an account number as access key acts for that."""
+        """Functions act for their own account; who else has an account number as access key acts for that.
+
+        Where signatures are required, the key's account it is.
+        """
         assert self._neighbours is not None
         request, door = exchange.request, self._door
-        if self._access is not None:
-            # Whether a signature is one is known when the whole body has come, and that is handed on while it comes.
-            answer = refusal(request, service, 501, "NotImplementedException", _UNVERIFIED)
-            exchange.respond(answer.status, answer.headers, answer.body)
+        if self._foreign_access is not None:
+            await self._foreign_access.hand_on(exchange, self._neighbours, service)
             return
         account: str | None = door.account
         if not door.one_account:
             credential = parse_credential(request.headers, request.query)
             account = None if credential is None else account_of(credential.access_key, "") or None
-        await forward(exchange, self._neighbours, service, account=account, sandbox=door.one_account)
+        await forward(exchange, self._neighbours, service, account=account, confined=door.one_account)
 
     async def _call(self, exchange: Exchange) -> None:
         request = exchange.request

@@ -31,7 +31,7 @@ from lamella.domain.signature import ALGORITHM, TERMINATOR, TIMESTAMP, canonical
 
 SERVICE: Final = "lambda"
 SKEW_S: Final = 300
-"""How far a clock may be off, in both directions."""
+"""How far a clock may be off, in both directions, for Lambda."""
 
 PRESIGNED_MOST_S: Final = 7 * 86_400
 """Seven days, the longest that a presigned URL is valid."""
@@ -276,13 +276,22 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def check_claim(claim: Claim, headers: Iterable[tuple[str, str]], now: datetime) -> None:
+def check_claim(
+    claim: Claim,
+    headers: Iterable[tuple[str, str]],
+    now: datetime,
+    *,
+    service: str = SERVICE,
+    skew_s: int = SKEW_S,
+) -> None:
     """Refuse a claim that cannot hold, whoever's it is: its time, its scope, and what it leaves unsigned.
 
     Args:
         claim: Of the request.
         headers: Of the request, names in lower case.
         now: Aware.
+        service: That was asked.
+        skew_s: How far a clock may be off, in both directions.
 
     Raises:
         InvalidSignatureException: In AWS's words, but for the headers besides `Host`, where they are like AWS's.
@@ -294,10 +303,10 @@ def check_claim(claim: Claim, headers: Iterable[tuple[str, str]], now: datetime)
         # proxies add a trace id.
         if name.startswith("x-amz-") and name not in claim.signed_headers:
             raise InvalidSignatureException(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
-    _check_time(claim, now)
+    _check_time(claim, now, skew_s)
     credential = claim.credential
-    if credential.service != SERVICE:
-        raise InvalidSignatureException(f"Credential should be scoped to correct service: '{SERVICE}'. ")
+    if credential.service != service:
+        raise InvalidSignatureException(f"Credential should be scoped to correct service: '{service}'. ")
     if credential.date != claim.timestamp[:8]:
         raise InvalidSignatureException(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
@@ -305,9 +314,9 @@ def check_claim(claim: Claim, headers: Iterable[tuple[str, str]], now: datetime)
         )
 
 
-def _check_time(claim: Claim, now: datetime) -> None:
-    lifetime_s = SKEW_S if claim.lifetime_s is None else claim.lifetime_s
-    signed_at, oldest, newest = claim.signed_at, now - timedelta(seconds=lifetime_s), now + timedelta(seconds=SKEW_S)
+def _check_time(claim: Claim, now: datetime, skew_s: int) -> None:
+    lifetime_s = skew_s if claim.lifetime_s is None else claim.lifetime_s
+    signed_at, oldest, newest = claim.signed_at, now - timedelta(seconds=lifetime_s), now + timedelta(seconds=skew_s)
     if signed_at < oldest.replace(microsecond=0):
         raise InvalidSignatureException(
             f"Signature expired: {claim.timestamp} is now earlier than {oldest.astimezone(UTC):{TIMESTAMP}} "
@@ -316,7 +325,7 @@ def _check_time(claim: Claim, now: datetime) -> None:
     if signed_at > newest:
         raise InvalidSignatureException(
             f"Signature not yet current: {claim.timestamp} is still later than {newest.astimezone(UTC):{TIMESTAMP}} "
-            f"({now.astimezone(UTC):{TIMESTAMP}} + {_span(SKEW_S)}.)"
+            f"({now.astimezone(UTC):{TIMESTAMP}} + {_span(skew_s)}.)"
         )
 
 

@@ -3,13 +3,13 @@
 Everything is bytes in the end: header values and paths come decoded from latin-1, and are encoded so again, which
 gives the bytes that were sent.
 
-Source: IAM user guide, "Create a signed AWS API request". Paths are those of every service but S3: dot segments and
-empty ones are taken out, and what was encoded for the wire is encoded once more.
+Source: IAM user guide, "Create a signed AWS API request", and of S3's API reference "Signature Calculations for the
+Authorization Header: Transferring Payload in Multiple Chunks". S3's paths differ from those of all other services.
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
@@ -19,12 +19,17 @@ TERMINATOR: Final = "aws4_request"
 TIMESTAMP: Final = "%Y%m%dT%H%M%SZ"
 SIGNATURE_PARAMETER: Final = "X-Amz-Signature"
 
+_EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
+
 Headers = Iterable[tuple[str, str]]
 """Names in lower case, values decoded from latin-1."""
 
 
 def canonical_path(path: str) -> str:
-    """The path of a request target, still percent-encoded as it was sent, in the form that is signed."""
+    """The path of a request target, still percent-encoded as it was sent, in the form that is signed.
+
+    Dot segments and empty ones are taken out, and what was encoded for the wire is encoded once more.
+    """
     kept: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -34,6 +39,11 @@ def canonical_path(path: str) -> str:
             kept.append(segment)
     slash = "/" if kept and path.endswith("/") else ""
     return quote(f"/{'/'.join(kept)}{slash}".encode("latin-1"), safe="/~")
+
+
+def object_path(path: str) -> str:
+    """`canonical_path` for S3, whose keys may hold what looks like a path: encoded once, and no segment taken out."""
+    return "/".join(quote(unquote_to_bytes(segment.encode("latin-1")), safe="~") for segment in path.split("/"))
 
 
 def canonical_query(query: str) -> str:
@@ -54,7 +64,14 @@ def _encoded_anew(text: str) -> str:
 
 
 def canonical_request(
-    method: str, path: str, query: str, headers: Headers, signed_headers: Sequence[str], payload_sha256: str
+    method: str,
+    path: str,
+    query: str,
+    headers: Headers,
+    signed_headers: Sequence[str],
+    payload_sha256: str,
+    *,
+    encode_path: Callable[[str], str] = canonical_path,
 ) -> bytes:
     """What a signature covers.
 
@@ -65,6 +82,7 @@ def canonical_request(
         headers: All of the request.
         signed_headers: Names in lower case, sorted, none twice.
         payload_sha256: Of the body, in hexadecimal.
+        encode_path: Gives the path the form that is signed.
     """
     wanted = frozenset(signed_headers)
     values: dict[str, list[bytes]] = {}
@@ -74,7 +92,7 @@ def canonical_request(
             values.setdefault(name, []).append(b" ".join(value.encode("latin-1").split()))
     lines = [
         method.encode("latin-1"),
-        canonical_path(path).encode(),
+        encode_path(path).encode(),
         canonical_query(query).encode(),
         *(b"%b:%b" % (name.encode("latin-1"), b",".join(values.get(name, ()))) for name in signed_headers),
         b"",
@@ -94,19 +112,62 @@ def signature(secret: str, timestamp: str, region: str, service: str, canonical:
         service: Signing name, such as `lambda`.
         canonical: Of `canonical_request`.
     """
-    date = timestamp[:8]
-    scope = f"{date}/{region}/{service}/{TERMINATOR}"
-    to_sign = f"{ALGORITHM}\n{timestamp}\n{scope}\n{hashlib.sha256(canonical).hexdigest()}"
-    return _hmac(_signing_key(secret, date, region, service), to_sign).hex()
+    key = signing_key(secret, timestamp[:8], region, service)
+    return sign(key, string_to_sign(timestamp, region, service, canonical))
+
+
+def string_to_sign(timestamp: str, region: str, service: str, canonical: bytes) -> str:
+    """What the signature of a canonical request is made of; arguments as for `signature`."""
+    return f"{ALGORITHM}\n{_scoped(timestamp, region, service)}\n{hashlib.sha256(canonical).hexdigest()}"
+
+
+class ChunkSigner:
+    """Signs what a body consists of, one piece after the other, each signature covering those before.
+
+    Args:
+        key: Of `signing_key`.
+        timestamp: Of the request.
+        region: That is signed for.
+        service: Signing name.
+        seed: Signature of the request's head.
+    """
+
+    def __init__(self, key: bytes, *, timestamp: str, region: str, service: str, seed: str) -> None:
+        self._key: Final = key
+        self._scope: Final = _scoped(timestamp, region, service)
+        self._previous = seed
+
+    def chunk(self, data_sha256: str) -> str:
+        """The signature of the next chunk, whose data has this hash."""
+        return self._next(f"{ALGORITHM}-PAYLOAD\n{self._scope}\n{self._previous}\n{_EMPTY_SHA256}\n{data_sha256}")
+
+    def trailer(self, trailer: bytes) -> str:
+        """The signature of the trailer: lines `name:value`, each with a line feed at its end."""
+        digest = hashlib.sha256(trailer).hexdigest()
+        return self._next(f"AWS4-HMAC-SHA256-TRAILER\n{self._scope}\n{self._previous}\n{digest}")
+
+    def _next(self, text: str) -> str:
+        self._previous = sign(self._key, text)
+        return self._previous
 
 
 # A key serves a whole day; making it is four of the five HMACs of a signature.
 @lru_cache(maxsize=64)
-def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """What signatures of a day, for a region and a service, are made with."""
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, TERMINATOR):
         key = _hmac(key, part)
     return key
+
+
+def sign(key: bytes, text: str) -> str:
+    """The signature of a text, in hexadecimal; the key is that of `signing_key`."""
+    return _hmac(key, text).hex()
+
+
+def _scoped(timestamp: str, region: str, service: str) -> str:
+    return f"{timestamp}\n{timestamp[:8]}/{region}/{service}/{TERMINATOR}"
 
 
 def _hmac(key: bytes, text: str) -> bytes:

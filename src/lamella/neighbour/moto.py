@@ -40,11 +40,13 @@ class MotoProcess:
     Args:
         directory: Of its own, made if need be and open to its owner alone; holds the socket and temporary files.
         account: Of requests that name none.
+        apart: Whether accounts are kept apart where moto by itself would not: a bucket is its account's alone.
     """
 
-    def __init__(self, directory: Path, *, account: str) -> None:
+    def __init__(self, directory: Path, *, account: str, apart: bool = False) -> None:
         self._directory = directory
         self._account = account
+        self._apart = apart
         self._listener: socket.socket | None = None
         self._place: int | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -177,6 +179,8 @@ class MotoProcess:
             name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "SSL_CERT_FILE") if name in os.environ
         }
         moto = {name: value for name, value in os.environ.items() if name.startswith("MOTO_")}
+        if self._apart:
+            moto.setdefault("MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS", "false")
         return {
             **kept,
             **moto,

@@ -1,18 +1,18 @@
 """Hands requests that are not Lambda's to whoever answers for their service."""
 
 import asyncio
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
-from xml.sax.saxutils import escape
 
-from lamella.awsapi.context import new_request_id
+from lamella.awsapi.guards import Guard
+from lamella.awsapi.service_error import ServiceError
 from lamella.httpserver.exchange import Exchange, Phase
-from lamella.httpserver.message import Answer, DisconnectedError, Request, Streamed
+from lamella.httpserver.message import DisconnectedError, Streamed
 from lamella.neighbour.endpoint import Endpoint
+from lamella.neighbour.refusals import error_answer
 from lamella.neighbour.upstream import Upstream, UpstreamError, open_upstream
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,10 @@ _NOT_FORWARDED: Final = frozenset(
 _NOT_RETURNED: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"})
 _NOT_MOTOS: Final = frozenset({"cloudformation"})
 """What moto would do with resources of its own: its stacks make functions that nobody can invoke here."""
-_XML_SERVICES: Final = frozenset({"cloudfront", "route53"})
+_REWRITTEN_BYTES_MAX: Final = 1024**2
+
+Rewrite = Callable[[bytes], bytes]
+"""Makes the body that is sent on of the one that a successful answer has."""
 
 
 class Moto(Protocol):
@@ -79,6 +82,10 @@ class Neighbours:
         found = self.overrides.get(service) or self._other(service)
         return found if found is None or isinstance(found, Endpoint) else await found.wait_ready()
 
+    def is_own(self, service: str) -> bool:
+        """Whether it is our own child that answers for the service."""
+        return service not in self.overrides and self.other is not None and not isinstance(self.other, Endpoint)
+
     def why_not(self, service: str) -> str:
         """Why nobody answers for the service, as the end of a sentence."""
         if self.other is not None and service in _NOT_MOTOS:
@@ -91,39 +98,87 @@ class Neighbours:
 
 
 async def forward(
-    exchange: Exchange, neighbours: Neighbours, service: str, *, account: str | None, sandbox: bool = False
+    exchange: Exchange,
+    neighbours: Neighbours,
+    service: str,
+    *,
+    account: str | None,
+    confined: bool = False,
+    guard: Guard | None = None,
+    rewrite: Rewrite | None = None,
 ) -> None:
     """Hand a request on, and its answer back, piece by piece.
 
     `Host` and everything that was signed stay as they are, so that the signature remains one.
 
     Args:
-        exchange: Whose body has not been read.
+        exchange: Whose body has not been read, or has come as a whole.
         neighbours: Who is there.
         service: As its signature names it.
         account: For which the request acts; `None` if its access key decides.
-        sandbox: Whether a function sends it.
+        confined: Whether moto's own pages, which see and reset everything, are not for who sends it.
+        guard: What the body has to pass.
+        rewrite: What is done to a successful answer.
     """
-    request = exchange.request
+    body = _Body(exchange, guard)
     try:
+        await body.begin()
         endpoint = await neighbours.endpoint(service)
         if endpoint is None:
-            answer = refusal(request, service, 501, "NotImplementedException", absent(neighbours, service))
-            exchange.respond(answer.status, answer.headers, answer.body)
+            refused(exchange, service, ServiceError(501, "NotImplementedException", absent(neighbours, service)))
             return
         upstream = await open_upstream(endpoint)
     except UpstreamError as error:
         _unavailable(exchange, service, error)
         return
+    except ServiceError as error:
+        refused(exchange, service, error)
+        return
     exchange.on_disconnect(upstream.close)
     try:
-        await _exchange(exchange, upstream, account=account, sandbox=sandbox)
+        await _exchange(exchange, upstream, body, account=account, confined=confined, rewrite=rewrite)
     except UpstreamError as error:
         _unavailable(exchange, service, error)
+    except ServiceError as error:
+        upstream.close()  # before anything else: the request behind must not become complete
+        refused(exchange, service, error)
     except DisconnectedError:
         return  # nobody is left to be told
     finally:
         upstream.close()
+
+
+class _Body:
+    """The body of a request, as far as it may be handed on."""
+
+    def __init__(self, exchange: Exchange, guard: Guard | None) -> None:
+        self._exchange = exchange
+        self._guard = guard
+        self._ready = exchange.request.body
+        self._ended = False
+
+    async def begin(self) -> None:
+        """Wait for the first piece of a guarded body.
+
+        A request whose body is empty is complete with its head: the guard has to be asked before that is sent.
+        """
+        if self._guard is not None:
+            self._ready = await self.read()
+
+    async def read(self) -> bytes:
+        """The next piece; empty at the end.
+
+        Raises:
+            ServiceError: It must not be handed on, and what was must not become a request.
+        """
+        ready, self._ready = self._ready, b""
+        while not ready and not self._ended:
+            piece = await self._exchange.read_chunk()
+            self._ended = not piece
+            if self._guard is None:
+                return piece
+            ready = self._guard.feed(piece) if piece else self._guard.finish()
+        return ready
 
 
 def absent(neighbours: Neighbours, service: str) -> str:
@@ -132,42 +187,34 @@ def absent(neighbours: Neighbours, service: str) -> str:
     return f"Lamella does not answer for {service} itself, and {reason}. See docs/how-to/neighbour.md."
 
 
-def refusal(request: Request, service: str, status: int, code: str, message: str) -> Answer:
-    """An error in the form that the clients of the service read."""
-    request_id = new_request_id()
-    kind = request.header("content-type")
-    if request.header("x-amz-target") or "json" in kind:
-        body = json.dumps({"__type": code, "message": message}).encode()
-        return Answer(
-            status,
-            (("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-RequestId", request_id)),
-            body,
-        )
-    error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
-    if service == "s3":
-        text = f"<Error>{error}<RequestId>{request_id}</RequestId></Error>"
-    elif service in _XML_SERVICES or "x-www-form-urlencoded" in kind or "Action=" in request.query:
-        error = f"<Error><Type>Receiver</Type>{error}</Error>"
-        text = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
+def refused(exchange: Exchange, service: str, error: ServiceError) -> None:
+    """Answer with an error, if that is still possible."""
+    if exchange.phase in (Phase.OPEN, Phase.LOST):
+        answer = error_answer(exchange.request, service, error)
+        exchange.respond(answer.status, answer.headers, answer.body)
     else:
-        body = json.dumps({"message": message}).encode()
-        headers = (("Content-Type", "application/json"), ("x-amzn-ErrorType", code), ("x-amzn-RequestId", request_id))
-        return Answer(status, headers, body)
-    document = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
-    return Answer(status, (("Content-Type", "application/xml"), ("x-amzn-RequestId", request_id)), document)
+        exchange.abort()  # the client sees that the end is missing
 
 
-async def _exchange(exchange: Exchange, upstream: Upstream, *, account: str | None, sandbox: bool) -> None:
+async def _exchange(
+    exchange: Exchange,
+    upstream: Upstream,
+    body: _Body,
+    *,
+    account: str | None,
+    confined: bool,
+    rewrite: Rewrite | None,
+) -> None:
     request = exchange.request
     headers = [(name, value) for name, value in request.headers if name not in _NOT_FORWARDED]
     if account is not None:
         headers.append((ACCOUNT_HEADER, account))
-    if sandbox:
+    if confined:
         headers.append((SANDBOX_HEADER, "1"))
     chunked = bool(request.header("transfer-encoding"))
     target = f"{request.path}?{request.query}" if request.query else request.path
     await upstream.send_head(request.method, target, headers, chunked=chunked)
-    sending = asyncio.create_task(_send_body(exchange, upstream), name="send a body on")
+    sending = asyncio.create_task(_send_body(body, upstream), name="send a body on")
     try:
         answering = asyncio.create_task(upstream.wait_head(), name="wait for an answer")
         try:
@@ -178,6 +225,10 @@ async def _exchange(exchange: Exchange, upstream: Upstream, *, account: str | No
         finally:
             answering.cancel()
         shown = [(name, value) for name, value in upstream.headers if name not in _NOT_RETURNED]
+        if rewrite is not None and upstream.status == 200:
+            shown = [(name, value) for name, value in shown if name != "content-length"]
+            exchange.respond(upstream.status, shown, rewrite(await _read_all(upstream)))
+            return
         exchange.start_response(upstream.status, shown)
         while piece := await upstream.read():
             await exchange.write(piece)
@@ -190,9 +241,18 @@ async def _exchange(exchange: Exchange, upstream: Upstream, *, account: str | No
             sending.exception()  # of no interest by now: the answer is there, or what ended the exchange is known
 
 
-async def _send_body(exchange: Exchange, upstream: Upstream) -> None:
+async def _read_all(upstream: Upstream) -> bytes:
+    whole = bytearray()
+    while piece := await upstream.read():
+        whole += piece
+        if len(whole) > _REWRITTEN_BYTES_MAX:
+            raise UpstreamError("its answer is too long")
+    return bytes(whole)
+
+
+async def _send_body(body: _Body, upstream: Upstream) -> None:
     with suppress(UpstreamError):  # it may have answered before it stopped listening: the answer decides
-        while piece := await exchange.read_chunk():
+        while piece := await body.read():
             await upstream.send(piece)
         await upstream.send(b"")
 
@@ -205,5 +265,4 @@ def _unavailable(exchange: Exchange, service: str, error: UpstreamError) -> None
         exchange.abort()  # the client sees that the end is missing
         return
     message = f"The neighbour that answers for {service} failed: {error}"
-    answer = refusal(exchange.request, service, 503, "ServiceUnavailable", message)
-    exchange.respond(answer.status, answer.headers, answer.body)
+    refused(exchange, service, ServiceError(503, "ServiceUnavailable", message))

@@ -93,7 +93,7 @@ async def test_head_and_bodies_go_both_ways_unchanged() -> None:
             body += piece
         exchange.respond(201, [("ETag", '"x"'), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], body[::-1])
 
-    async with proxied(serve, account="111122223333", sandbox=True) as (port, _):
+    async with proxied(serve, account="111122223333", confined=True) as (port, _):
         head = (
             "PUT /bucket/a%20b?x=%2F&y HTTP/1.1\nHost: bucket.localhost:4566\nAuthorization: AWS4 x\n"
             "Content-Length: 6\nX-Moto-Account-Id: 999999999999\nX-Lamella-Sandbox: 0\nConnection: close\n"

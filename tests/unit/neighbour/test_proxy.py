@@ -5,9 +5,11 @@ from typing import Any
 import botocore.parsers
 import pytest
 
+from lamella.awsapi.service_error import ServiceError
 from lamella.httpserver.message import Request
 from lamella.neighbour.endpoint import Endpoint
-from lamella.neighbour.proxy import Neighbours, absent, refusal
+from lamella.neighbour.proxy import Neighbours, absent
+from lamella.neighbour.refusals import error_answer
 
 
 def request(query: str = "", **headers: str) -> Request:
@@ -19,6 +21,8 @@ def request(query: str = "", **headers: str) -> Request:
     ("service", "protocol", "asked"),
     [
         ("s3", "rest-xml", request()),
+        ("s3", "rest-xml", request(content_type="application/json")),
+        ("ec2", "ec2", request(content_type="application/x-www-form-urlencoded; charset=utf-8")),
         ("sqs", "json", request(x_amz_target="AmazonSQS.SendMessage", content_type="application/x-amz-json-1.0")),
         ("sns", "query", request(content_type="application/x-www-form-urlencoded; charset=utf-8")),
         ("sts", "query", request("Action=GetCallerIdentity&Version=2011-06-15")),
@@ -28,7 +32,7 @@ def request(query: str = "", **headers: str) -> Request:
     ],
 )
 def test_an_error_is_read_by_the_services_clients(service: str, protocol: str, asked: Request) -> None:
-    answer = refusal(asked, service, 501, "NotImplementedException", "nobody <here> & there")
+    answer = error_answer(asked, service, ServiceError(501, "NotImplementedException", "nobody <here> & there"))
     response: dict[str, Any] = {
         "status_code": answer.status,
         "headers": {name.lower(): value for name, value in answer.headers},
