@@ -271,7 +271,8 @@ class FrontDoor:
         if self._api.knows(request.path) or not self._neighbours.serves(UNSIGNED):
             return None
         # Who must sign, and does not, is told so in the words of what they asked, as far as that can be seen.
-        named = request.header("x-amz-target") or "x-www-form-urlencoded" in request.header("content-type")
+        form = request.path == "/" and "x-www-form-urlencoded" in request.header("content-type")
+        named = form or request.header("x-amz-target")
         return "" if self._access is not None and named else UNSIGNED
 
     async def _forward(self, exchange: Exchange, service: str) -> None:

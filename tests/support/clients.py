@@ -1,9 +1,9 @@
-"""AWS's and others' clients of the in-sandbox APIs, built from their registries: runtime clients, extensions.
+"""AWS's and others' clients, built from their registries: runtime clients, extensions, signers of requests.
 
-`tests/clients/<name>` has the sources of a small function or extension for each, its dependencies locked by checksum,
-and `build.sh`, which fetches, then builds archives that can be uploaded. That happens once for each state of the
-sources; the archives are kept in `.cache/tests/clients`, so later runs need neither toolchain nor network. What the
-toolchains download is kept where they always keep it.
+`tests/clients/<name>` has the sources of a small function, extension or program for each, its dependencies locked by
+checksum, and `build.sh`, which fetches, then builds archives that can be uploaded, or programs. That happens once for
+each state of the sources; what was built is kept in `.cache/tests/clients`, so later runs need neither toolchain nor
+network. What the toolchains download is kept where they always keep it.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ CLIENTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "go": ("go", "zip"),
         "java": ("javac", "jlink", "mvn", "strip", "zip"),
+        "minio-go": ("go",),
         "node": ("c++", "cmake", "make", "strip", "xz", "zip"),
         "opentelemetry-extension": ("cargo 1.92", "cc", "zip"),
         "rust": ("cargo 1.85", "cc", "zip"),

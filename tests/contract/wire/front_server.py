@@ -28,11 +28,20 @@ SECRET_OF_OPERATOR = "known to the operator"
 class FrontServer:
     """A server with two accounts and an operator.
 
+    Args:
+        neighbours: Who answers for other services; nobody by default.
+
     Attributes:
         seen: Queries of the pages that were asked, but for those of accounts and keys.
     """
 
-    def __init__(self, *, required: bool = True, limits: LimitProfile = LimitProfile.AWS) -> None:
+    def __init__(
+        self,
+        *,
+        required: bool = True,
+        limits: LimitProfile = LimitProfile.AWS,
+        neighbours: Neighbours | None = None,
+    ) -> None:
         self.control = ControlServer()
         self.control.settings = ControlSettings(limits=limits)
         self.clock = FakeClock(datetime.now(UTC))  # SDKs sign with the real time
@@ -60,7 +69,8 @@ class FrontServer:
             access=Access(self.keyring, self.clock, required=required),
             limits=limits,
         )
-        neighbours = Neighbours({}, None, "nobody is there")
+        if neighbours is None:
+            neighbours = Neighbours({}, None, "nobody is there")
         self.http = HttpServer(FrontDoor(self.control.api, self.control.services(), door, neighbours))
         self.run(self.http.start(host="127.0.0.1"))
         self.port: int = self.http.addresses[0][1]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from tests.contract.wire.control_server import zipped
@@ -101,16 +100,6 @@ def test_a_wrong_secret(server: FrontServer) -> None:
     status, code, message = code_of(error)
     assert (status, code) == (403, "InvalidSignatureException")
     assert message.startswith("The request signature we calculated does not match the signature you provided.")
-
-
-def test_other_services_are_not_for_clients_whose_signature_would_have_to_be_verified(server: FrontServer) -> None:
-    key = server.key()
-    session = boto3.Session(key.id, key.secret, region_name=REGION)
-    with pytest.raises(ClientError) as error:
-        session.client("s3", endpoint_url=server.url).put_object(Bucket="b", Key="k", Body=b"x" * 100_000)
-    status, code, message = code_of(error)
-    assert (status, code) == (501, "NotImplementedException")
-    assert "auth = sigv4" in message
 
 
 def test_the_operators_key_is_no_accounts(server: FrontServer) -> None:

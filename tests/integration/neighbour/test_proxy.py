@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from lamella.httpserver import Answer, Exchange, HttpServer, Refusal, Request, Streamed, refusal_status
+from lamella.awsapi.guards import HashGuard
+from lamella.awsapi.service_error import ServiceError
+from lamella.httpserver import (
+    Answer,
+    Exchange,
+    HttpServer,
+    Refusal,
+    Request,
+    Streamed,
+    TruncatedBodyError,
+    refusal_status,
+)
 from lamella.neighbour.endpoint import Endpoint
 from lamella.neighbour.proxy import BODY, Neighbours, forward
 
@@ -257,3 +269,84 @@ async def test_a_neighbour_that_does_not_speak_http(answer: bytes) -> None:
         assert (await client.head()).startswith("HTTP/1.1 503 ")
     await front.close(grace_s=0)
     behind.close()
+
+
+class Fussy:
+    """A guard that lets the body through but for the end, which is not what was signed."""
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        ready, self._last = self._last, piece
+        return ready
+
+    def finish(self) -> bytes:
+        raise ServiceError(400, "XAmzContentSHA256Mismatch", "no")
+
+
+class Served:
+    """A server that says how a request ended for it."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.body = b""
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        self.begun = True
+        try:
+            while piece := await exchange.read_chunk():
+                self.body += piece
+        except TruncatedBodyError:
+            self.ended.set_result("cut off")
+            raise
+        self.ended.set_result("complete")
+        exchange.respond(200, [])
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_its_guard_refuses_is_no_request_behind(chunked: bool) -> None:
+    served, size = Served(), 2_000_000
+    async with proxied(served, guard=Fussy()) as (port, _):
+        framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size)) if chunked else bytes(size)
+        async with connected(port, f"PUT / HTTP/1.1\nHost: x\n{framing}\nConnection: close\n", body) as client:
+            assert (await client.head()).startswith("HTTP/1.1 400 ")
+            assert b"<Code>XAmzContentSHA256Mismatch</Code>" in await client.rest()
+        assert await served.ended == "cut off"
+        assert 0 < len(served.body) < size
+
+
+@pytest.mark.parametrize("size", [0, 1])
+async def test_nothing_is_sent_on_of_a_body_that_a_guard_refuses_at_once(size: int) -> None:
+    served = Served()
+    async with proxied(served, guard=Fussy()) as (port, _):
+        head = f"PUT / HTTP/1.1\nHost: x\nContent-Length: {size}\nConnection: close\n"
+        async with connected(port, head, bytes(size)) as client:
+            assert (await client.head()).startswith("HTTP/1.1 400 ")
+    assert not served.begun
+
+
+async def test_a_guarded_body_that_is_good_arrives_whole() -> None:
+    served, body = Served(), bytes(range(256)) * 4096
+    async with proxied(served, guard=HashGuard(hashlib.sha256(body).hexdigest())) as (port, _):
+        head = f"PUT / HTTP/1.1\nHost: x\nContent-Length: {len(body)}\nConnection: close\n"
+        async with connected(port, head, body) as client:
+            assert (await client.head()).startswith("HTTP/1.1 200 ")
+    assert served.body == body
+
+
+async def test_an_answer_is_rewritten_as_a_whole() -> None:
+    async def serve(exchange: Exchange) -> None:
+        exchange.start_response(200, [("X-Kept", "1")])
+        await exchange.write(b"first ")
+        await exchange.write(b"second")
+        exchange.finish()
+
+    asked = "GET / HTTP/1.1\nHost: x\nConnection: close\n"
+    async with proxied(serve, rewrite=bytes.upper) as (port, _), connected(port, asked) as client:
+        head = (await client.head()).lower()
+        assert await client.rest() == b"FIRST SECOND"
+    assert "x-kept: 1" in head
+    assert "content-length: 12" in head
