@@ -65,7 +65,7 @@ def test_curl(server: FrontServer, tmp_path: Path) -> None:
     file.write_bytes(b"by curl")
     place = f"<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
     unsigned = ("-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD")
-    assert "Error" not in ask("s3", "/curled", "-X", "PUT", "-d", place, *unsigned)
+    assert "Error" not in ask("s3", "/curled", "-X", "PUT", "-d", place, "-H", "content-type: text/xml", *unsigned)
     assert "Error" not in ask("s3", "/curled/a%20b", "-T", str(file), *unsigned)
     assert ask("s3", "/curled/a%20b", *unsigned) == "by curl"
     assert "<Code>SignatureDoesNotMatch</Code>" in ask("s3", "/curled/a%20b", *unsigned, secret="x")
