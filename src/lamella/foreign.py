@@ -49,7 +49,7 @@ _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):")
 _KEY_ID: Final = re.compile(rb"(?<=<AccessKeyId>)[A-Z0-9]{16,128}(?=</AccessKeyId>)")
 _SECRET: Final = re.compile(rb"(?<=<SecretAccessKey>)[^<]+(?=</SecretAccessKey>)")
 _TOKEN: Final = re.compile(rb"(?<=<SessionToken>)[^<]+(?=</SessionToken>)")
-_EXPIRATION: Final = re.compile(rb"(?<=<Expiration>)[^<]+(?=</Expiration>)")
+_EXPIRATION: Final = re.compile(rb"(?<=<Expiration>)[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z(?=</Expiration>)")
 _ASSUME_ROLE: Final = "AssumeRole"
 _MAKES_KEYS: Final = frozenset({"GetSessionToken", "GetFederationToken", _ASSUME_ROLE})
 _LENT_MOST: Final = timedelta(hours=36)

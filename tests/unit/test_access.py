@@ -189,3 +189,61 @@ async def test_changes_at_once_leave_memory_and_store_alike(keyring: Keyring, st
         group.create_task(keyring.delete_key(key.id))
     assert len(keyring.usable()) == 5
     assert list(keyring.usable()) == list(await store.keys())
+
+
+class TestLentKeys:
+    """What STS gives to who signed with a key of an account."""
+
+    async def test_they_act_for_the_account_and_are_not_listed(self, keyring: Keyring, access: Access) -> None:
+        key = await keyring.create_key(ACCOUNT, "", None)
+        lent = keyring.lend(key, NOW + timedelta(hours=1), key_id="ASIAFROMMOTO")
+        assert (lent.id, lent.account) == ("ASIAFROMMOTO", ACCOUNT)
+        assert lent.secret != key.secret
+        assert await access.caller(signed(lent)) == Caller(ACCOUNT, "eu-west-1", lent.id)
+        for token in ("", "other"):
+            with pytest.raises(UnrecognizedClientException):
+                await access.caller(signed(lent, token=token))
+        assert keyring.usable() == [key]
+
+    async def test_they_take_no_name_that_is_taken(self, keyring: Keyring) -> None:
+        key = await keyring.create_key(ACCOUNT, "", None)
+        for name in (key.id, OPERATOR):
+            lent = keyring.lend(key, NOW + timedelta(hours=1), key_id=name)
+            assert lent.id not in (key.id, OPERATOR)
+        again = keyring.lend(key, NOW + timedelta(hours=1), key_id=lent.id)
+        assert again.id != lent.id
+        assert keyring.find(lent.id) == lent
+        assert keyring.find(key.id) == key
+
+    async def test_they_end_with_their_time(self, keyring: Keyring, access: Access, clock: FakeClock) -> None:
+        key = await keyring.create_key(ACCOUNT, "", None)
+        lent = keyring.lend(key, NOW + timedelta(seconds=60))
+        clock.advance(60)
+        with pytest.raises(ExpiredTokenException):
+            await access.caller(signed(lent))
+        keyring.lend(key, NOW + timedelta(hours=1))
+        assert keyring.find(lent.id) is None  # and take no room
+
+    async def test_they_end_with_the_key_at_their_root(self, keyring: Keyring) -> None:
+        key, other = [await keyring.create_key(ACCOUNT, "", None) for _ in range(2)]
+        first = keyring.lend(key, NOW + timedelta(hours=1))
+        second = keyring.lend(first, NOW + timedelta(hours=1))
+        kept = keyring.lend(other, NOW + timedelta(hours=1))
+        await keyring.delete_key(key.id)
+        assert [keyring.find(lent.id) for lent in (first, second, kept)] == [None, None, kept]
+
+    async def test_they_end_with_the_account(self, keyring: Keyring) -> None:
+        await keyring.create_account(OTHER, "other")
+        lent = keyring.lend(await keyring.create_key(OTHER, "", None), NOW + timedelta(hours=1))
+        kept = keyring.lend(await keyring.create_key(ACCOUNT, "", None), NOW + timedelta(hours=1))
+        await keyring.delete_account(OTHER)
+        assert [keyring.find(lent.id), keyring.find(kept.id)] == [None, kept]
+
+    async def test_an_account_has_a_bounded_number_of_them(self, keyring: Keyring) -> None:
+        """And takes nobody else's place."""
+        await keyring.create_account(OTHER, "other")
+        others = keyring.lend(await keyring.create_key(OTHER, "", None), NOW + timedelta(hours=1))
+        key = await keyring.create_key(ACCOUNT, "", None)
+        lent = [keyring.lend(key, NOW + timedelta(hours=1)).id for _ in range(1001)]
+        assert keyring.find(lent[0]) is None
+        assert all(keyring.find(name) for name in (*lent[1:], others.id))

@@ -76,7 +76,9 @@ def parse_credential(headers: Iterable[tuple[str, str]], query: str) -> Credenti
         if name == "authorization":
             return _from_header(value) if value.startswith("AWS4-") else None
     if "X-Amz-Credential=" in query:
-        return parse_scope(next(value for name, value in parse_qsl(query, True) if name == "X-Amz-Credential"))
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name == "X-Amz-Credential":
+                return parse_scope(value)
     return None
 
 
@@ -176,16 +178,17 @@ def read_claim(headers: Sequence[tuple[str, str]], query: str) -> Claim:
     for name, value in headers:
         first.setdefault(name, value)
     authorization = first.get("authorization")
-    if "X-Amz-Algorithm=" not in query:
+    parameters: dict[str, str] = {}
+    if "X-Amz-Algorithm=" in query:
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name.startswith("X-Amz-") and parameters.setdefault(name, value) != value:
+                raise mismatch()  # two that differ: whoever reads the other one would be deceived
+    if "X-Amz-Algorithm" not in parameters:
         if authorization is None:
             raise MissingAuthenticationTokenException("Missing Authentication Token")
         return _header_claim(authorization, first)
     if authorization is not None:
         raise mismatch()
-    parameters: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name.startswith("X-Amz-") and parameters.setdefault(name, value) != value:
-            raise mismatch()  # two that differ: whoever reads the other one would be deceived
     return _query_claim(parameters)
 
 

@@ -35,6 +35,7 @@ OBJECT_SERVICES: Final = frozenset({"s3", "s3express", "s3-outposts", "s3-object
 
 SKEW_S: Final = 900
 _PAYLOAD_HASH: Final = "x-amz-content-sha256"
+_DECODED_LENGTH: Final = "x-amz-decoded-content-length"
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 _CHUNKS: Final = {
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
@@ -47,7 +48,17 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LENGTH: Final = re.compile(r"[0-9]{1,13}")
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 # Once at most, since who reads the request after us may take another one of two than was verified.
-_SINGLE: Final = frozenset({"authorization", "host", "x-amz-date", "x-amz-security-token", _PAYLOAD_HASH})
+_SINGLE: Final = frozenset(
+    {
+        "authorization",
+        "host",
+        "x-amz-date",
+        _DECODED_LENGTH,
+        "x-amz-security-token",
+        "x-amz-trailer",
+        _PAYLOAD_HASH,
+    }
+)
 
 Headers = Sequence[tuple[str, str]]
 
@@ -188,7 +199,7 @@ def _guard(claim: Claim, secret: str, payload: str, headers: Mapping[str, str]) 
             )
         return HashGuard(payload)
     signed, trailed = _CHUNKS[payload]
-    length = headers.get("x-amz-decoded-content-length", "")
+    length = headers.get(_DECODED_LENGTH, "")
     if _LENGTH.fullmatch(length) is None:
         raise ServiceError(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
     announced = headers.get("x-amz-trailer", "") if trailed else ""

@@ -168,6 +168,16 @@ class TestClients:
         status, text = send("GET", get)
         assert (status, b"<Message>Request has expired</Message><X-Amz-Expires>60<" in text) == (403, True)
 
+    def test_a_url_of_another_service(self, server: FrontServer) -> None:
+        url = client(server, "sts", server.key()).generate_presigned_url(
+            "get_caller_identity", ExpiresIn=60, HttpMethod="GET"
+        )
+        assert send("GET", url)[0] == 200  # of whatever: moto takes all presigned URLs for S3's
+        assert send("GET", url.replace("GetCallerIdentity", "GetSessionToken"))[0] == 403
+        server.clock.advance(62)
+        status, text = send("GET", url)
+        assert (status, b"<Code>SignatureDoesNotMatch</Code><Message>Signature expired" in text) == (403, True)
+
 
 def send(method: str, url: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     """Ask as a program does that knows nothing of AWS."""

@@ -502,6 +502,15 @@ def test_any_text_gives_a_claim_or_an_error_of_aws(texts: tuple[str, str, str]) 
                 continue  # anything else is a bug
 
 
+@pytest.mark.parametrize("query_text", ["a=X-Amz-Credential=x", "a=X-Amz-Algorithm=x", "a=X-Amz-Algorithm=&b"])
+def test_a_value_that_looks_like_a_signature_is_none(query_text: str) -> None:
+    assert parse_credential([], query_text) is None
+    with pytest.raises(MissingAuthenticationTokenException):
+        read_claim([], query_text)
+    signed = authorization()
+    assert read_claim(signed, query_text).credential == parse_credential(signed, query_text)
+
+
 @pytest.mark.parametrize(
     "region", ["..", ".", "r", "us-east-1.evil", "us-east-1\0", "US-EAST-1", "us_east_1", "us-east-12"]
 )
