@@ -84,7 +84,7 @@ class Neighbours:
 
     def is_own(self, service: str) -> bool:
         """Whether it is our own child that answers for the service."""
-        return service not in self.overrides and self.other is not None and not isinstance(self.other, Endpoint)
+        return service not in self.overrides and self._has_moto
 
     def why_not(self, service: str) -> str:
         """Why nobody answers for the service, as the end of a sentence."""
@@ -93,8 +93,11 @@ class Neighbours:
         return self.absence
 
     def _other(self, service: str) -> Moto | Endpoint | None:
-        mine = self.other is not None and not isinstance(self.other, Endpoint)
-        return None if mine and service in _NOT_MOTOS else self.other
+        return None if self._has_moto and service in _NOT_MOTOS else self.other
+
+    @property
+    def _has_moto(self) -> bool:
+        return self.other is not None and not isinstance(self.other, Endpoint)
 
 
 async def forward(

@@ -7,11 +7,11 @@ from xml.sax.saxutils import escape
 
 from lamella.awsapi.context import new_request_id
 from lamella.awsapi.service_error import ServiceError
+from lamella.awsapi.sigv4_s3 import OBJECT_SERVICES
 from lamella.domain.errors import ApiError
 from lamella.httpserver.message import Answer, Request
 
 _XML_SERVICES: Final = frozenset({"cloudfront", "route53"})
-_S3_SERVICES: Final = frozenset({"s3", "s3express", "s3-outposts", "s3-object-lambda"})
 _QUERY_CODES: Final = {
     "ExpiredTokenException": "ExpiredToken",
     "IncompleteSignatureException": "IncompleteSignature",
@@ -36,7 +36,7 @@ class Protocol(Enum):
 
 def protocol_of(request: Request, service: str) -> Protocol:
     """What the client of a request speaks, as far as the request shows."""
-    if service in _S3_SERVICES:
+    if service in OBJECT_SERVICES:
         return Protocol.S3
     if request.header("x-amz-target"):
         return Protocol.JSON

@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from moto.iam.models import iam_backends
 from tests.contract.wire.front_server import ACCOUNT, OTHER, REGION, FrontServer
 from tests.support.moto import serving_moto
 
@@ -451,8 +452,6 @@ class TestLentKeys:
             "sts", "us-east-1", endpoint_url=moto, aws_access_key_id=lent.id, aws_secret_access_key="x"
         ).get_caller_identity()
         assert found["Account"] == ACCOUNT  # moto knows the key by its name
-        from moto.iam.models import iam_backends
-
         known = iam_backends[ACCOUNT]["aws"].access_keys[lent.id]
         assert known.secret_access_key != lent.secret
 

@@ -25,9 +25,24 @@ def server() -> Iterator[FrontServer]:
         server.close()
 
 
+@pytest.fixture
+def before_another(server: FrontServer) -> Iterator[FrontServer]:
+    """A server whose neighbour verifies signatures as well: what it is handed must still be signed."""
+    front = FrontServer(neighbours=Neighbours({}, Endpoint.parse(server.url)))
+    front.keyring._keys = server.keyring._keys
+    yield front
+    front.close()
+
+
 @pytest.mark.network
 @pytest.mark.parametrize("duration_s", [None, 900])
-def test_minio_go(server: FrontServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duration_s: int | None) -> None:
+def test_minio_go(
+    server: FrontServer,
+    before_another: FrontServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    duration_s: int | None,
+) -> None:
     program = tmp_path / "objects"
     program.write_bytes(archive_of("minio-go", "objects"))
     program.chmod(0o700)
@@ -43,12 +58,17 @@ def test_minio_go(server: FrontServer, tmp_path: Path, monkeypatch: pytest.Monke
         return guard(claim, secret, payload, headers)
 
     monkeypatch.setattr(sigv4_s3, "_guard", noting)
-    arguments = [f"127.0.0.1:{server.port}", key.id, key.secret, key.session_token, REGION, "from-go"]
-    ran = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert len(ran.stdout.splitlines()) == 20
+
+    def run(port: int, secret: str = key.secret) -> subprocess.CompletedProcess[str]:
+        arguments = [f"127.0.0.1:{port}", key.id, secret, key.session_token, REGION, "from-go"]
+        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+    for port in (server.port, before_another.port):
+        ran = run(port)
+        assert ran.returncode == 0, ran.stderr
+        assert len(ran.stdout.splitlines()) == 20
     assert {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"} <= seen
-    ran = subprocess.run([program, *arguments[:2], "x", *arguments[3:]], capture_output=True, text=True, timeout=60)
+    ran = run(server.port, "x")
     assert ran.returncode == 1
     assert "signature" in ran.stderr
 

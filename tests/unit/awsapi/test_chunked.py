@@ -244,3 +244,30 @@ def test_what_comes_after_the_end() -> None:
     body = signed(b"x")
     refused(ChunkedGuard(1, signer()), body + body)
     refused(ChunkedGuard(1, signer()), body, b"GET / HTTP/1.1\r\n\r\n")
+
+
+_FRAGMENTS = st.one_of(
+    st.sampled_from([b"\r\n", b"\n", b"0", b"5", b"ffffffffffffffff", b";chunk-signature=", b"0" * 64, b":", b"hello"]),
+    st.binary(max_size=40),
+)
+
+
+@given(
+    pieces=st.lists(st.lists(_FRAGMENTS, max_size=6).map(b"".join), max_size=12),
+    length=st.integers(0, 20),
+    signs=st.booleans(),
+    trailers=st.sampled_from([(), ("x-amz-checksum-crc32",)]),
+)
+def test_anything_passes_as_it_came_or_is_refused(
+    pieces: list[bytes], length: int, signs: bool, trailers: tuple[str, ...]
+) -> None:
+    guard = ChunkedGuard(length, signer() if signs else None, trailers)
+    seen = b""
+    try:
+        for piece in pieces:
+            seen += guard.feed(piece)
+            assert b"".join(pieces).startswith(seen)
+            assert len(guard._held) + len(guard._rest) < 10_000
+        assert seen + guard.finish() == b"".join(pieces)
+    except ServiceError:
+        return  # anything else is a bug
