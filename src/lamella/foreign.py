@@ -10,6 +10,7 @@ gets a secret and a token of ours, and a name of ours where its own is not its a
 
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -45,7 +46,8 @@ VERIFIED_BODY: Final = Buffered(limit_bytes=32 * 1024**2, drain_excess=True)
 """Of a request whose signature can be verified when all of it has come. DynamoDB takes 16 MB, ECR parts of 20 MB."""
 
 _STS: Final = "sts"
-_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):")
+_SNS: Final = "sns"
+_ARN: Final = re.compile(r"arn:aws[a-z-]*:(?:iam|sns):[^:]*:([0-9]{12}):")
 _KEY_ID: Final = re.compile(rb"(?<=<AccessKeyId>)[A-Z0-9]{16,128}(?=</AccessKeyId>)")
 _SECRET: Final = re.compile(rb"(?<=<SecretAccessKey>)[^<]+(?=</SecretAccessKey>)")
 _TOKEN: Final = re.compile(rb"(?<=<SessionToken>)[^<]+(?=</SessionToken>)")
@@ -107,7 +109,7 @@ class ForeignAccess:
             service: As its signature names it; empty if it has none.
         """
         try:
-            admitted = await self.admit(exchange.request, service, own_sts=neighbours.is_own(_STS))
+            admitted = await self.admit(exchange.request, service, own=neighbours.is_own(service))
         except ServiceError as error:
             refused(exchange, service, error)
             return
@@ -121,13 +123,13 @@ class ForeignAccess:
             rewrite=admitted.rewrite,
         )
 
-    async def admit(self, request: Request, service: str, *, own_sts: bool) -> Admission:
+    async def admit(self, request: Request, service: str, *, own: bool) -> Admission:
         """Verify a request: all of it, or but for the body if that is `Streamed`.
 
         Args:
             request: Whose body has come, as far as `body` says so.
             service: As its signature names it.
-            own_sts: Whether STS is the moto that is ours.
+            own: Whether it goes to the moto that is ours.
 
         Raises:
             ServiceError: It may not be handed on.
@@ -140,7 +142,13 @@ class ForeignAccess:
                 raise unknown_client()  # the operator's key is for pages: it is no account's
         except ApiError as error:
             raise worded(error, request, service) from None
-        rewrite = self._key_maker(request, key) if service == _STS and own_sts else None
+        rewrite = None
+        if own and service in (_STS, _SNS):
+            asked = _parameters(request)
+            _check_account(asked, service, key)
+            action = asked.get("Action", [""])[0]
+            if service == _STS and action in _MAKES_KEYS:
+                rewrite = partial(self._with_own_key, key, action)
         return Admission(key.account, rewrite=rewrite)
 
     def _admit_object(self, request: Request) -> Admission:
@@ -166,26 +174,6 @@ class ForeignAccess:
         )
         return Admission(key.account, guard)
 
-    def _key_maker(self, request: Request, key: AccessKey) -> Rewrite | None:
-        """What is done to the answer of STS, if that will hold a key.
-
-        Raises:
-            ServiceError: It would be one of another account.
-        """
-        asked = parse_qs(request.body.decode("latin-1")) | parse_qs(request.query)
-        action, role = asked.get("Action", [""])[0], asked.get("RoleArn", [""])[0]
-        if action not in _MAKES_KEYS:
-            return None
-        found = _ROLE.match(role)
-        if found is not None and found[1] != key.account:
-            caller = f"arn:aws:iam::{key.account}:root"
-            raise ServiceError(
-                403,
-                "AccessDenied",
-                f"User: {caller} is not authorized to perform: sts:{action} on resource: {role}",
-            )
-        return partial(self._with_own_key, key, action)
-
     def _with_own_key(self, asked_with: AccessKey, action: str, answer: bytes) -> bytes:
         """An answer of STS with a key that is good here, for the account that asked, whatever the answer says."""
         found = [pattern.search(answer) for pattern in (_KEY_ID, _SECRET, _TOKEN, _EXPIRATION)]
@@ -200,3 +188,31 @@ class ForeignAccess:
         for pattern, value in ((_KEY_ID, key.id), (_SECRET, key.secret), (_TOKEN, key.session_token)):
             answer = pattern.sub(value.encode(), answer, count=1)
         return answer
+
+
+def _parameters(request: Request) -> Mapping[str, Sequence[str]]:
+    """Of a query protocol: all values of each, as nobody knows which of several moto takes."""
+    found: dict[str, list[str]] = {}
+    for text in (request.body.decode("latin-1"), request.query):
+        for name, values in parse_qs(text).items():
+            found.setdefault(name, []).extend(values)
+    return found
+
+
+def _check_account(asked: Mapping[str, Sequence[str]], service: str, key: AccessKey) -> None:
+    """Refuse roles and topics of other accounts: moto gives them to everybody, whatever their policies say.
+
+    Raises:
+        ServiceError: In the service's words.
+    """
+    for name, values in asked.items():
+        for value in values if name.endswith("Arn") else ():
+            found = _ARN.match(value)
+            if found is not None and found[1] != key.account:
+                action = asked.get("Action", [""])[0]
+                raise ServiceError(
+                    403,
+                    "AccessDenied" if service == _STS else "AuthorizationError",
+                    f"User: arn:aws:iam::{key.account}:root is not authorized to perform: "
+                    f"{'sts' if service == _STS else 'SNS'}:{action} on resource: {value}",
+                )

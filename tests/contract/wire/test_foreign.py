@@ -146,6 +146,23 @@ class TestClients:
         with pytest.raises(ClientError, match="ParameterNotFound"):
             client(server, "ssm", others).get_parameter(Name="own")
 
+    def test_topics_of_another_account_are_out_of_reach(self, server: FrontServer) -> None:
+        """moto by itself finds them by their ARN."""
+        mine, others = (client(server, "sns", server.key(account)) for account in (ACCOUNT, OTHER))
+        topic = mine.create_topic(Name="apart")["TopicArn"]
+        assert mine.publish(TopicArn=topic, Message=f"about arn:aws:sns:{REGION}:{OTHER}:t")["MessageId"]
+        for call, options in (
+            ("publish", {"TopicArn": topic, "Message": "m"}),
+            ("publish", {"TargetArn": topic, "Message": "m"}),
+            ("get_topic_attributes", {"TopicArn": topic}),
+            ("delete_topic", {"TopicArn": topic}),
+            ("list_tags_for_resource", {"ResourceArn": topic}),
+        ):
+            with pytest.raises(ClientError) as caught:
+                getattr(others, call)(**options)
+            assert failure(caught)[:2] == (403, "AuthorizationError")
+        assert mine.get_topic_attributes(TopicArn=topic)["Attributes"]["Owner"] == ACCOUNT
+
     def test_the_account_cannot_be_chosen(self, server: FrontServer) -> None:
         sts = client(server, "sts", server.key())
 
@@ -470,7 +487,7 @@ class TestLentKeys:
         assert failure(caught)[2].endswith(f"on resource: arn:aws:iam::{OTHER}:role/deploy")
 
     def test_a_role_that_is_named_twice(self, server: FrontServer) -> None:
-        """Whatever moto reads, the key is the account's that asked."""
+        """Whichever of them moto reads."""
         key = server.key()
         own, other = (f"RoleArn=arn%3Aaws%3Aiam%3A%3A{account}%3Arole%2Fr" for account in (ACCOUNT, OTHER))
         for query, body in ((own, other), (other, own), (f"{own}&{other}", ""), ("", f"{own}&{other}")):
@@ -478,8 +495,9 @@ class TestLentKeys:
             text = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=session&{body}".encode()
             request = AWSRequest("POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, text)
             SigV4Auth(Credentials(key.id, key.secret), "sts", REGION).add_auth(request)
-            send("POST", url, text, **dict(request.headers.items()))
-        assert {lent.key.account for lent in server.keyring._lent.values()} == {ACCOUNT}
+            status, answer = send("POST", url, text, **dict(request.headers.items()))
+            assert (status, b"<Code>AccessDenied</Code>" in answer) == (403, True)
+        assert not server.keyring._lent
 
     def test_they_end(self, server: FrontServer) -> None:
         key = server.key()
