@@ -1,45 +1,20 @@
 """Signed requests for other services: boto3 on one side, moto on the other, the front door between them."""
 
-import hashlib
-import http.client
 import io
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
-import boto3
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from moto.iam.models import iam_backends
+from tests.contract.wire.foreign_server import bucket, client, failure, in_front_of, send, stored
 from tests.contract.wire.front_server import ACCOUNT, OTHER, REGION, FrontServer
 from tests.support.moto import serving_moto
 
-from lamella.domain.signature import ChunkSigner, signing_key
-from lamella.neighbour.endpoint import Endpoint
-from lamella.neighbour.proxy import Neighbours
 from lamella.ports.credentials import AccessKey
 
 MIB = 1024 * 1024
-CRC = b"x-amz-checksum-crc32:AAAA\r\n\r\n"
-
-
-class Moto:
-    """One that counts as our own child."""
-
-    def __init__(self, url: str) -> None:
-        self._endpoint = Endpoint.parse(url)
-
-    async def wait_ready(self) -> Endpoint:
-        return self._endpoint
 
 
 @pytest.fixture(scope="module")
@@ -49,44 +24,9 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def server(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontServer]:
-    monkeypatch.setenv("MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS", "false")
-    server = FrontServer(neighbours=Neighbours({}, Moto(moto)))
-    yield server
-    server.close()
-
-
-def client(server: FrontServer, service: str, key: AccessKey, **options: Any) -> Any:  # Any: boto3 has no types
-    return _session().client(
-        service,
-        region_name=REGION,
-        endpoint_url=server.url,
-        aws_access_key_id=key.id,
-        aws_secret_access_key=key.secret,
-        aws_session_token=key.session_token or None,
-        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, **options),
-    )
-
-
-@cache
-def _session() -> boto3.session.Session:
-    return boto3.session.Session()  # reads each model once
-
-
-def bucket(server: FrontServer, key: AccessKey, name: str, **options: Any) -> Any:
-    s3 = client(server, "s3", key, **options)
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-    return s3
-
-
-def stored(s3: Any, name: str) -> dict[str, bytes]:
-    keys = [found["Key"] for found in s3.list_objects_v2(Bucket=name).get("Contents", ())]
-    return {key: s3.get_object(Bucket=name, Key=key)["Body"].read() for key in keys}
-
-
-def failure(caught: pytest.ExceptionInfo[ClientError]) -> tuple[int, str, str]:
-    answer: Any = caught.value.response
-    return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"], answer["Error"]["Message"]
+def server(moto: str) -> Iterator[FrontServer]:
+    with in_front_of(moto) as server:
+        yield server
 
 
 class TestClients:
@@ -197,17 +137,6 @@ class TestClients:
         assert (status, b"<Code>SignatureDoesNotMatch</Code><Message>Signature expired" in text) == (403, True)
 
 
-def send(method: str, url: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    """Ask as a program does that knows nothing of AWS."""
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, body, names, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-
-
 class TestRefusals:
     CALLS = (
         ("s3", "list_buckets", 403, "SignatureDoesNotMatch", "InvalidAccessKeyId", 403),
@@ -303,214 +232,3 @@ class TestRefusals:
         with pytest.raises(ClientError) as caught:
             client(server, "kinesis", server.key()).put_record(StreamName="s", Data=b"x" * (25 * MIB), PartitionKey="k")
         assert failure(caught)[0] == 413
-
-
-class TestBodies:
-    """What was signed is not what comes: nothing is stored."""
-
-    @pytest.fixture
-    def place(
-        self, server: FrontServer, request: pytest.FixtureRequest
-    ) -> Iterator[tuple[FrontServer, Any, AccessKey, str]]:
-        key = server.key()
-        name = f"bodies-{hashlib.sha256(request.node.name.encode()).hexdigest()[:12]}"
-        s3 = bucket(server, key, name)
-        yield server, s3, key, name
-        assert stored(s3, name) == {}
-
-    @staticmethod
-    def put(place: Any, signed: bytes, sent: bytes, *, chunked: bool = False) -> tuple[int, bytes]:
-        server, _, key, name = place
-        request = AWSRequest("PUT", f"{server.url}/{name}/k", data=signed)
-        S3SigV4Auth(Credentials(key.id, key.secret), "s3", REGION).add_auth(request)
-        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
-        body = (sent[at : at + 50_000] for at in range(0, len(sent), 50_000)) if chunked else sent
-        connection.request("PUT", f"/{name}/k", body, dict(request.headers.items()), encode_chunked=chunked)
-        try:
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    @pytest.mark.parametrize("chunked", [False, True])
-    @pytest.mark.parametrize("size", [1, 70_000, 3_000_000])
-    def test_one_byte_is_another(self, place: Any, size: int, chunked: bool) -> None:
-        signed = b"x" * size
-        status, text = self.put(place, signed, signed[:-1] + b"y", chunked=chunked)
-        assert (status, b"<Code>XAmzContentSHA256Mismatch</Code>" in text) == (400, True)
-        assert hashlib.sha256(signed).hexdigest().encode() in text
-
-    def test_nothing_comes(self, place: Any) -> None:
-        assert self.put(place, b"x", b"")[0] == 400
-
-    def test_something_comes(self, place: Any) -> None:
-        assert self.put(place, b"", b"x")[0] == 400
-
-    @pytest.mark.parametrize(
-        ("kind", "body", "status", "code"),
-        [
-            ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"5\r\nhello\r\n0\r\n\r\n", 400, "MalformedTrailerError"),
-            ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"4\r\nhell\r\n0\r\n" + CRC, 400, "IncompleteBody"),
-            ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"5\r\nhello\r\n", 400, "IncompleteBody"),
-            ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"hello", 400, "IncompleteBody"),
-            ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", b"5\r\nhello\r\n0\r\n" + CRC, 400, "IncompleteBody"),
-            (
-                "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-                b"5;chunk-signature=%b\r\nhello\r\n0\r\n" % (b"0" * 64) + CRC,
-                403,
-                "SignatureDoesNotMatch",
-            ),
-        ],
-    )
-    def test_chunks_that_are_not_what_was_announced(
-        self, place: Any, kind: str, body: bytes, status: int, code: str
-    ) -> None:
-        _, url, headers = chunked(place, kind, 5, x_amz_trailer="x-amz-checksum-crc32")
-        answered, text = send("PUT", url, body, **headers)
-        assert (answered, f"<Code>{code}</Code>".encode() in text) == (status, True)
-
-    @pytest.mark.parametrize("altered", [0, 1, 2, 3])
-    def test_one_signature_of_many_is_another(self, place: Any, altered: int) -> None:
-        signer, url, headers = chunked(place, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", 3 * 70_000)
-        body = b""
-        for number, data in enumerate((b"a" * 70_000, b"b" * 70_000, b"c" * 70_000, b"")):
-            signature = signer.chunk(hashlib.sha256(data).hexdigest())
-            shown = "0" * 64 if number == altered else signature
-            body += f"{len(data):x};chunk-signature={shown}\r\n".encode() + data + b"\r\n"
-        status, text = send("PUT", url, body, **headers)
-        assert (status, b"<Code>SignatureDoesNotMatch</Code>" in text) == (403, True)
-
-
-class _Declares(S3SigV4Auth):
-    """Signs what a header says of the body, as signers of chunks do."""
-
-    def payload(self, request: Any) -> str:
-        return str(request.headers["X-Amz-Content-SHA256"])
-
-    def _modify_request_before_signing(self, request: Any) -> None:
-        kept = request.headers["X-Amz-Content-SHA256"]
-        super()._modify_request_before_signing(request)
-        request.headers.replace_header("X-Amz-Content-SHA256", kept)
-
-
-def chunked(place: Any, kind: str, length: int, **more: str) -> tuple[ChunkSigner, str, dict[str, str]]:
-    """The signed head of a request whose body comes in chunks: what signs them, its address, its headers."""
-    server, _, key, name = place
-    url = f"{server.url}/{name}/k"
-    headers = {"X-Amz-Content-SHA256": kind, "X-Amz-Decoded-Content-Length": str(length)}
-    request = AWSRequest("PUT", url, {**headers, **{key.replace("_", "-"): value for key, value in more.items()}})
-    _Declares(Credentials(key.id, key.secret), "s3", REGION).add_auth(request)
-    date = request.headers["X-Amz-Date"]
-    seed = request.headers["Authorization"].rpartition("=")[2]
-    secret = signing_key(key.secret, date[:8], REGION, "s3")
-    signer = ChunkSigner(secret, timestamp=date, region=REGION, service="s3", seed=seed)
-    return signer, url, {**dict(request.headers.items()), "Content-Type": "text/plain"}
-
-
-def test_the_same_signature_again_another_day(server: FrontServer) -> None:
-    key = server.key()
-    bucket(server, key, "again")
-    url = f"{server.url}/again/k"
-    request = AWSRequest("PUT", url, data=b"x")
-    S3SigV4Auth(Credentials(key.id, key.secret), "s3", REGION).add_auth(request)
-    headers = dict(request.headers.items())
-    assert send("PUT", url, b"x", **headers)[0] == 200
-    server.clock.advance(86_400)
-    status, text = send("PUT", url, b"x", **headers)
-    assert (status, b"<Code>RequestTimeTooSkewed</Code>" in text) == (403, True)
-    moved = {**headers, "X-Amz-Date": f"{server.clock.now():%Y%m%dT%H%M%SZ}"}
-    status, text = send("PUT", url, b"x", **moved)
-    assert (status, b"<Code>AuthorizationHeaderMalformed</Code>" in text) == (400, True)
-
-
-class TestLentKeys:
-    """Keys that STS gives, which moto makes and Lamella makes anew."""
-
-    @staticmethod
-    def taken(answer: Any) -> AccessKey:
-        given = answer["Credentials"]
-        return AccessKey(
-            given["AccessKeyId"],
-            given["SecretAccessKey"],
-            "",
-            given["Expiration"],
-            session_token=given["SessionToken"],
-            expires_at=given["Expiration"],
-        )
-
-    def assume(self, server: FrontServer, key: AccessKey, account: str = ACCOUNT) -> AccessKey:
-        role = f"arn:aws:iam::{account}:role/deploy"
-        return self.taken(client(server, "sts", key).assume_role(RoleArn=role, RoleSessionName="session"))
-
-    def test_they_open_all_services_for_the_account(self, server: FrontServer) -> None:
-        lent = self.assume(server, server.key())
-        assert server.client(lent).list_functions()["Functions"] == []
-        identity = client(server, "sts", lent).get_caller_identity()
-        assert identity["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/session"
-        s3 = bucket(server, lent, "lent")
-        s3.put_object(Bucket="lent", Key="k", Body=b"x")
-        assert stored(client(server, "s3", server.key()), "lent") == {"k": b"x"}
-        again = self.assume(server, lent)
-        assert client(server, "sts", again).get_caller_identity()["Account"] == ACCOUNT
-
-    def test_those_of_get_session_token_are_not_those_of_the_examples(self, server: FrontServer) -> None:
-        sts = client(server, "sts", server.key())
-        first, second = self.taken(sts.get_session_token()), self.taken(sts.get_federation_token(Name="name"))
-        assert len({first.id, second.id, "AKIAIOSFODNN7EXAMPLE"}) == 3
-        for lent in (first, second):
-            assert client(server, "sts", lent).get_caller_identity()["Account"] == ACCOUNT
-        example = AccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY", "", first.created_at)
-        with pytest.raises(ClientError, match="InvalidClientTokenId"):
-            client(server, "sts", example).get_caller_identity()
-
-    def test_their_secret_is_not_what_moto_made(self, server: FrontServer, moto: str) -> None:
-        lent = self.assume(server, server.key())
-        found = boto3.client(
-            "sts", "us-east-1", endpoint_url=moto, aws_access_key_id=lent.id, aws_secret_access_key="x"
-        ).get_caller_identity()
-        assert found["Account"] == ACCOUNT  # moto knows the key by its name
-        known = iam_backends[ACCOUNT]["aws"].access_keys[lent.id]
-        assert known.secret_access_key != lent.secret
-
-    def test_the_token_belongs_to_the_key(self, server: FrontServer) -> None:
-        first, second = (self.assume(server, server.key()) for _ in range(2))
-        for token in (None, second.session_token):
-            wrong = AccessKey(first.id, first.secret, "", first.created_at, session_token=token or "")
-            with pytest.raises(ClientError, match="InvalidClientTokenId"):
-                client(server, "sts", wrong).get_caller_identity()
-
-    def test_roles_of_another_account_are_out_of_reach(self, server: FrontServer) -> None:
-        with pytest.raises(ClientError) as caught:
-            self.assume(server, server.key(), OTHER)
-        assert failure(caught)[:2] == (403, "AccessDenied")
-        assert f"{ACCOUNT}:root is not authorized to perform: sts:AssumeRole" in failure(caught)[2]
-        assert failure(caught)[2].endswith(f"on resource: arn:aws:iam::{OTHER}:role/deploy")
-
-    def test_a_role_that_is_named_twice(self, server: FrontServer) -> None:
-        """Whichever of them moto reads."""
-        key = server.key()
-        own, other = (f"RoleArn=arn%3Aaws%3Aiam%3A%3A{account}%3Arole%2Fr" for account in (ACCOUNT, OTHER))
-        for query, body in ((own, other), (other, own), (f"{own}&{other}", ""), ("", f"{own}&{other}")):
-            url = f"{server.url}/?{query}"
-            text = f"Action=AssumeRole&Version=2011-06-15&RoleSessionName=session&{body}".encode()
-            request = AWSRequest("POST", url, {"Content-Type": "application/x-www-form-urlencoded"}, text)
-            SigV4Auth(Credentials(key.id, key.secret), "sts", REGION).add_auth(request)
-            status, answer = send("POST", url, text, **dict(request.headers.items()))
-            assert (status, b"<Code>AccessDenied</Code>" in answer) == (403, True)
-        assert not server.keyring._lent
-
-    def test_they_end(self, server: FrontServer) -> None:
-        key = server.key()
-        lent = self.assume(server, key)
-        again = self.assume(server, lent)
-        server.run(server.keyring.delete_key(key.id))
-        for ended in (lent, again):
-            with pytest.raises(ClientError, match="InvalidClientTokenId"):
-                client(server, "sts", ended).get_caller_identity()
-        last = self.assume(server, server.key())
-        server.clock.advance(3599)
-        assert not server.keyring.has_expired(server.keyring.find(last.id) or key)
-        server.clock.advance(2)
-        found = server.keyring.find(last.id)
-        assert found is not None
-        assert server.keyring.has_expired(found)
