@@ -54,7 +54,7 @@ _UNVERIFIED: Final = (
     "With auth = sigv4, Lamella answers for Lambda alone, except to functions. See docs/how-to/neighbour.md."
 )
 _INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
-_SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
+SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
 # Of a request that will be refused. It is read and dropped, so that clients which look for an answer only when they
 # have sent everything get it.
 _NO_BODY: Final = Buffered(limit_bytes=0, drain_excess=True)
@@ -121,10 +121,7 @@ class FrontDoor:
         self._services = services
         self._door = door
         self._neighbours = neighbours
-        # InvokeAsync refuses what is over its limit in its own words.
-        self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY, "InvokeAsync": _INVOKE_BODY}
-        for operation, quota in _UPLOADS.items():
-            self._bodies[operation] = Buffered(limit_bytes=door.limits.limit(quota), drain_excess=True)
+        self._bodies = body_limits(door.limits)
         # Where Lambda's API is for signed requests only.
         self._access = door.access if door.access is not None and door.access.required else None
         self._domains = frozenset(name for name in door.hosts if not name.startswith("*."))
@@ -146,11 +143,11 @@ class FrontDoor:
         if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS):
             return _INVOKE_BODY
         if path.startswith(_OURS):
-            return _SMALL_BODY
+            return SMALL_BODY
         if self._foreign(request) is not None:
             return BODY
         match = self._api.match(request.method, request.path, request.query)
-        return _SMALL_BODY if match is None else self._bodies.get(match.operation, _SMALL_BODY)
+        return SMALL_BODY if match is None else self._bodies.get(match.operation, SMALL_BODY)
 
     def handle(self, exchange: Exchange) -> None:
         """Serve a request."""
@@ -173,7 +170,7 @@ class FrontDoor:
             if self._door.urls is not None and self._url_of(request, self._host(request)) is not None:
                 return self._door.urls.too_large()
             if self._access is not None and (unsigned := self._refused_ahead(request)) is not None:
-                return _answer(serialize_error(unsigned, new_request_id()))
+                return plain_answer(serialize_error(unsigned, new_request_id()))
             match = self._api.match(request.method, request.path, request.query)
             if match is not None:
                 invokes = match.operation in _INVOKES
@@ -182,13 +179,13 @@ class FrontDoor:
                 # AWS names the two apart: its front end turns uploads away, the service itself events.
                 kind = RequestTooLargeException if invokes else RequestEntityTooLargeException
                 error = kind(f"Request must be smaller than {limit.limit_bytes} bytes for the {operation} operation")
-                return _answer(serialize_error(error, new_request_id()))
+                return plain_answer(serialize_error(error, new_request_id()))
         text = refusal.name.replace("_", " ").lower()
         return Answer(refusal_status(request, refusal), _JSON, _error_body(f"The request was refused: {text}"))
 
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:  # noqa: ARG002  # logged by the server
         """Answer what is our own fault."""
-        return _answer(serialize_error(ServiceException("An internal error occurred."), new_request_id()))
+        return plain_answer(serialize_error(ServiceException("An internal error occurred."), new_request_id()))
 
     def _invoked(self, exchange: Exchange, error: BaseException | None) -> None:
         """Whatever an invocation failed with was answered where it failed; what comes up to here is a bug."""
@@ -297,7 +294,7 @@ class FrontDoor:
         if wire.stream is None:
             exchange.respond(wire.status, wire.headers, wire.body)
         else:
-            await _stream(exchange, wire, wire.stream)
+            await send_stream(exchange, wire, wire.stream)
 
     def _context(self, request: Request, request_id: str, caller: Caller | None) -> Context:
         door = self._door
@@ -362,6 +359,15 @@ _FOR_THE_OPERATOR: Final = (
 )
 
 
+def body_limits(limits: LimitProfile) -> dict[str, Buffered]:
+    """How much the operations take that take more than a small body."""
+    # InvokeAsync refuses what is over its limit in its own words.
+    bodies = dict.fromkeys(("Invoke", "InvokeWithResponseStream", "InvokeAsync"), _INVOKE_BODY)
+    for operation, quota in _UPLOADS.items():
+        bodies[operation] = Buffered(limit_bytes=limits.limit(quota), drain_excess=True)
+    return bodies
+
+
 def _may_be_large(request: Request) -> bool:
     length = request.header("content-length")
     return len(length) > 6 or bool(request.header("transfer-encoding"))  # a million bytes or more, or nobody knows
@@ -392,7 +398,7 @@ def body_object(exchange: Exchange) -> Mapping[str, Any]:  # Any: JSON
     return document
 
 
-async def _stream(exchange: Exchange, wire: WireResponse, stream: EventBytes) -> None:
+async def send_stream(exchange: Exchange, wire: WireResponse, stream: EventBytes) -> None:
     """Send each piece as it comes, no faster than the client reads."""
     try:
         exchange.start_response(wire.status, wire.headers)
@@ -408,7 +414,8 @@ async def _stream(exchange: Exchange, wire: WireResponse, stream: EventBytes) ->
         await stream.aclose()
 
 
-def _answer(wire: WireResponse) -> Answer:
+def plain_answer(wire: WireResponse) -> Answer:
+    """An answer that has no stream, for the server."""
     return Answer(wire.status, wire.headers, wire.body)
 
 

@@ -151,7 +151,7 @@ async def _admit(
     reference = FunctionReference.parse(
         req["FunctionName"], account=ctx.account, region=ctx.region, qualifier=req.get("Qualifier"), foreign=True
     )
-    if router.permissions.concern(ctx.account, reference.key):
+    if ctx.principal is None and router.permissions.concern(ctx.account, reference.key):
         await router.permissions.admit(ctx.account, reference)
     _check_payload(_payload(req))
     key, qualifier = reference.key, reference.qualifier
@@ -165,6 +165,9 @@ async def _admit(
     if version is None:
         # Source: answers of AWS recorded by LocalStack, 2023: the ARN is as the caller named it, with any qualifier.
         raise ResourceNotFoundException(f"Function not found: {reference.arn}")
+    if ctx.principal is not None:
+        # Last: whoever looks for the reason why an event was not delivered is told first that there is no function.
+        await router.permissions.admit_service(ctx.principal, reference)
     return version, reference
 
 

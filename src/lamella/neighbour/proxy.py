@@ -13,6 +13,7 @@ from lamella.awsapi.context import new_request_id
 from lamella.httpserver.exchange import Exchange, Phase
 from lamella.httpserver.message import Answer, DisconnectedError, Request, Streamed
 from lamella.neighbour.endpoint import Endpoint
+from lamella.neighbour.trust import TRUST_HEADERS
 from lamella.neighbour.upstream import Upstream, UpstreamError, open_upstream
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ _NOT_FORWARDED: Final = frozenset(
         "upgrade",
         ACCOUNT_HEADER,
         SANDBOX_HEADER,
+        *TRUST_HEADERS,
     }
 )
 _NOT_RETURNED: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"})
