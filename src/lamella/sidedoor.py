@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _SERVICES_MAY: Final = frozenset({"Invoke", "InvokeAsync"})
 """What a function's policy lets services do, as far as services here do anything."""
+_TYPE_HEADER: Final = "x-amz-invocation-type"
 _JSON: Final = (("Content-Type", "application/json"),)
 
 
@@ -95,6 +96,11 @@ class SideDoor:
             principal=claim.principal,
         )
         wire = await self._api.call(match, request.query, request.headers, request.body, context=context)
+        principal = claim.principal
+        if principal is not None and wire.status >= 400 and context.header(_TYPE_HEADER) == "Event":
+            # On AWS nobody is told either; here somebody looks for the reason.
+            reason = wire.body.decode(errors="replace")
+            _log.warning("an event of %s is lost: %s", principal.source_arn or principal.names[0], reason)
         if wire.stream is None:
             exchange.respond(wire.status, wire.headers, wire.body)
         else:

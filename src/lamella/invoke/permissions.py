@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from lamella.domain.errors import AccessDeniedException
 from lamella.domain.function import FunctionKey
 from lamella.domain.names import FunctionReference, explicit_denial, foreign_account, service_kept_out
 from lamella.domain.policy import FUNCTION_POLICY, Access, Caller, Decision, Policy, decide
@@ -59,18 +60,15 @@ class Permissions:
         if decision is Decision.SILENT and account != reference.key.account:
             raise foreign_account(account, action, reference.arn)
 
-    async def admit_service(
+    async def refusal(
         self, principal: ServicePrincipal, reference: FunctionReference, action: str = "InvokeFunction"
-    ) -> None:
-        """Let a service do something with a function, or refuse it: unlike an account it needs to be let in.
-
-        Raises:
-            AccessDeniedException: No policy lets it in under any of its names, or one keeps it out.
-        """
+    ) -> AccessDeniedException | None:
+        """Why a service may not do something with a function; unlike an account it needs to be let in."""
         accesses = principal.accesses(f"lambda:{action}", reference.arn)
         decisions = [await self.decide(reference, access) for access in accesses]
         if Decision.DENIED in decisions or Decision.ALLOWED not in decisions:
-            raise service_kept_out(principal.names[0], action, reference.arn)
+            return service_kept_out(principal.names[0], action, reference.arn)
+        return None
 
     async def decide(self, reference: FunctionReference, access: Access) -> Decision:
         """What the policies of a function and of the qualifier that was named say of an access."""

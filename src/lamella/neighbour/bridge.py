@@ -1,4 +1,4 @@
-"""How the neighbour's child reaches Lamella: a client of Lambda whose requests go over a private Unix socket.
+"""How the neighbour's child reaches Lamella: clients of AWS's SDK whose requests go over Unix sockets.
 
 The child has no network, and Lamella may ask for signatures that it could not make. So it is known by a secret that
 it was given when it was started, and says with each request for whom it asks. Runs within the child.
@@ -21,8 +21,16 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from lamella.domain.principal import ServicePrincipal
-from lamella.neighbour.trust import BRIDGE_HEADER, BRIDGE_SOCKET, TRUST_HEADERS, Claim
+from lamella.neighbour.trust import (
+    ACCOUNT_HEADER,
+    BRIDGE_HEADER,
+    BRIDGE_SOCKET,
+    NEIGHBOUR_SOCKET,
+    TRUST_HEADERS,
+    Claim,
+)
 
+_BASE: Final = "http://lamella"
 _ANSWER_TIMEOUT_S: Final = 960.0
 """A function runs for 15 minutes at most, and may have waited for an environment before."""
 
@@ -31,7 +39,7 @@ Client = Any  # botocore makes its clients at run time
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bridge:
-    path: str
+    directory: str
     secret: str
     session: botocore.session.Session
     making: Lock  # sessions are not made for threads, clients are
@@ -45,7 +53,7 @@ def open_bridge(directory: Path, secret: str) -> None:
     """Say where Lamella listens and what it knows this process by; once, before any client is made."""
     place = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     # By the descriptor: the path itself may be longer than a socket's address can be.
-    _opened[:] = [_Bridge(f"/proc/self/fd/{place}/{BRIDGE_SOCKET}", secret, botocore.session.Session(), Lock())]
+    _opened[:] = [_Bridge(f"/proc/self/fd/{place}", secret, botocore.session.Session(), Lock())]
 
 
 def lambda_client(
@@ -77,37 +85,69 @@ def lambda_client(
     return _client(_opened[0], Claim(account_id, region, service))
 
 
+def neighbour_client(service: str, account_id: str, region: str) -> Client:
+    """A client of another service, which this process itself answers for.
+
+    Raises:
+        RuntimeError: There is no bridge: this is no child of Lamella's.
+    """
+    if not _opened:
+        raise RuntimeError("this process has no bridge to Lamella")
+    bridge = _opened[0]
+    transport = _Transport(f"{bridge.directory}/{NEIGHBOUR_SOCKET}", {ACCOUNT_HEADER: account_id})
+    # The service validates: a state machine's parameters are what its author wrote.
+    return _make(bridge, service, account_id, region, transport, parameter_validation=False)
+
+
 @lru_cache(maxsize=64)
 def _client(bridge: _Bridge, claim: Claim) -> Client:
+    headers = {BRIDGE_HEADER: bridge.secret, **dict(claim.headers())}
+    transport = _Transport(f"{bridge.directory}/{BRIDGE_SOCKET}", headers)
+    return _make(bridge, "lambda", claim.account, claim.region, transport)
+
+
+def _make(
+    bridge: _Bridge,
+    service: str,
+    account: str,
+    region: str,
+    transport: "_Transport",
+    *,
+    parameter_validation: bool = True,
+) -> Client:
     with bridge.making:
         client = bridge.session.create_client(
-            "lambda",
-            region_name=claim.region,
-            endpoint_url="http://lamella",
-            aws_access_key_id=claim.account,
-            aws_secret_access_key=claim.account,  # nobody looks at the signature
+            service,
+            region_name=region,
+            endpoint_url=_BASE,
+            aws_access_key_id=account,
+            aws_secret_access_key=account,  # nobody looks at the signature
             # Whoever asks decides whether to try again: an event that is sent twice is delivered twice.
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(
+                retries={"total_max_attempts": 1},
+                s3={"addressing_style": "path"},
+                parameter_validation=parameter_validation,
+            ),
         )
-    client.meta.events.register("before-send.lambda", _Transport(bridge, claim))
+    client.meta.events.register("before-send", transport)
     return client
 
 
 class _Transport:
     """Sends a client's requests; botocore takes what this returns for the answer."""
 
-    def __init__(self, bridge: _Bridge, claim: Claim) -> None:
-        self._bridge: Final = bridge
-        self._claim: Final = claim
+    def __init__(self, path: str, headers: dict[str, str]) -> None:
+        self._path: Final = path
+        self._headers: Final = headers
 
     def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in TRUST_HEADERS}
-        headers |= {BRIDGE_HEADER: self._bridge.secret, "Connection": "close", **dict(self._claim.headers())}
-        pool = _Pool(self._bridge.path)
+        headers |= {**self._headers, "Connection": "close"}
+        pool = _Pool(self._path)
         try:
             answer = pool.urlopen(
                 request.method,
-                request.url.removeprefix("http://lamella"),
+                request.url.removeprefix(_BASE),
                 body=request.body,
                 headers={name: _text(value) for name, value in headers.items()},
                 retries=False,

@@ -20,7 +20,7 @@ from typing import Final
 from lamella.httpserver.handler import Handler
 from lamella.httpserver.server import HttpServer
 from lamella.neighbour.endpoint import Endpoint
-from lamella.neighbour.trust import BRIDGE_SOCKET
+from lamella.neighbour.trust import BRIDGE_SOCKET, NEIGHBOUR_SOCKET
 from lamella.neighbour.upstream import UpstreamError
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class MotoProcess:
         if not self._ready:
             raise UpstreamError(self._failure)
         # By the descriptor of its directory: the path itself may be longer than a socket's address can be.
-        return Endpoint("moto", 0, "moto", unix=f"/proc/self/fd/{self._place}/socket")
+        return Endpoint("moto", 0, "moto", unix=f"/proc/self/fd/{self._place}/{NEIGHBOUR_SOCKET}")
 
     async def close(self) -> None:
         """End the child. Idempotent."""
@@ -113,7 +113,7 @@ class MotoProcess:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory.chmod(0o700)
         self._place = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._listener, self._back = self._listen("socket"), self._listen(BRIDGE_SOCKET)
+        self._listener, self._back = self._listen(NEIGHBOUR_SOCKET), self._listen(BRIDGE_SOCKET)
 
     def _listen(self, name: str) -> socket.socket:
         (self._directory / name).unlink(missing_ok=True)

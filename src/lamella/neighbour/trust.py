@@ -11,10 +11,14 @@ from typing import Final
 
 from lamella.domain.principal import ServicePrincipal
 
+NEIGHBOUR_SOCKET: Final = "socket"
+"""In the neighbour's directory; there the child answers for its services."""
+ACCOUNT_HEADER: Final = "x-moto-account-id"
+"""For whom a request to the child is; moto's own."""
 BRIDGE_SOCKET: Final = "lambda"
 """In the neighbour's directory; there Lamella listens for its child."""
 BRIDGE_HEADER: Final = "x-lamella-bridge"
-_ACCOUNT_HEADER: Final = "x-lamella-account"
+_CLAIM_ACCOUNT_HEADER: Final = "x-lamella-account"
 _REGION_HEADER: Final = "x-lamella-region"
 _PRINCIPAL_HEADER: Final = "x-lamella-principal"
 _SOURCE_ARN_HEADER: Final = "x-lamella-source-arn"
@@ -22,7 +26,7 @@ _SOURCE_ACCOUNT_HEADER: Final = "x-lamella-source-account"
 TRUST_HEADERS: Final = frozenset(
     {
         BRIDGE_HEADER,
-        _ACCOUNT_HEADER,
+        _CLAIM_ACCOUNT_HEADER,
         _REGION_HEADER,
         _PRINCIPAL_HEADER,
         _SOURCE_ARN_HEADER,
@@ -56,7 +60,7 @@ class Claim:
 
     def headers(self) -> list[tuple[str, str]]:
         """As the child sends it."""
-        headers = [(_ACCOUNT_HEADER, self.account), (_REGION_HEADER, self.region)]
+        headers = [(_CLAIM_ACCOUNT_HEADER, self.account), (_REGION_HEADER, self.region)]
         if self.principal is not None:
             headers.append((_PRINCIPAL_HEADER, ",".join(self.principal.names)))
             headers.append((_SOURCE_ARN_HEADER, self.principal.source_arn))
@@ -70,7 +74,7 @@ class Claim:
         Raises:
             TrustError: It is none.
         """
-        account, region = _one(headers, _ACCOUNT_HEADER), _one(headers, _REGION_HEADER)
+        account, region = _one(headers, _CLAIM_ACCOUNT_HEADER), _one(headers, _REGION_HEADER)
         if account is None or region is None or not _ACCOUNT.fullmatch(account) or not _REGION.fullmatch(region):
             raise TrustError("the request names no account or no region")
         named = _one(headers, _PRINCIPAL_HEADER)

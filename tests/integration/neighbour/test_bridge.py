@@ -83,7 +83,7 @@ async def test_the_child_asks_as_an_account(tmp_path: Path) -> None:
         client = lambda_client(ACCOUNT, REGION)
         answer = await asyncio.to_thread(client.invoke, FunctionName="f", Payload=b'"event"')
         assert await asyncio.to_thread(answer["Payload"].read) == b'"tneve"'
-        with pytest.raises(ClientError, match="ResourceNotFoundException.*Function not found: f"):
+        with pytest.raises(ClientError, match=r"ResourceNotFoundException.*Function not found: f"):
             await asyncio.to_thread(client.get_function, FunctionName="f")
     invoked, _ = seen.contexts
     assert (invoked.account, invoked.region, invoked.principal) == (ACCOUNT, REGION, None)
