@@ -1,33 +1,50 @@
 """State machines: they run, and their tasks reach Lamella's functions and moto's other services.
 
-moto runs them if it is told to. Its tasks call services as clients would, at an address on the network, which the
-child has not; here they go over the two sockets instead.
+moto has two of each: one that keeps state machines, and one that runs them. Its tasks call services as clients would,
+at an address on the network, which the child has not; here they go over the two sockets instead.
 """
 
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
-from moto.core.config import default_user_config
-from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions import models, responses
 
 from lamella.neighbour.bridge import Client, lambda_client, neighbour_client
 from lamella.neighbour.services.patching import replace
 
-_ACCOUNT_PART = 4
+_RUNNING: Final = "moto.stepfunctions.parser.models"
+_CLIENTS: Final = "moto.stepfunctions.parser.asl.utils.boto_client"
+_ACCOUNT_PART: Final = 4
 
 
-def _client(_: Callable[..., Any]) -> Callable[..., Client]:
-    def boto_client_for(region: str, service: str, state_credentials: Any = None) -> Client:
-        """A client that acts for the account of the state's role, as on AWS."""
-        account = state_credentials.role_arn.split(":")[_ACCOUNT_PART]
-        if service == "lambda":
-            return lambda_client(account, region)
-        return neighbour_client(service, account, region)
+class _Running:
+    """Instead of those that keep state machines, those that run them: by account, then by region.
 
-    return boto_client_for
+    They are imported when somebody asks for one: that takes more than a second, of which most servers need nothing.
+    """
+
+    def __getitem__(self, account: str) -> Any:
+        # First: the modules that run tasks take the name from this one when they are imported.
+        clients = import_module(_CLIENTS)
+        if clients.boto_client_for is not _client_for:
+            replace(clients, "boto_client_for", lambda _: _client_for)
+        return import_module(_RUNNING).stepfunctions_parser_backends[account]
+
+
+def _client_for(region: str, service: str, state_credentials: Any = None) -> Client:
+    """A client that acts for the account of the state's role, as on AWS."""
+    account = state_credentials.role_arn.split(":")[_ACCOUNT_PART]
+    if service == "lambda":
+        return lambda_client(account, region)
+    return neighbour_client(service, account, region)
 
 
 def install() -> None:
-    """Let state machines invoke functions. Before the modules are imported that use the name replaced here."""
-    default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    replace(boto_client, "boto_client_for", _client)
+    """Let state machines run, those of stacks as well, and invoke functions."""
+    running = _Running()
+
+    def make(_: object) -> _Running:
+        return running
+
+    replace(models, "stepfunctions_backends", make)
+    replace(responses, "stepfunctions_backends", make)
