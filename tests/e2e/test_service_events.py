@@ -311,6 +311,16 @@ def test_a_secret_is_rotated(own: Account) -> None:
     assert all((event["SecretId"], event["ClientRequestToken"]) == (arn, token) for event in told)
 
 
+def test_a_receipt_rule_names_a_function_that_may_be_invoked(own: Account) -> None:
+    function, ses = own.function(), own("ses")
+    ses.create_receipt_rule_set(RuleSetName=function.name)
+    rule = {"Name": "r", "Actions": [{"LambdaAction": {"FunctionArn": own.arn(function)}}]}
+    with pytest.raises(ClientError, match="InvalidLambdaFunction"):
+        ses.create_receipt_rule(RuleSetName=function.name, Rule=rule)
+    own.permit(function, "ses.amazonaws.com", SourceAccount=OWN)
+    ses.create_receipt_rule(RuleSetName=function.name, Rule=rule)
+
+
 def test_a_task_of_a_state_machine(own: Account) -> None:
     function, steps = own.function(), own("stepfunctions")
     role = f"arn:aws:iam::{OWN}:role/steps"

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from flask import Flask
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey
 
-from lamella.neighbour.services.s3 import DestinationError, s3_record
+from lamella.neighbour.services.s3 import DestinationError, _is_meant, s3_record
 
 OWNER = "111122223333"
 
@@ -94,3 +95,21 @@ def test_a_refusal_names_each_function() -> None:
         "ArgumentName2": "arn:2, null",
         "ArgumentValue2": "Not authorized to invoke function [arn:2]",
     }
+
+
+@pytest.mark.parametrize(
+    ("event", "query", "meant"),
+    [
+        ("s3:ObjectCreated:Put", "", True),
+        ("s3:ObjectCreated:Put", "?uploadId=1", False),
+        ("s3:ObjectCreated:CompleteMultipartUpload", "?uploadId=1", True),
+        ("s3:ObjectTagging:Put", "", False),
+        ("s3:ObjectTagging:Put", "?tagging", True),
+        ("s3:ObjectAcl:Put", "", False),
+        ("s3:ObjectAcl:Put", "?acl", True),
+    ],
+)
+def test_what_moto_does_to_serve_a_request_is_no_event(event: str, query: str, meant: bool) -> None:
+    with Flask("test").test_request_context(f"/bucket/key{query}"):
+        assert _is_meant(event) is meant
+    assert _is_meant(event)  # by nobody's request: a state machine's task, say
