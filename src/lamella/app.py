@@ -95,6 +95,7 @@ from lamella.ports.errors import UnavailableError
 from lamella.ports.records import Records
 from lamella.ports.sandbox import SandboxError, SandboxProblem
 from lamella.runtimes.catalog import PackCatalog
+from lamella.sidedoor import SideDoor
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +184,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             _log.warning("functions share the network of this host, with all that listens on it: network = host")
         networks = Networks(granted)
 
-        neighbours = await _neighbours(settings, stack)
+        neighbours = _neighbours(settings, stack)
 
         clock, signer = SystemClock(), LocationSigner(directory.derive("downloads"))
         limits = LimitProfile(settings.limits)
@@ -276,6 +277,7 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
             MappingServices(mappings),
         )
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
+        await _start_neighbour(settings, neighbours, api, services, own_url)
         await router.load()
         await urls.load(records.functions)
         await dispatcher.load(configurations(await records.functions.every(EVENT_INVOKE_CONFIG)))
@@ -384,11 +386,11 @@ def _network_policy(settings: Settings, *, nat_works: bool) -> NetworkPolicy:
     return policy(default, limit, nat_works=nat_works)
 
 
-async def _neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
+def _neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
     """Who answers for the services that are not Lambda's.
 
     Raises:
-        NeighbourError: moto is asked for, and is not installed or does not start.
+        NeighbourError: moto is asked for, and is not installed.
     """
     overrides = dict(parse_override(text) for text in settings.neighbour_services)
     wanted = settings.neighbour
@@ -405,12 +407,27 @@ async def _neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
     apart = settings.auth == "sigv4"
     moto = MotoProcess(settings.data / "neighbour", account=settings.account_id, apart=apart)
     stack.push_async_callback(moto.close)
-    if wanted == "moto":
+    return Neighbours(overrides, moto)
+
+
+async def _start_neighbour(
+    settings: Settings, neighbours: Neighbours, api: Api, services: Services, own_url: str
+) -> None:
+    """Let moto, if it is the neighbour, reach Lambda here; start it if the settings want it at once.
+
+    Raises:
+        NeighbourError: It does not start.
+    """
+    moto = neighbours.other
+    if not isinstance(moto, MotoProcess):
+        return
+    limits = LimitProfile(settings.limits)
+    moto.answer_with(SideDoor(api, services, base_url=own_url, secret=moto.secret, limits=limits))
+    if settings.neighbour == "moto":
         try:
             await moto.wait_ready()
         except UpstreamError as error:
             raise NeighbourError(f"moto does not start: {error}") from error
-    return Neighbours(overrides, moto)
 
 
 def _own_credentials() -> tuple[str, str] | None:

@@ -54,7 +54,7 @@ _URLS: Final = f"{_OURS}urls/"
 _FUNCTIONS: Final = "/2015-03-31/functions/"
 _INVOCATIONS: Final = "/invocations"
 _INVOKE_BODY: Final = Buffered(limit_bytes=SYNCHRONOUS_PAYLOAD.limit, drain_excess=True)
-_SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
+SMALL_BODY: Final = Buffered(limit_bytes=1024 * 1024)
 # Of a request that will be refused. It is read and dropped, so that clients which look for an answer only when they
 # have sent everything get it.
 _NO_BODY: Final = Buffered(limit_bytes=0, drain_excess=True)
@@ -121,10 +121,7 @@ class FrontDoor:
         self._services = services
         self._door = door
         self._neighbours = neighbours
-        # InvokeAsync refuses what is over its limit in its own words.
-        self._bodies = {"InvokeWithResponseStream": _INVOKE_BODY, "InvokeAsync": _INVOKE_BODY}
-        for operation, quota in _UPLOADS.items():
-            self._bodies[operation] = Buffered(limit_bytes=door.limits.limit(quota), drain_excess=True)
+        self._bodies = body_limits(door.limits)
         # Where Lambda's API is for signed requests only.
         self._access = door.access if door.access is not None and door.access.required else None
         self._foreign_access = None if self._access is None else ForeignAccess(self._access)
@@ -147,11 +144,11 @@ class FrontDoor:
         if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS):
             return _INVOKE_BODY
         if path.startswith(_OURS):
-            return _SMALL_BODY
+            return SMALL_BODY
         if (service := self._foreign(request)) is not None:
             return BODY if self._foreign_access is None else self._foreign_access.body(service)
         match = self._api.match(request.method, request.path, request.query)
-        return _SMALL_BODY if match is None else self._bodies.get(match.operation, _SMALL_BODY)
+        return SMALL_BODY if match is None else self._bodies.get(match.operation, SMALL_BODY)
 
     def handle(self, exchange: Exchange) -> None:
         """Serve a request."""
@@ -185,13 +182,13 @@ class FrontDoor:
                 # AWS names the two apart: its front end turns uploads away, the service itself events.
                 kind = RequestTooLargeException if invokes else RequestEntityTooLargeException
                 error = kind(f"Request must be smaller than {limit.limit_bytes} bytes for the {operation} operation")
-                return _answer(serialize_error(error, new_request_id()))
+                return plain_answer(serialize_error(error, new_request_id()))
         text = refusal.name.replace("_", " ").lower()
         return Answer(refusal_status(request, refusal), _JSON, _error_body(f"The request was refused: {text}"))
 
     def failed(self, exchange: Exchange, error: BaseException) -> Answer:  # noqa: ARG002  # logged by the server
         """Answer what is our own fault."""
-        return _answer(serialize_error(ServiceException("An internal error occurred."), new_request_id()))
+        return plain_answer(serialize_error(ServiceException("An internal error occurred."), new_request_id()))
 
     def _invoked(self, exchange: Exchange, error: BaseException | None) -> None:
         """Whatever an invocation failed with was answered where it failed; what comes up to here is a bug."""
@@ -250,7 +247,7 @@ class FrontDoor:
             wrong = self._foreign_access.precheck(request, service)
             return None if wrong is None else error_answer(request, service, wrong)
         error = self._access.precheck(request)
-        return None if error is None else _answer(serialize_error(error, new_request_id()))
+        return None if error is None else plain_answer(serialize_error(error, new_request_id()))
 
     def _foreign(self, request: Request) -> str | None:
         """The service of a request that is not Lambda's; `None` if it is, or if nobody else could want it.
@@ -311,7 +308,7 @@ class FrontDoor:
         if wire.stream is None:
             exchange.respond(wire.status, wire.headers, wire.body)
         else:
-            await _stream(exchange, wire, wire.stream)
+            await send_stream(exchange, wire, wire.stream)
 
     def _context(self, request: Request, request_id: str, caller: Caller | None) -> Context:
         door = self._door
@@ -376,6 +373,15 @@ _FOR_THE_OPERATOR: Final = (
 )
 
 
+def body_limits(limits: LimitProfile) -> dict[str, Buffered]:
+    """How much the operations take that take more than a small body."""
+    # InvokeAsync refuses what is over its limit in its own words.
+    bodies = dict.fromkeys(("Invoke", "InvokeWithResponseStream", "InvokeAsync"), _INVOKE_BODY)
+    for operation, quota in _UPLOADS.items():
+        bodies[operation] = Buffered(limit_bytes=limits.limit(quota), drain_excess=True)
+    return bodies
+
+
 def _may_be_large(request: Request) -> bool:
     length = request.header("content-length")
     return len(length) > 6 or bool(request.header("transfer-encoding"))  # a million bytes or more, or nobody knows
@@ -406,7 +412,7 @@ def body_object(exchange: Exchange) -> Mapping[str, Any]:  # Any: JSON
     return document
 
 
-async def _stream(exchange: Exchange, wire: WireResponse, stream: EventBytes) -> None:
+async def send_stream(exchange: Exchange, wire: WireResponse, stream: EventBytes) -> None:
     """Send each piece as it comes, no faster than the client reads."""
     try:
         exchange.start_response(wire.status, wire.headers)
@@ -422,7 +428,8 @@ async def _stream(exchange: Exchange, wire: WireResponse, stream: EventBytes) ->
         await stream.aclose()
 
 
-def _answer(wire: WireResponse) -> Answer:
+def plain_answer(wire: WireResponse) -> Answer:
+    """An answer that has no stream, for the server."""
     return Answer(wire.status, wire.headers, wire.body)
 
 

@@ -1,7 +1,7 @@
 """What the pages below `/_lamella/` refuse before they touch anything."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -12,11 +12,11 @@ from tests.support.traces import KEY, Life
 from lamella.adapters.traces import FileTraceStore
 from lamella.frontdoor import PageError, body_object
 from lamella.httpserver.exchange import Exchange
-from lamella.httpserver.message import Request
+from lamella.httpserver.message import DisconnectedError, Request
 from lamella.invoke.recorder import FlightRecorder
 from lamella.invoke.recorders import Recorders
 from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
-from lamella.ports.logs import LogStore
+from lamella.ports.logs import LogEvent, LogStore
 from lamella.testing.queue import MemoryEventQueue
 
 
@@ -26,6 +26,26 @@ class Asked:
     def __init__(self, path: str, body: bytes = b"") -> None:
         self.request = Request("GET", path.encode(), path, "", [])
         self.request.body = body
+
+
+class Left(Asked):
+    """An exchange whose peer has gone without a word."""
+
+    def start_response(self, status: int, headers: object) -> None:
+        assert status == 200
+
+    async def write(self, data: bytes) -> None:
+        raise DisconnectedError
+
+
+class OneLine:
+    async def read(self, key: object, **options: object) -> AsyncIterator[LogEvent]:
+        yield LogEvent(1, "stream", "line")
+
+
+async def test_a_reader_of_a_log_who_leaves_is_no_fault() -> None:
+    logs = Logs(cast("LogStore", OneLine()), account="000000000000", region="us-east-1")
+    await logs.page(cast("Exchange", Left("/_lamella/logs/f")), {"follow": "1"})
 
 
 @pytest.fixture

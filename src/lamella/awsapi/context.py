@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
+from lamella.domain.principal import ServicePrincipal
+
 _G = TypeVar("_G")
 
 
@@ -40,6 +42,7 @@ class Context:
         services: What handlers use besides.
         headers: Of the request, names in lower case; for the few that are no member of an operation.
         warnings: Filled by handlers: what of the request AWS would have refused; told in the answer's headers.
+        principal: The service of AWS that sends it; `None` if the account does.
     """
 
     account: str
@@ -49,6 +52,7 @@ class Context:
     services: Services
     headers: Sequence[tuple[str, str]] = ()
     warnings: list[str] = field(default_factory=list)
+    principal: ServicePrincipal | None = None
 
     def header(self, name: str) -> str:
         """The first value of a header, given in lower case; empty if there is none."""

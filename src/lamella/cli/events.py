@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lamella.cli import output
-from lamella.cli.client import Client, endpoint
+from lamella.cli.client import client
 from lamella.cli.failure import CommandError
 from lamella.cli.options import EndpointUrl, Json, Region, examples
 
@@ -29,7 +29,7 @@ def list_(
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """List asynchronous invocations, newest first: those that wait, and the last ones that are over."""
-    answer = Client(endpoint(endpoint_url, region)).events(function=function, state=state, limit=limit)
+    answer = client(endpoint_url, region).events(function=function, state=state, limit=limit)
     if json_:
         output.write_json(answer)
         return
@@ -53,7 +53,7 @@ def show(
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """Show what was tried with one event, attempt by attempt."""
-    answer = Client(endpoint(endpoint_url, None)).event(request_id)
+    answer = client(endpoint_url).event(request_id)
     if json_:
         output.write_json(answer)
         return

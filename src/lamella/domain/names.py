@@ -155,6 +155,14 @@ def foreign_account(account: str, action: str, arn: str) -> AccessDeniedExceptio
     )
 
 
+def service_kept_out(service: str, action: str, arn: str) -> AccessDeniedException:
+    """What a service is told that the function's policy does not let in. On AWS nobody sees it; the text is ours."""
+    return AccessDeniedException(
+        f"{service} is not authorized to perform: lambda:{action} on resource: {arn} "
+        "because no resource-based policy allows it"
+    )
+
+
 def explicit_denial(account: str, action: str, arn: str) -> AccessDeniedException:
     """What AWS answers to a caller whom a statement of the resource policy keeps out.
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from lamella.domain.errors import AccessDeniedException
 from lamella.domain.function import FunctionKey
-from lamella.domain.names import FunctionReference, explicit_denial, foreign_account
+from lamella.domain.names import FunctionReference, explicit_denial, foreign_account, service_kept_out
 from lamella.domain.policy import FUNCTION_POLICY, Access, Caller, Decision, Policy, decide
+from lamella.domain.principal import ServicePrincipal
 from lamella.ports.records import WHOLE, FunctionRecordStore
 
 _NONE: Final[Mapping[str, Policy]] = MappingProxyType({})
@@ -57,6 +59,16 @@ class Permissions:
             raise explicit_denial(account, action, reference.arn)
         if decision is Decision.SILENT and account != reference.key.account:
             raise foreign_account(account, action, reference.arn)
+
+    async def refusal(
+        self, principal: ServicePrincipal, reference: FunctionReference, action: str = "InvokeFunction"
+    ) -> AccessDeniedException | None:
+        """Why a service may not do something with a function; unlike an account it needs to be let in."""
+        accesses = principal.accesses(f"lambda:{action}", reference.arn)
+        decisions = [await self.decide(reference, access) for access in accesses]
+        if Decision.DENIED in decisions or Decision.ALLOWED not in decisions:
+            return service_kept_out(principal.names[0], action, reference.arn)
+        return None
 
     async def decide(self, reference: FunctionReference, access: Access) -> Decision:
         """What the policies of a function and of the qualifier that was named say of an access."""

@@ -151,20 +151,24 @@ async def _admit(
     reference = FunctionReference.parse(
         req["FunctionName"], account=ctx.account, region=ctx.region, qualifier=req.get("Qualifier"), foreign=True
     )
-    if router.permissions.concern(ctx.account, reference.key):
+    if ctx.principal is None and router.permissions.concern(ctx.account, reference.key):
         await router.permissions.admit(ctx.account, reference)
+    # Told last: whoever looks for the reason why an event did not arrive is told first that there is no function.
+    refusal = None if ctx.principal is None else await router.permissions.refusal(ctx.principal, reference)
     _check_payload(_payload(req))
     key, qualifier = reference.key, reference.qualifier
     try:
         version = router.targets.known(key, qualifier) or await router.targets.resolve(key, qualifier)
     except NotReadyError as error:
-        raise ResourceConflictException(
+        raise refusal or ResourceConflictException(
             "The operation cannot be performed at this time. "
             f"The function is currently in the following state: {error.state}"
         ) from None
     if version is None:
         # Source: answers of AWS recorded by LocalStack, 2023: the ARN is as the caller named it, with any qualifier.
         raise ResourceNotFoundException(f"Function not found: {reference.arn}")
+    if refusal is not None:
+        raise refusal
     return version, reference
 
 

@@ -22,7 +22,8 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from lamella.neighbour.endpoint import Endpoint
-from lamella.neighbour.proxy import ACCOUNT_HEADER, Neighbours, absent
+from lamella.neighbour.proxy import Neighbours, absent
+from lamella.neighbour.trust import ACCOUNT_HEADER
 from lamella.neighbour.upstream import Upstream, UpstreamError, open_upstream
 from lamella.ports.aws import AwsError, AwsUnavailableError, ObjectTooLargeError
 

@@ -2,13 +2,14 @@
 
 The listening socket is ours and outlives the child: who connects while there is none waits in its queue. It is a Unix
 socket in a directory that is open to the server's user alone, so no other user of the machine reaches moto but through
-the front door, and neither does a function.
+the front door, and neither does a function. A second such socket leads back: there the child calls Lambda.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import sys
 from collections import deque
@@ -16,7 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from lamella.httpserver.handler import Handler
+from lamella.httpserver.server import HttpServer
 from lamella.neighbour.endpoint import Endpoint
+from lamella.neighbour.trust import BRIDGE_SOCKET, NEIGHBOUR_SOCKET
 from lamella.neighbour.upstream import UpstreamError
 
 _log = logging.getLogger(__name__)
@@ -41,13 +45,20 @@ class MotoProcess:
         directory: Of its own, made if need be and open to its owner alone; holds the socket and temporary files.
         account: Of requests that name none.
         apart: Whether accounts are kept apart where moto by itself would not: a bucket is its account's alone.
+
+    Attributes:
+        secret: What the child is known by where it calls Lambda.
     """
 
     def __init__(self, directory: Path, *, account: str, apart: bool = False) -> None:
         self._directory = directory
         self._account = account
         self._apart = apart
+        self.secret: Final = secrets.token_hex(32)
+        self._handler: Handler | None = None
+        self._bridge: HttpServer | None = None
         self._listener: socket.socket | None = None
+        self._back: socket.socket | None = None
         self._place: int | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -61,6 +72,10 @@ class MotoProcess:
         """Of the child; `None` while there is none."""
         return None if self._process is None else self._process.pid
 
+    def answer_with(self, handler: Handler) -> None:
+        """Say who answers the child when it calls Lambda; before it is started."""
+        self._handler = handler
+
     async def wait_ready(self) -> Endpoint:
         """Start the child if there is none, wait until it serves, and say where.
 
@@ -68,7 +83,7 @@ class MotoProcess:
             UpstreamError: It does not start; the text says why.
         """
         if self._keeper is None:
-            self._listen()
+            self._open()
             self._keeper = asyncio.create_task(self._keep(), name="keep moto")
         if not self._ready:
             async with self._changed:
@@ -76,7 +91,7 @@ class MotoProcess:
         if not self._ready:
             raise UpstreamError(self._failure)
         # By the descriptor of its directory: the path itself may be longer than a socket's address can be.
-        return Endpoint("moto", 0, "moto", unix=f"/proc/self/fd/{self._place}/socket")
+        return Endpoint("moto", 0, "moto", unix=f"/proc/self/fd/{self._place}/{NEIGHBOUR_SOCKET}")
 
     async def close(self) -> None:
         """End the child. Idempotent."""
@@ -85,24 +100,36 @@ class MotoProcess:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self._bridge is not None:
+            await self._bridge.close(grace_s=0)
+            self._bridge = None
+        for listener in (self._listener, self._back):
+            if listener is not None:
+                listener.close()
+        self._listener = self._back = None
         if self._place is not None:
             os.close(self._place)
             self._place = None
 
-    def _listen(self) -> None:
+    def _open(self) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory.chmod(0o700)
-        path = self._directory / "socket"
-        path.unlink(missing_ok=True)
         self._place = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(f"/proc/self/fd/{self._place}/socket")
-        self._listener.listen(_BACKLOG)
+        self._listener, self._back = self._listen(NEIGHBOUR_SOCKET), self._listen(BRIDGE_SOCKET)
+
+    def _listen(self, name: str) -> socket.socket:
+        (self._directory / name).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(f"/proc/self/fd/{self._place}/{name}")
+        listener.listen(_BACKLOG)
+        return listener
 
     async def _keep(self) -> None:
+        if self._handler is None or self._back is None:
+            raise RuntimeError("nobody would answer the child")
+        # A child that has died waits for no answer.
+        self._bridge = HttpServer(self._handler, half_close=False)
+        await self._bridge.start(sock=self._back)
         pause_s = _PAUSE_S
         while True:
             served = await self._run()
@@ -122,7 +149,7 @@ class MotoProcess:
             "-m",
             "lamella.neighbour.moto_main",
             *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=(descriptor,),
@@ -132,7 +159,11 @@ class MotoProcess:
         served = False
         listener = asyncio.create_task(self._listen_to(process), name="read what moto says")
         try:
+            assert process.stdin is not None
             assert process.stdout is not None
+            # Where nobody can see it, as they can see arguments and variables.
+            process.stdin.write(f"{self.secret}\n".encode())
+            process.stdin.close()
             try:
                 async with asyncio.timeout(_START_TIMEOUT_S):
                     served = await process.stdout.readline() == _READY

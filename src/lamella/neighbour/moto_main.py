@@ -13,6 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -20,6 +21,9 @@ from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.utilities.docker_utilities import DockerModel
 from werkzeug.serving import make_server
+
+from lamella.neighbour import services
+from lamella.neighbour.bridge import open_bridge
 
 _CLONE_NEWNET: Final = 0x4000_0000
 _PR_SET_PDEATHSIG: Final = 1
@@ -80,6 +84,8 @@ def main() -> None:
         raise OSError(code, f"unshare: {os.strerror(code)}")
     os.umask(0o077)
     os.chdir(arguments.directory)
+    open_bridge(Path(arguments.directory), sys.stdin.readline().strip())
+    services.install()
     DockerModel.docker_client = property(_refuse_containers)  # type: ignore[assignment,method-assign]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -13,13 +13,13 @@ from lamella.httpserver.exchange import Exchange, Phase
 from lamella.httpserver.message import DisconnectedError, Streamed
 from lamella.neighbour.endpoint import Endpoint
 from lamella.neighbour.refusals import error_answer
+from lamella.neighbour.trust import ACCOUNT_HEADER, TRUST_HEADERS
 from lamella.neighbour.upstream import Upstream, UpstreamError, open_upstream
 
 _log = logging.getLogger(__name__)
 
 BODY: Final = Streamed(limit_bytes=5 * 1024**3)
 """Source: S3 user guide, "Uploading objects": at most 5 GB in one request, the most that any service takes."""
-ACCOUNT_HEADER: Final = "x-moto-account-id"
 SANDBOX_HEADER: Final = "x-lamella-sandbox"
 UNSIGNED: Final = "s3"
 """The service of requests that say none: public objects, forms, and URLs presigned in the old way."""
@@ -37,6 +37,7 @@ _NOT_FORWARDED: Final = frozenset(
         "upgrade",
         ACCOUNT_HEADER,
         SANDBOX_HEADER,
+        *TRUST_HEADERS,
     }
 )
 _NOT_RETURNED: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"})

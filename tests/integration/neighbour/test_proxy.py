@@ -24,6 +24,7 @@ from lamella.httpserver import (
 )
 from lamella.neighbour.endpoint import Endpoint
 from lamella.neighbour.proxy import BODY, Neighbours, forward
+from lamella.neighbour.trust import TRUST_HEADERS
 
 PATIENCE_S = 20.0  # of a test with a server that hangs; never waited for otherwise
 Serve = Callable[[Exchange], Awaitable[None]]
@@ -109,6 +110,7 @@ async def test_head_and_bodies_go_both_ways_unchanged() -> None:
         head = (
             "PUT /bucket/a%20b?x=%2F&y HTTP/1.1\nHost: bucket.localhost:4566\nAuthorization: AWS4 x\n"
             "Content-Length: 6\nX-Moto-Account-Id: 999999999999\nX-Lamella-Sandbox: 0\nConnection: close\n"
+            "X-Lamella-Bridge: x\nX-Lamella-Principal: s3.amazonaws.com\n"
         )
         async with connected(port, head, b"abcdef") as client:
             answer = await client.head()
@@ -122,6 +124,7 @@ async def test_head_and_bodies_go_both_ways_unchanged() -> None:
     assert request.header("authorization") == "AWS4 x"
     accounts = [value for name, value in request.headers if name in ("x-moto-account-id", "x-lamella-sandbox")]
     assert accounts == ["111122223333", "1"]
+    assert not {name for name, _ in request.headers} & TRUST_HEADERS
 
 
 async def test_a_long_answer_is_passed_on_as_it_comes() -> None:

@@ -11,6 +11,7 @@ from lamella.domain.errors import AccessDeniedException
 from lamella.domain.function import FunctionKey
 from lamella.domain.names import FunctionReference
 from lamella.domain.policy import FUNCTION_POLICY
+from lamella.domain.principal import ServicePrincipal
 from lamella.domain.statements import function_statement, with_statement
 from lamella.invoke.permissions import Permissions
 from lamella.ports.records import WHOLE, FunctionRecord
@@ -163,3 +164,42 @@ async def test_what_changes_while_it_is_read_is_read_again(node: Node) -> None:
     node.permissions.policy_changed(KEY)
     assert await node.admits(OTHER)  # it began before the removal was answered
     assert not await node.admits(OTHER)
+
+
+BUCKET = "arn:aws:s3:::photos"
+S3 = ServicePrincipal(("s3.amazonaws.com",), BUCKET, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("members", "let_in"),
+    [
+        ({}, True),
+        ({"SourceArn": BUCKET, "SourceAccount": OTHER}, True),
+        ({"SourceArn": "arn:aws:s3:::p*"}, True),
+        ({"SourceArn": "arn:aws:s3:::other"}, False),
+        ({"SourceAccount": KEY.account}, False),
+        ({"SourceArn": BUCKET, "SourceAccount": KEY.account}, False),
+        ({"Principal": "sns.amazonaws.com"}, False),
+        ({"Principal": OTHER}, False),  # whose bucket it is does not make it the account's call
+        ({"Principal": KEY.account}, False),
+        ({"Action": "lambda:GetFunction"}, False),
+        ({"effect": "Deny"}, False),
+    ],
+)
+async def test_a_service_is_let_in_by_a_policy_alone(node: Node, members: dict[str, Any], let_in: bool) -> None:
+    assert await node.permissions.refusal(S3, FUNCTION) is not None
+    await node.let(**{"Principal": "s3.amazonaws.com", **members})
+    node.permissions.policy_changed(KEY)
+    assert (await node.permissions.refusal(S3, FUNCTION) is None) is let_in
+
+
+async def test_a_service_with_two_names_is_let_in_under_either_unless_one_is_kept_out(node: Node) -> None:
+    logs = ServicePrincipal(("logs.us-east-1.amazonaws.com", "logs.amazonaws.com"))
+    await node.let(Principal="logs.amazonaws.com")
+    await node.permissions.load()
+    assert await node.permissions.refusal(logs, FUNCTION) is None
+    await node.let("live", Principal="logs.us-east-1.amazonaws.com", effect="Deny")
+    node.permissions.policy_changed(KEY)
+    refusal = await node.permissions.refusal(logs, LIVE)
+    assert refusal is not None
+    assert refusal.message.startswith("logs.us-east-1.amazonaws.com is not authorized to perform: lambda:Invoke")

@@ -1,0 +1,13 @@
+"""What makes moto's services invoke the functions of Lamella. Runs within the child."""
+
+from lamella.neighbour.services import events, functions, logs, s3, secrets, ses, sns, steps
+
+
+def install() -> None:
+    """Replace what moto would do with functions of its own.
+
+    Raises:
+        UnknownMotoError: This version of moto is built differently.
+    """
+    for service in (functions, s3, sns, events, logs, secrets, ses, steps):
+        service.install()
