@@ -239,7 +239,7 @@ done
 
 
 def test_where_signatures_are_required_the_services_still_invoke() -> None:
-    """Clients from outside do not reach moto there; functions do, and what they do has its consequences."""
+    """A function uses moto without a key of a client's, and what it does has its consequences."""
     with LamellaServer(state_delay_s="0", auth="sigv4") as server:
         printed = server.lamella("key", "create", LAMELLA_DATA=str(server.data)).stdout.splitlines()
         exported = [line.removeprefix("export ").split("=", 1) for line in printed if line.startswith("export ")]
