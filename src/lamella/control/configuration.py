@@ -11,6 +11,7 @@ from lamella.control.limits import limit_of, note, profile_of
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, LayerReference
+from lamella.domain.image import IMAGE, IMAGE_CONFIG
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.names import parse_layer_version
 from lamella.domain.quotas import (
@@ -42,7 +43,6 @@ _UNSUPPORTED: Final = (
     "CapacityProviderConfig",
     "DurableConfig",
     "FileSystemConfigs",
-    "ImageConfig",
     "PublishTo",
     "RuntimeConfig",
     "TenancyConfig",
@@ -101,6 +101,8 @@ def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> Functio
         InvalidParameterValueException: Runtime or handler are missing, or the runtime cannot be used.
     """
     services = services_of(ctx)
+    if config.package_type == IMAGE:
+        return config  # its runtime is in it
     if not config.runtime or not config.handler:
         raise InvalidParameterValueException(
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
@@ -217,6 +219,9 @@ def _with_kept(before: Any, request: ConfigurationRequest, runtime: str | None) 
         if apply_on != "None" and runtime not in SNAP_START:
             raise InvalidParameterValueException(f"{runtime} is not supported for SnapStart enabled functions.")
         kept["SnapStart"] = {"ApplyOn": apply_on}
+    if "ImageConfig" in request:
+        image_config = {member: value for member, value in request["ImageConfig"].items() if value}
+        _keep(kept, IMAGE_CONFIG, image_config, image_config)
     if "LoggingConfig" in request:
         kept["LoggingConfig"] = _logging(kept.get("LoggingConfig", {}), request["LoggingConfig"])
     return kept

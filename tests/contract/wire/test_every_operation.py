@@ -95,7 +95,6 @@ REFUSED: Final = frozenset(
         "CapacityProviderConfig",
         "DurableConfig",
         "FileSystemConfigs",
-        "ImageConfig",
         "PublishTo",
         "RevisionId",
         "RuntimeConfig",
