@@ -29,6 +29,7 @@ import lamella.control.permissions
 import lamella.control.provisioned
 import lamella.control.recursion
 import lamella.control.runtime_management
+import lamella.control.scaling_config
 import lamella.control.sharing
 import lamella.control.signing
 import lamella.control.tags
