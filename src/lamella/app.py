@@ -86,6 +86,7 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.invoke.url_guard import OwnAccountGuard, VerifyingGuard
 from lamella.invoke.urls import DOMAIN, Urls
+from lamella.lifecycle.admission import Limits
 from lamella.neighbour.client import AwsClient
 from lamella.neighbour.endpoint import Endpoint, parse_override
 from lamella.neighbour.moto import MotoProcess, is_installed
@@ -218,6 +219,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 endpoint_url=f"http://{{address}}:{_ENDPOINT_PORT}",
                 secret_access_key=directory.derive("functions").hex()[:40],
                 queue_timeout_s=settings.queue_timeout_s,
+                limits=Limits(scaling_rate=settings.scaling_rate),
+                rates_bind=LimitProfile(settings.limits) is LimitProfile.AWS,
             ),
             functions,
             Targets(functions, aliases),

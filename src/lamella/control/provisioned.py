@@ -246,7 +246,7 @@ def _show(ctx: Context, key: FunctionKey, qualifier: str, document: Document) ->
     shown = {
         "RequestedProvisionedConcurrentExecutions": requested,
         "AllocatedProvisionedConcurrentExecutions": found.allocated,
-        "AvailableProvisionedConcurrentExecutions": found.allocated,
+        "AvailableProvisionedConcurrentExecutions": found.available,
         "Status": "READY" if ready else "FAILED" if found.failure else "IN_PROGRESS",
         "LastModified": document["LastModified"],
     }

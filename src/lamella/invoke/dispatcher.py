@@ -76,7 +76,9 @@ class Runner(Protocol):
     async def resolve(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
         """The version that a qualifier means, or `None`. Raises `NotReadyError`."""
 
-    async def invoke(self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool) -> Outcome:
+    async def invoke(
+        self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool, synchronous: bool
+    ) -> Outcome:
         """Run one invocation to its end. Raises what `Router.invoke` does."""
 
 
@@ -332,7 +334,7 @@ class Dispatcher:
         """One attempt."""
         entering.leave()  # the router counts it from here on, as nothing is waited for in between
         try:
-            outcome = await self._runner.invoke(version, record.event.invocation(), want_tail=False)
+            outcome = await self._runner.invoke(version, record.event.invocation(), want_tail=False, synchronous=False)
         except BusyError as error:
             return self._ended(record, "throttled", error.reason.value, Refused(), policy)
         except DeletedError:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -11,8 +12,8 @@ from lamella.domain.alias import Alias
 from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.network import NetworkPolicy
-from lamella.domain.quotas import CONCURRENCY
 from lamella.domain.runtimes import kept_runtime
+from lamella.invoke.beyond import RateNotes
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
@@ -20,12 +21,13 @@ from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
-from lamella.invoke.pool import Pool, WaitedTooLongError
+from lamella.invoke.pool import Pool, TooFastError, WaitedTooLongError
 from lamella.invoke.provisioned import ProvisionedPool, Provisions
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.targets import Targets
 from lamella.invoke.variables import takes_snapshots
-from lamella.lifecycle.admission import Concurrency, Throttle
+from lamella.lifecycle.admission import Concurrency, Limits, Throttle
+from lamella.lifecycle.rates import Backoff
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
 from lamella.ports.sandbox import SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
@@ -36,20 +38,24 @@ _SPARE_AFTER_S: Final = 0.2
 _MIN_SWEEP_S: Final = 0.1  # an idle timeout of 0 must not keep the processor busy
 _MAX_SWEEP_S: Final = 60.0
 _AHEAD_INIT_S: Final = 130.0
+_PROVISION_AGAIN_S: Final = 300.0
+"""The longest wait before a provisioned environment is tried again."""
 _MIB_PER_CPU: Final = 1769
 """Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
 
 
 class BusyError(Exception):
-    """The function, the account or the node runs as many invocations at once as it may.
+    """The function, the account or the node runs as many invocations at once as it may, or has begun as many.
 
     Attributes:
         reason: Which limit it is, in AWS's words. It has none for a node; what comes nearest is the account's.
+        wait_s: How long until one more is let in, if it is a rate.
     """
 
-    def __init__(self, reason: Throttle) -> None:
+    def __init__(self, reason: Throttle, wait_s: float | None = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.wait_s = wait_s
 
 
 class DeletedError(Exception):
@@ -62,7 +68,12 @@ class EnvironmentFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
-    """What the operator decides about this node's execution environments."""
+    """What the operator decides about this node's execution environments.
+
+    Attributes:
+        rates_bind: Whether invocations beyond AWS's rates are refused; else the log tells of them.
+        provision_again_s: After which time a provisioned environment that failed is tried again for the first time.
+    """
 
     max_environments: int
     idle_timeout_s: float
@@ -74,7 +85,9 @@ class RouterSettings:
     endpoint_url: str
     secret_access_key: str
     queue_timeout_s: float = 30.0
-    concurrency: int = CONCURRENCY.limit
+    limits: Limits = field(default_factory=Limits)
+    rates_bind: bool = True
+    provision_again_s: float = 5.0
 
 
 class Router:
@@ -107,7 +120,7 @@ class Router:
         self._node = node
         self._networks = networks or Networks(NetworkPolicy())
         self._loop = asyncio.get_running_loop()
-        self._concurrency = Concurrency(settings.concurrency)
+        self._concurrency = Concurrency(settings.limits)
         self._fleet = Fleet(settings.max_environments, settings.queue_timeout_s)
         self._pools: dict[tuple[FunctionKey, str], Pool] = {}
         self.provisions: Final = Provisions(targets, node, self._provisioned_pool, self._retired_provision)
@@ -117,6 +130,7 @@ class Router:
         self._spared: dict[tuple[FunctionKey, str], None] = {}
         self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
         self._deletion_listeners: list[Callable[[FunctionKey, str | None], None]] = []
+        self._notes = RateNotes()
         self._in_flight = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -160,8 +174,11 @@ class Router:
         *,
         want_tail: bool,
         stream: ResponseStream | None = None,
+        synchronous: bool = True,
     ) -> Outcome:
         """Run one invocation to its end; with a stream, the response goes there and the outcome has no payload.
+
+        AWS has no rate for asynchronous invocations.
 
         Raises:
             BusyError: A limit is reached.
@@ -171,29 +188,42 @@ class Router:
         """
         pool = self._pool(version)
         concurrency = pool.concurrency
-        if (throttle := concurrency.enter()) is not None:
+        place = (version.key, version.version)
+        kept = self.provisions.pools.get(place) if self.provisions.pools else None
+        if kept is not None and not kept.idle_count:
+            kept = None
+        if kept is None and (throttle := concurrency.enter()) is not None:
             raise BusyError(throttle)
+        if synchronous and (throttle := concurrency.request(monotonic())) is not None:
+            if self._settings.rates_bind:
+                if kept is None:
+                    concurrency.leave()
+                raise BusyError(throttle, concurrency.wait_s(throttle, monotonic()))
+            self._notes.note(version.key, throttle)
         answer: Slot[Outcome] = Slot()
         job = Job(invocation, version.config.timeout_s, want_tail, answer.set_result, answer.set_error, stream)
         self._in_flight += 1
         self._idle.clear()
         try:
-            kept = self.provisions.pools
-            place = (version.key, version.version)
-            if not kept or place not in kept or not kept[place].take(job):
+            if kept is not None:
+                kept.take(job)
+            else:
                 if not pool.idle_count:
                     self._spare_soon(place)
                 pool.submit(job)
             return await answer
         except WaitedTooLongError:
             raise BusyError(Throttle.ACCOUNT) from None
+        except TooFastError as error:
+            raise BusyError(error.reason, concurrency.wait_s(error.reason, monotonic())) from None
         except DeletedError:
             raise DeletedError(invocation.function_arn) from None
         except Exception as error:
             _log.exception("no execution environment for %s", version.key.arn())
             raise EnvironmentFailedError(str(error)) from error
         finally:
-            concurrency.leave()
+            if kept is None:
+                concurrency.leave()
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -201,7 +231,7 @@ class Router:
     def room(self, key: FunctionKey) -> int | None:
         """How many more invocations of a function may begin now; `None` if none may ever, as 0 are reserved for it."""
         concurrency = self._concurrency.of(key)
-        return None if concurrency.reserved == 0 else concurrency.room
+        return None if concurrency.reserved == 0 else concurrency.room + self.provisions.idle(key)
 
     def on_deletion(self, listener: Callable[[FunctionKey, str | None], None]) -> None:
         """Have somebody told that a version or an alias of a function is gone, or with `None` all of it."""
@@ -232,6 +262,7 @@ class Router:
             self._retire(place, DeletedError())
         if version is None:
             self._concurrency.forget(key)
+            self._notes.forget(key)
             self._networks.forget(key)
             self.permissions.forget(key)
         else:
@@ -330,6 +361,7 @@ class Router:
                 self._fleet,
                 self._concurrency.of(version.key),
                 on_empty=self._pool_emptied,
+                on_too_fast=None if self._settings.rates_bind else partial(self._notes.note, version.key),
             )
         return pool
 
@@ -375,7 +407,14 @@ class Router:
     def _provisioned_pool(self, version: FunctionVersion) -> ProvisionedPool:
         timeout_s = max(self._settings.init_timeout_s, _AHEAD_INIT_S, version.config.timeout_s)  # EX-61
         deployment = replace(self._deployment(version), provisioned=True, init_timeout_s=timeout_s)
-        return ProvisionedPool(deployment, self._node, self._fleet, on_empty=self._pool_emptied)
+        return ProvisionedPool(
+            deployment,
+            self._node,
+            self._fleet,
+            self._concurrency.of(version.key),
+            again=Backoff(self._settings.provision_again_s, _PROVISION_AGAIN_S),
+            on_empty=self._pool_emptied,
+        )
 
     def _retired_provision(self, pool: ProvisionedPool) -> None:
         self._retired.add(pool)

@@ -265,7 +265,13 @@ class Answering:
         self.permissions = Permissions(server.records.functions)
 
     async def invoke(
-        self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool, stream: object = None
+        self,
+        version: FunctionVersion,
+        invocation: Invocation,
+        *,
+        want_tail: bool,
+        stream: object = None,
+        synchronous: bool = True,
     ) -> Outcome:
         if stream is not None:
             raise BusyError(Throttle.FUNCTION)

@@ -107,7 +107,10 @@ class Functions:
             raise NotReadyError(self.state)
         return self.versions.get((key, qualifier or "$LATEST"))
 
-    async def invoke(self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool) -> Outcome:
+    async def invoke(
+        self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool, synchronous: bool
+    ) -> Outcome:
+        assert not synchronous
         assert self.limit is not None
         if self.running >= self.limit:
             raise BusyError(Throttle.FUNCTION)

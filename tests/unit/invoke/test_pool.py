@@ -24,7 +24,7 @@ from lamella.invoke.pool import Pool
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
-from lamella.lifecycle.admission import Concurrency
+from lamella.lifecycle.admission import Concurrency, Limits
 from lamella.lifecycle.events import InitRequested, NextPolled, ResponsePosted
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
@@ -136,7 +136,7 @@ class Bench:
         )
         self.emptied: list[Pool] = []
         self.fleet = Fleet(100, 30)
-        concurrency = Concurrency(1000).of(KEY)
+        concurrency = Concurrency(Limits(1000)).of(KEY)
         self.pool = Pool(deployment, self.node, self.fleet, concurrency, on_empty=self.emptied.append)
         self.outcomes: list[Outcome] = []
         self.failures: list[Exception] = []
