@@ -8,9 +8,10 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.control.access import check_layer_version
 from lamella.control.limits import limit_of, note, profile_of
+from lamella.control.reachable import check_dead_letter
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
-from lamella.domain.function import Architecture, Artifact, FunctionConfig, LayerReference
+from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, LayerReference
 from lamella.domain.image import IMAGE, IMAGE_CONFIG
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.names import parse_layer_version
@@ -65,7 +66,9 @@ def check_supported(request: object) -> None:
         raise InvalidParameterValueException(f"Lamella does not support these parameters yet: {', '.join(given)}.")
 
 
-async def configured(ctx: Context, before: FunctionConfig, request: ConfigurationRequest) -> FunctionConfig:
+async def configured(
+    ctx: Context, key: FunctionKey, before: FunctionConfig, request: ConfigurationRequest
+) -> FunctionConfig:
     """The configuration after a request; what the request does not name stays as it was.
 
     Raises:
@@ -79,6 +82,9 @@ async def configured(ctx: Context, before: FunctionConfig, request: Configuratio
     if "Environment" in request:
         environment = request["Environment"].get("Variables", {})
         note(ctx, ENVIRONMENT, check_variables(environment, limit_bytes=limit_of(ctx, ENVIRONMENT)))
+    dead_letter = request.get("DeadLetterConfig", {}).get("TargetArn")
+    if dead_letter:
+        await check_dead_letter(ctx, key, dead_letter)
     layers = config.layers
     if "Layers" in request:
         layers = await attachable(ctx, request["Layers"])

@@ -57,7 +57,7 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
         package_type=package_type,
     )
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, with_source_key(blank, req["Code"]), req), creating=True)
+        config = runnable(ctx, await configured(ctx, key, with_source_key(blank, req["Code"]), req), creating=True)
         exists = ResourceConflictException(f"Function already exist: {key.name}")
         if await services.functions.get(key) is not None:
             raise exists
@@ -153,7 +153,7 @@ async def update_function_configuration(
     check_settled(latest)
     check_members(req, latest.config.package_type)
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, latest.config, req), creating=False)
+        config = runnable(ctx, await configured(ctx, latest.key, latest.config, req), creating=False)
         if req.get("Layers"):
             await check_deployment(ctx, latest.key)
         check_size(ctx, latest.artifact, config.layers)

@@ -386,17 +386,20 @@ class Dispatcher:
         record = await self._take(ticket)
         if record is None or record.progress.stage is not Stage.DELIVERING:
             return
-        failed = []
+        failed, hopeless = [], []
         for target in record.progress.targets:
             began_s, result, detail = self._now_s(), "delivered", ""
             try:
                 await self._send(record, target)
             except DeliveryError as error:
                 failed.append(target)
+                if error.for_good:
+                    hopeless.append(target)
                 result, detail = "refused", str(error)
             action = f"deliver to {'dead-letter queue ' if target.dead_letter else ''}{target.arn}"
             record = self._with_step(record, Step(began_s, self._now_s(), action, result, detail))
-        await self._settle(self._deliveries, self._advanced(record, TargetsTried(tuple(failed)), RetryPolicy()))
+        tried = TargetsTried(tuple(failed), tuple(hopeless))
+        await self._settle(self._deliveries, self._advanced(record, tried, RetryPolicy()))
 
     async def _send(self, record: EventRecord, target: Target) -> None:
         told = message(record, target)
@@ -409,7 +412,8 @@ class Dispatcher:
         except ApiError as error:
             raise DeliveryError(f"{target.arn}: {error}") from error
         if len(told.body) > ASYNCHRONOUS_PAYLOAD.limit:
-            raise DeliveryError(f"{target.arn}: the record is larger than {ASYNCHRONOUS_PAYLOAD.limit} bytes")
+            text = f"{target.arn}: the record is larger than {ASYNCHRONOUS_PAYLOAD.limit} bytes"
+            raise DeliveryError(text, for_good=True)
         try:
             known = await self._runner.resolve(reference.key, reference.qualifier)
         except NotReadyError as error:

@@ -356,6 +356,14 @@ async def test_destinations_that_take_nothing_are_tried_again(node: Node) -> Non
     assert [one.target_arn for one in node.destinations.sent] == [DLQ, QUEUE]  # each once
 
 
+async def test_a_record_that_is_too_large_is_not_sent_again(node: Node) -> None:
+    node.destinations.largest_bytes = 10
+    node.dispatcher.event_config_changed(F, "$LATEST", {"DestinationConfig": {"OnSuccess": {"Destination": QUEUE}}})
+    event = await node.accept()
+    assert (await node.finished(event)).progress.stage is Stage.UNDELIVERED
+    assert node.results(event).count("refused") == 1
+
+
 async def test_what_cannot_be_delivered_is_kept_and_said(caplog: pytest.LogCaptureFixture) -> None:
     node = Node(scale=0.00001)
     node.destinations.refusing.add(QUEUE)
