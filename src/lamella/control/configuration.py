@@ -33,6 +33,7 @@ from lamella.domain.runtimes import (
     kept_runtime,
     runtime_version_arn,
 )
+from lamella.domain.tenancy import check_fits
 from lamella.domain.variables import check_variables
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
@@ -46,7 +47,6 @@ _UNSUPPORTED: Final = (
     "FileSystemConfigs",
     "PublishTo",
     "RuntimeConfig",
-    "TenancyConfig",
 )
 
 
@@ -88,7 +88,7 @@ async def configured(
     layers = config.layers
     if "Layers" in request:
         layers = await attachable(ctx, request["Layers"])
-    return replace(
+    after = replace(
         config,
         role=request.get("Role", config.role),
         runtime=request.get("Runtime", config.runtime),
@@ -98,6 +98,9 @@ async def configured(
         layers=layers,
         other=_with_kept(config.other, request, request.get("Runtime", config.runtime)),
     )
+    if after.other.get("SnapStart", {}).get("ApplyOn", "None") != "None":
+        check_fits(after, "SnapStart")
+    return after
 
 
 def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> FunctionConfig:

@@ -35,6 +35,7 @@ from lamella.domain._api_errors import InvalidParameterValueException, ResourceC
 from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionKey, FunctionVersion
 from lamella.domain.image import IMAGE, ZIP
 from lamella.domain.quotas import FUNCTION_NAME, LIST_FUNCTIONS_PAGE, LIST_PAGE
+from lamella.domain.tenancy import TENANCY
 from lamella.lifecycle.function import UpdateRequested, advance, created
 from lamella.ports.errors import ConflictError
 
@@ -55,6 +56,7 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
         handler=None,
         architecture=architecture_of(req.get("Architectures"), Architecture.X86_64),
         package_type=package_type,
+        other={TENANCY: dict(req["TenancyConfig"])} if "TenancyConfig" in req else {},
     )
     async with services.garbage.referencing():
         config = runnable(ctx, await configured(ctx, key, with_source_key(blank, req["Code"]), req), creating=True)

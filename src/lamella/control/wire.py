@@ -12,6 +12,7 @@ from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, FunctionConfig, FunctionVersion, State
 from lamella.domain.image import IMAGE, IMAGE_CONFIG
 from lamella.domain.layer import LayerVersion
+from lamella.domain.tenancy import TENANCY
 
 PUBLISHED_FROM: Final = "_PublishedFrom"
 """Member of a published version's `FunctionConfig.other`: the description `$LATEST` had, if the version got another."""
@@ -172,6 +173,8 @@ def _show_kept(other: Mapping[str, Any], shown: shapes.FunctionConfiguration) ->
         }
     if "DeadLetterConfig" in other:
         shown["DeadLetterConfig"] = {"TargetArn": other["DeadLetterConfig"]["TargetArn"]}
+    if TENANCY in other:
+        shown["TenancyConfig"] = {"TenantIsolationMode": other[TENANCY]["TenantIsolationMode"]}
     if "KMSKeyArn" in other:
         shown["KMSKeyArn"] = other["KMSKeyArn"]
     if "RuntimeVersionArn" in other:

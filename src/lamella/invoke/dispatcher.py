@@ -34,6 +34,7 @@ from lamella.domain.function import LATEST, FunctionKey, FunctionVersion
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import ASYNCHRONOUS_PAYLOAD
+from lamella.domain.tenancy import isolates_tenants
 from lamella.invoke.outcomes import error_message, message
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError
 from lamella.invoke.targets import NotReadyError
@@ -420,6 +421,8 @@ class Dispatcher:
             raise DeliveryError(f"{target.arn} is {error.state}") from error
         if known is None:
             raise DeliveryError(f"{target.arn}: there is no such function")
+        if isolates_tenants(known.config):
+            raise DeliveryError(f"{target.arn} isolates tenants, and a record is nobody's", for_good=True)
         trace_id = record.event.trace_id
         await self.accept(
             AcceptedEvent(

@@ -108,6 +108,11 @@ class Pool:
         return len(self._waiting)
 
     @property
+    def in_use(self) -> bool:
+        """Whether there is anything in it that would be lost."""
+        return bool(self._hosts or self._waiting or self.has_spare)
+
+    @property
     def oldest_idle_s(self) -> float | None:
         """Since when the longest idle environment has been idle, in monotonic seconds."""
         return self._idle[0].idle_since_s if self._idle else None

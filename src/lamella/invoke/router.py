@@ -13,6 +13,7 @@ from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.runtimes import kept_runtime
+from lamella.domain.tenancy import isolates_tenants
 from lamella.invoke.beyond import RateNotes
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
@@ -22,6 +23,7 @@ from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool, TooFastError, WaitedTooLongError
+from lamella.invoke.pools import Place, Pools
 from lamella.invoke.provisioned import ProvisionedPool, Provisions
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.targets import Targets
@@ -122,13 +124,13 @@ class Router:
         self._loop = asyncio.get_running_loop()
         self._concurrency = Concurrency(settings.limits)
         self._fleet = Fleet(settings.max_environments, settings.queue_timeout_s)
-        self._pools: dict[tuple[FunctionKey, str], Pool] = {}
+        self._pools = Pools(self._new_pool)
         self.provisions: Final = Provisions(targets, node, self._provisioned_pool, self._retired_provision)
         # Replaced or deleted, with environments that are not gone yet.
         self._retired: set[Pool | ProvisionedPool] = set()
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
-        self._spared: dict[tuple[FunctionKey, str], None] = {}
-        self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
+        self._spared: dict[Place, None] = {}
+        self._spare_timers: dict[Place, asyncio.TimerHandle] = {}
         self._deletion_listeners: list[Callable[[FunctionKey, str | None], None]] = []
         self._notes = RateNotes()
         self._in_flight = 0
@@ -150,13 +152,11 @@ class Router:
     @property
     def spare_sandboxes(self) -> int:
         """Sandboxes that were made ahead of need."""
-        return sum(pool.has_spare for pool in self._pools.values())
+        return sum(pool.has_spare for pool in self._pools)
 
     def mounted_digests(self) -> frozenset[str]:
         """Digests of the artifacts that environments mount, whether or not a row still refers to them."""
-        versions = [
-            pool.deployment.version for pool in (*self._pools.values(), *self.provisions.pools.values(), *self._retired)
-        ]
+        versions = [pool.deployment.version for pool in (*self._pools, *self.provisions.pools.values(), *self._retired)]
         return frozenset(
             digest
             for version in versions
@@ -186,7 +186,7 @@ class Router:
             EnvironmentFailedError: No execution environment could be made.
             RuntimeNotInstalledError: The runtime has been removed from this node.
         """
-        pool = self._pool(version)
+        pool = self._pools.of(version, invocation.tenant_id)
         concurrency = pool.concurrency
         place = (version.key, version.version)
         kept = self.provisions.pools.get(place) if self.provisions.pools else None
@@ -208,7 +208,7 @@ class Router:
             if kept is not None:
                 kept.take(job)
             else:
-                if not pool.idle_count:
+                if not pool.idle_count and not invocation.tenant_id:
                     self._spare_soon(place)
                 pool.submit(job)
             return await answer
@@ -249,7 +249,7 @@ class Router:
     def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
         """Environments that reach more or less than its tags say now finish and go."""
         if self._networks.learn(key, tags):
-            for place in [place for place in self._pools if place[0] == key]:
+            for place in [place for place in self._pools.places() if place[0] == key]:
                 self._retire(place)
                 self._spare_soon(place)
             self.provisions.arrange(key, anew=True)
@@ -258,7 +258,7 @@ class Router:
         """The version, or the whole function, takes no more invocations."""
         self.targets.function_deleted(key, version)
         self.provisions.forget(key, version)
-        for place in [place for place in self._pools if place[0] == key and version in (None, place[1])]:
+        for place in [place for place in self._pools.places() if place[0] == key and version in (None, place[1])]:
             self._retire(place, DeletedError())
         if version is None:
             self._concurrency.forget(key)
@@ -311,13 +311,13 @@ class Router:
         for timer in self._spare_timers.values():
             timer.cancel()
         self.provisions.close()
-        for place in list(self._pools):
+        for place in self._pools.places():
             self._retire(place)
         try:
             await asyncio.wait_for(self._idle.wait(), grace_s)
         except TimeoutError:
             _log.warning("%d invocations did not end within %s s and are cut off", self._in_flight, grace_s)
-        for place in list(self._pools):  # made since, for invocations by other functions
+        for place in self._pools.places():  # made since, for invocations by other functions
             self._retire(place)
         for pool in list(self._retired):
             pool.abort()
@@ -328,19 +328,19 @@ class Router:
         self._fleet.close()
         await self._node.tasks.wait_idle()
 
-    def _spare_soon(self, place: tuple[FunctionKey, str]) -> None:
+    def _spare_soon(self, place: Place) -> None:
         """Have a sandbox made for the next cold start of a version, once the present one is over."""
         if self._settings.spare_sandboxes and place not in self._spare_timers:
             self._spare_timers[place] = self._loop.call_later(_SPARE_AFTER_S, self._spare, place)
 
-    def _spare(self, place: tuple[FunctionKey, str]) -> None:
+    def _spare(self, place: Place) -> None:
         """Make it. Of the versions that were changed or started last, as many as the settings say keep one."""
         del self._spare_timers[place]
         version = self.targets.settled(*place)
-        if version is None:
-            return
+        if version is None or isolates_tenants(version.config):
+            return  # a sandbox that is made ahead would have to belong to a tenant
         try:
-            self._pool(version).keep_spare()
+            self._pools.of(version).keep_spare()
         except RuntimeNotInstalledError:
             return  # whoever invokes the function is told
         self._spared.pop(place, None)
@@ -348,22 +348,19 @@ class Router:
         while len(self._spared) > self._settings.spare_sandboxes:
             oldest = next(iter(self._spared))
             del self._spared[oldest]
-            if oldest in self._pools:
-                self._pools[oldest].drop_spare()
+            pool = self._pools.shared(oldest)
+            if pool is not None:
+                pool.drop_spare()
 
-    def _pool(self, version: FunctionVersion) -> Pool:
-        place = (version.key, version.version)
-        pool = self._pools.get(place)
-        if pool is None:
-            pool = self._pools[place] = Pool(
-                self._deployment(version),
-                self._node,
-                self._fleet,
-                self._concurrency.of(version.key),
-                on_empty=self._pool_emptied,
-                on_too_fast=None if self._settings.rates_bind else partial(self._notes.note, version.key),
-            )
-        return pool
+    def _new_pool(self, version: FunctionVersion) -> Pool:
+        return Pool(
+            self._deployment(version),
+            self._node,
+            self._fleet,
+            self._concurrency.of(version.key),
+            on_empty=self._pool_emptied,
+            on_too_fast=None if self._settings.rates_bind else partial(self._notes.note, version.key),
+        )
 
     def _deployment(self, version: FunctionVersion) -> Deployment:
         config, settings = version.config, self._settings
@@ -397,10 +394,10 @@ class Router:
             return max(self._settings.init_timeout_s, _AHEAD_INIT_S, version.config.timeout_s)
         return self._settings.init_timeout_s
 
-    def _retire(self, place: tuple[FunctionKey, str], refusal: Exception | None = None) -> None:
-        pool = self._pools.pop(place, None)
+    def _retire(self, place: Place, refusal: Exception | None = None) -> None:
+        """All pools of a version take no more invocations."""
         self._spared.pop(place, None)
-        if pool is not None:
+        for pool in self._pools.take(place):
             self._retired.add(pool)
             pool.close(refusal)
 
@@ -425,10 +422,12 @@ class Router:
 
     def _retire_idle(self) -> None:
         limit_s = monotonic() - self._settings.idle_timeout_s
-        for place, pool in list(self._pools.items()):
+        for pool in list(self._pools):
             while (since_s := pool.oldest_idle_s) is not None and since_s <= limit_s:
                 pool.retire_oldest()
-            if not pool.size and not pool.waiting_count and not pool.has_spare:
-                self._retire(place)
+        for pool in self._pools.take_unused():
+            self._spared.pop((pool.deployment.version.key, pool.deployment.version.version), None)
+            self._retired.add(pool)
+            pool.close()
         self._fleet.settle()
         self.start()

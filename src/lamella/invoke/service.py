@@ -34,6 +34,7 @@ from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Invocation
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
+from lamella.domain.tenancy import check_tenant
 from lamella.invoke.asynchronous import AsynchronousServices, accept, check_size
 from lamella.invoke.eager import drive
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router
@@ -167,6 +168,7 @@ async def _admit(
     if version is None:
         # Source: answers of AWS recorded by LocalStack, 2023: the ARN is as the caller named it, with any qualifier.
         raise ResourceNotFoundException(f"Function not found: {reference.arn}")
+    check_tenant(version.config, req.get("TenantId", ""))
     return version, reference
 
 
@@ -180,6 +182,7 @@ def _invocation(
         function_arn=reference.arn,
         trace_id=_carried(ctx.header("x-amzn-trace-id")) or new_trace_id(),
         client_context=_client_context(req.get("ClientContext", "")),
+        tenant_id=req.get("TenantId", ""),
     )
 
 

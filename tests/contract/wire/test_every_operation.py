@@ -98,7 +98,6 @@ REFUSED: Final = frozenset(
         "PublishTo",
         "RevisionId",
         "RuntimeConfig",
-        "TenancyConfig",
     }
 )
 """Members with which nothing would come of any operation."""

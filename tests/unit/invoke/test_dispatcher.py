@@ -170,12 +170,12 @@ async def fails(invocation: Invocation) -> Outcome:
 
 
 async def test_an_event_is_run(node: Node) -> None:
-    event = await node.accept(content_type="text/plain", trace_id="Root=1", client_context="{}")
+    event = await node.accept(content_type="text/plain", trace_id="Root=1", client_context="{}", tenant_id="blue")
     record = await node.finished(event)
     assert (record.progress.stage, record.progress.attempts) == (Stage.SUCCEEDED, 1)
     assert node.results(event) == ["succeeded"]
     assert node.functions.seen == [
-        Invocation(event.request_id, b'{"n": 1}', "text/plain", F.arn(), "Root=1", "{}"),
+        Invocation(event.request_id, b'{"n": 1}', "text/plain", F.arn(), "Root=1", "{}", "blue"),
     ]
 
 

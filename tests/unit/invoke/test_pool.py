@@ -21,6 +21,7 @@ from lamella.invoke.host import BrokenEnvironmentError, Deployment, EnvironmentH
 from lamella.invoke.job import Job
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool
+from lamella.invoke.pools import Pools
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
@@ -302,7 +303,8 @@ async def test_the_router_waits_for_environments_that_take_their_time_to_leave(b
     )
     concurrency = router._concurrency.of(KEY)
     pool = Pool(bench.pool.deployment, bench.node, router._fleet, concurrency, on_empty=router._pool_emptied)
-    router._pools[KEY, "$LATEST"] = pool
+    router._pools = Pools(lambda _: pool)
+    router._pools.of(VERSION)
     leaving = Leaving(pool)
     pool._hosts.add(cast("EnvironmentHost", leaving))
     async with asyncio.TaskGroup() as group:
