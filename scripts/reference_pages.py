@@ -48,7 +48,7 @@ def operations_page() -> str:
             "|---|---|---|",
             *rows,
             "",
-            "Code comes as `ZipFile` or from S3; container images are refused.",
+            "Code comes as `ZipFile` or from S3. The configuration of container images is kept, and they are not run.",
             "What else differs is told in [fidelity](../fidelity.md).",
             "",
             "## Not implemented",

@@ -30,6 +30,7 @@ import lamella.control.permissions
 import lamella.control.provisioned
 import lamella.control.recursion
 import lamella.control.runtime_management
+import lamella.control.scaling_config
 import lamella.control.sharing
 import lamella.control.signing
 import lamella.control.tags
@@ -85,6 +86,7 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.invoke.url_guard import OwnAccountGuard, VerifyingGuard
 from lamella.invoke.urls import DOMAIN, Urls
+from lamella.lifecycle.admission import Limits
 from lamella.neighbour.client import AwsClient
 from lamella.neighbour.endpoint import Endpoint, parse_override
 from lamella.neighbour.moto import MotoProcess, is_installed
@@ -218,6 +220,8 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
                 endpoint_url=f"http://{{address}}:{_ENDPOINT_PORT}",
                 secret_access_key=directory.derive("functions").hex()[:40],
                 queue_timeout_s=settings.queue_timeout_s,
+                limits=Limits(scaling_rate=settings.scaling_rate),
+                rates_bind=LimitProfile(settings.limits) is LimitProfile.AWS,
             ),
             functions,
             Targets(functions, aliases),

@@ -207,19 +207,25 @@ def test_queue_topic_bus_and_bucket_of_moto_are_told(quick: LamellaServer, moto:
     assert document["responseContext"]["functionError"] == "Unhandled"
 
 
-def test_a_queue_that_is_not_there_loses_nothing(quick: LamellaServer, moto: str) -> None:
+def test_a_queue_that_is_gone_loses_nothing(quick: LamellaServer, moto: str) -> None:
     """Each failed delivery shows, and goes on until it works."""
     client = quick.boto3()
     function = bash(client, ECHO)
     arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:later"
+    sqs = boto3.Session(ACCOUNT, "x", region_name=REGION).client("sqs", endpoint_url=moto)
+    with pytest.raises(client.exceptions.InvalidParameterValueException, match="SendMessage on arn:aws:sqs"):
+        client.put_function_event_invoke_config(
+            FunctionName=function.name, DestinationConfig={"OnSuccess": {"Destination": arn}}
+        )
+    url = sqs.create_queue(QueueName="later")["QueueUrl"]
     client.put_function_event_invoke_config(
         FunctionName=function.name, DestinationConfig={"OnSuccess": {"Destination": arn}}
     )
+    sqs.delete_queue(QueueUrl=url)
     request_id = accept(function, {"a": 1})
     deadline_s = time.monotonic() + 30
     while not any(step["result"] == "refused" for step in event_of(quick, request_id)["steps"]):
         assert time.monotonic() < deadline_s
-    sqs = boto3.Session(ACCOUNT, "x", region_name=REGION).client("sqs", endpoint_url=moto)
     url = sqs.create_queue(QueueName="later")["QueueUrl"]
     shown = wait_state(quick, request_id, "succeeded")
     assert shown["steps"][-1]["result"] == "delivered"

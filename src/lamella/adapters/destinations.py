@@ -7,6 +7,18 @@ from typing import Final
 from lamella.ports.aws import AwsError, AwsServices, AwsUnavailableError
 from lamella.ports.destinations import DeliveryError, Message
 
+_UNFIT: Final = frozenset(
+    {
+        "InvalidMessageContents",
+        "InvalidParameter",
+        "InvalidParameterValue",
+        "MalformedDetail",
+        "ValidationError",
+        "ValidationException",
+    }
+)
+"""What SQS, SNS and EventBridge answer to a message that they would never take. There is no code for one too large."""
+
 
 class AwsDestinations:
     """Implements `lamella.ports.destinations.Destinations`.
@@ -35,7 +47,9 @@ class AwsDestinations:
         _, _, service, region, account, resource = parts
         try:
             await self._senders[service](message, region or message.key.region, account, resource)
-        except (AwsError, AwsUnavailableError) as error:
+        except AwsError as error:
+            raise DeliveryError(f"{message.target_arn}: {error}", for_good=error.code in _UNFIT) from error
+        except AwsUnavailableError as error:
             raise DeliveryError(f"{message.target_arn}: {error}") from error
 
     async def _to_queue(self, message: Message, region: str, owner: str, name: str) -> None:
@@ -75,7 +89,9 @@ class AwsDestinations:
         account = message.key.account
         answer = await self._aws.call("events", "PutEvents", {"Entries": [entry]}, account=account, region=region)
         if answer.get("FailedEntryCount"):
-            raise DeliveryError(f"{message.target_arn}: {answer['Entries'][0].get('ErrorMessage', 'refused')}")
+            failed = answer["Entries"][0]
+            text = f"{message.target_arn}: {failed.get('ErrorMessage', 'refused')}"
+            raise DeliveryError(text, for_good=failed.get("ErrorCode") in _UNFIT)
 
     async def _to_bucket(self, message: Message, region: str, _owner: str, name: str) -> None:
         """`aws/lambda/async/<function>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<UUID>`; a random one, as request ids are.

@@ -591,6 +591,11 @@ class FunctionEventInvokeConfig(TypedDict, total=False):
     DestinationConfig: DestinationConfig | None
 
 
+class FunctionScalingConfig(TypedDict, total=False):
+    MinExecutionEnvironments: int
+    MaxExecutionEnvironments: int
+
+
 class FunctionUrlConfig(TypedDict, total=False):
     FunctionUrl: Required[str]
     FunctionArn: Required[str]
@@ -678,6 +683,17 @@ class GetFunctionResponse(TypedDict, total=False):
     Tags: dict[str, str] | None
     TagsError: TagsError | None
     Concurrency: Concurrency | None
+
+
+class GetFunctionScalingConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: Required[str]
+
+
+class GetFunctionScalingConfigResponse(TypedDict, total=False):
+    FunctionArn: str | None
+    AppliedFunctionScalingConfig: FunctionScalingConfig | None
+    RequestedFunctionScalingConfig: FunctionScalingConfig | None
 
 
 class GetFunctionUrlConfigRequest(TypedDict, total=False):
@@ -1067,6 +1083,16 @@ class PutFunctionRecursionConfigRequest(TypedDict, total=False):
 
 class PutFunctionRecursionConfigResponse(TypedDict, total=False):
     RecursiveLoop: str | None
+
+
+class PutFunctionScalingConfigRequest(TypedDict, total=False):
+    FunctionName: Required[str]
+    Qualifier: Required[str]
+    FunctionScalingConfig: FunctionScalingConfig
+
+
+class PutFunctionScalingConfigResponse(TypedDict, total=False):
+    FunctionState: str | None
 
 
 class PutProvisionedConcurrencyConfigRequest(TypedDict, total=False):

@@ -37,10 +37,8 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "CreateCapacityProvider",
         "DeleteCapacityProvider",
         "GetCapacityProvider",
-        "GetFunctionScalingConfig",
         "ListCapacityProviders",
         "ListFunctionVersionsByCapacityProvider",
-        "PutFunctionScalingConfig",
         "UpdateCapacityProvider",
     ),
     "durable functions are not built": (

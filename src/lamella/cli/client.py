@@ -166,13 +166,13 @@ class Client:
         self._endpoint = endpoint
         self._operator = operator
 
-    def invoke(self, name: str, payload: bytes, qualifier: str | None) -> Invocation:
+    def invoke(self, name: str, payload: bytes, qualifier: str | None, tenant: str | None = None) -> Invocation:
         """Invoke a function and wait for its answer.
 
         Raises:
             CommandError: The API answered with an error, or cannot be reached.
         """
-        with self._invoke("2015-03-31", "invocations", name, payload, qualifier) as answer:
+        with self._invoke("2015-03-31", "invocations", name, payload, qualifier, tenant) as answer:
             return Invocation(
                 answer.status,
                 _read(answer, self._endpoint.url),
@@ -181,13 +181,15 @@ class Client:
                 base64.b64decode(answer.headers.get("X-Amz-Log-Result") or ""),
             )
 
-    def invoke_streamed(self, name: str, payload: bytes, qualifier: str | None) -> StreamedInvocation:
+    def invoke_streamed(
+        self, name: str, payload: bytes, qualifier: str | None, tenant: str | None = None
+    ) -> StreamedInvocation:
         """Invoke a function and wait until its response begins.
 
         Raises:
             CommandError: As `invoke`.
         """
-        answer = self._invoke("2021-11-15", "response-streaming-invocations", name, payload, qualifier)
+        answer = self._invoke("2021-11-15", "response-streaming-invocations", name, payload, qualifier, tenant)
         return StreamedInvocation(answer.headers.get("X-Amz-Executed-Version"), self._events(answer))
 
     def _events(self, answer: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -212,22 +214,25 @@ class Client:
         name: str,
         payload: bytes,
         qualifier: str | None,
+        tenant: str | None,
         more: Mapping[str, str] = {},
     ) -> http.client.HTTPResponse:
         path = f"/{version}/functions/{quote(name, safe='')}/{action}"
         if qualifier is not None:
             path += "?" + urlencode({"Qualifier": qualifier})
         headers = {"content-type": "application/json", "x-amz-log-type": "Tail", **more}
+        if tenant is not None:
+            headers["x-amz-tenant-id"] = tenant
         return self._request("POST", path, payload, headers, _INVOKE_TIMEOUT_S)
 
-    def invoke_event(self, name: str, payload: bytes, qualifier: str | None) -> str:
+    def invoke_event(self, name: str, payload: bytes, qualifier: str | None, tenant: str | None = None) -> str:
         """Hand over an event for asynchronous invocation; returns its request id.
 
         Raises:
             CommandError: As `invoke`.
         """
         headers = {"x-amz-invocation-type": "Event"}
-        with self._invoke("2015-03-31", "invocations", name, payload, qualifier, headers) as answer:
+        with self._invoke("2015-03-31", "invocations", name, payload, qualifier, tenant, headers) as answer:
             _read(answer, self._endpoint.url)
             return answer.headers.get("x-amzn-RequestId") or ""
 

@@ -25,6 +25,10 @@ def invoke(
     qualifier: Annotated[
         str | None, typer.Option(metavar="VERSION|ALIAS", help="Else $LATEST.", show_default=False)
     ] = None,
+    tenant_id: Annotated[
+        str | None,
+        typer.Option(metavar="TENANT", help="Whose it is, if the function isolates tenants.", show_default=False),
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print the response piece by piece, as the function sends it.")
     ] = False,
@@ -44,10 +48,12 @@ def invoke(
     """
     if stream and event:
         raise CommandError("--stream and --event exclude each other: who does not wait gets no response", Status.USAGE)
+    if tenant_id is not None and not (tenant_id.isascii() and tenant_id.isprintable()):
+        raise CommandError("--tenant-id: a tenant id has letters, digits, spaces and . _ : / = + - @", Status.USAGE)
     body = read_payload(payload)
     client = Client(endpoint(endpoint_url, region))
     if event:
-        request_id = client.invoke_event(name, body, qualifier)
+        request_id = client.invoke_event(name, body, qualifier, tenant_id)
         if json_:
             output.write_json({"StatusCode": 202, "RequestId": request_id})
         else:
@@ -55,8 +61,9 @@ def invoke(
         return
     started_s = time.perf_counter()
     if stream:
-        raise typer.Exit(_print_stream(client.invoke_streamed(name, body, qualifier), started_s, json_=json_))
-    answer = client.invoke(name, body, qualifier)
+        streamed = client.invoke_streamed(name, body, qualifier, tenant_id)
+        raise typer.Exit(_print_stream(streamed, started_s, json_=json_))
+    answer = client.invoke(name, body, qualifier, tenant_id)
     took_ms = (time.perf_counter() - started_s) * 1000
     if json_:
         output.write_json(_as_json(answer))

@@ -115,6 +115,8 @@ def _recorded(entries: Sequence[Mapping[str, Any]], invocation: Mapping[str, Any
     ]
     if event["client_context"]:
         headers.append(("Lambda-Runtime-Client-Context", " ".join(event["client_context"].splitlines())))
+    if event.get("tenant_id"):
+        headers.append(("Lambda-Runtime-Aws-Tenant-Id", event["tenant_id"]))
     return Recorded(
         event["request_id"],
         tuple(headers),

@@ -237,7 +237,14 @@ class Settings:
         "aws",
         kinds.matching("aws or relaxed", re.compile("aws|relaxed")),
         "Whose limits hold: `aws` is AWS's; `relaxed` lets archives, layers, variables, timeouts and memory be larger, "
-        "and says in the log and in a header of the answer what AWS would have refused.",
+        "and says in the log and in a header of the answer what AWS would have refused. Rates are no limits then, and "
+        "the log tells of what would have been throttled.",
+    )
+    scaling_rate: int = _row(
+        1_000,
+        kinds.number(1, 100_000, whole=True),
+        "How many new execution environments a function gets in ten seconds; invocations that need more are refused "
+        "with 429. On AWS it is 1,000.",
     )
     async_retry_scale: float = _row(
         1.0,

@@ -65,11 +65,8 @@ def _check_source(source: Mapping[str, object]) -> None:
         raise InvalidParameterValueException(
             "Please do not provide other FunctionCode parameters when providing a ZipFile."
         )
-    if "ImageUri" in source:
-        raise InvalidParameterValueException(
-            "Lamella does not run container images yet: provide a .zip file archive as ZipFile or in Amazon S3."
-        )
-    if "ZipFile" not in source and not ("S3Bucket" in source and "S3Key" in source):
+    # An image is no source for a function without `PackageType: Image`. Source: boto/boto3 issue 2705, 2020.
+    if "ImageUri" in source or ("ZipFile" not in source and not ("S3Bucket" in source and "S3Key" in source)):
         raise InvalidParameterValueException("Please provide a source for function code.")
     if source.get("S3ObjectStorageMode", "COPY") != "COPY":
         raise InvalidParameterValueException(

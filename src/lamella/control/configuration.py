@@ -8,9 +8,11 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.control.access import check_layer_version
 from lamella.control.limits import limit_of, note, profile_of
+from lamella.control.reachable import check_dead_letter
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
-from lamella.domain.function import Architecture, Artifact, FunctionConfig, LayerReference
+from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, LayerReference
+from lamella.domain.image import IMAGE, IMAGE_CONFIG
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.names import parse_layer_version
 from lamella.domain.quotas import (
@@ -31,6 +33,7 @@ from lamella.domain.runtimes import (
     kept_runtime,
     runtime_version_arn,
 )
+from lamella.domain.tenancy import check_fits
 from lamella.domain.variables import check_variables
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
@@ -42,10 +45,8 @@ _UNSUPPORTED: Final = (
     "CapacityProviderConfig",
     "DurableConfig",
     "FileSystemConfigs",
-    "ImageConfig",
     "PublishTo",
     "RuntimeConfig",
-    "TenancyConfig",
 )
 
 
@@ -65,7 +66,9 @@ def check_supported(request: object) -> None:
         raise InvalidParameterValueException(f"Lamella does not support these parameters yet: {', '.join(given)}.")
 
 
-async def configured(ctx: Context, before: FunctionConfig, request: ConfigurationRequest) -> FunctionConfig:
+async def configured(
+    ctx: Context, key: FunctionKey, before: FunctionConfig, request: ConfigurationRequest
+) -> FunctionConfig:
     """The configuration after a request; what the request does not name stays as it was.
 
     Raises:
@@ -79,10 +82,13 @@ async def configured(ctx: Context, before: FunctionConfig, request: Configuratio
     if "Environment" in request:
         environment = request["Environment"].get("Variables", {})
         note(ctx, ENVIRONMENT, check_variables(environment, limit_bytes=limit_of(ctx, ENVIRONMENT)))
+    dead_letter = request.get("DeadLetterConfig", {}).get("TargetArn")
+    if dead_letter:
+        await check_dead_letter(ctx, key, dead_letter)
     layers = config.layers
     if "Layers" in request:
         layers = await attachable(ctx, request["Layers"])
-    return replace(
+    after = replace(
         config,
         role=request.get("Role", config.role),
         runtime=request.get("Runtime", config.runtime),
@@ -92,6 +98,9 @@ async def configured(ctx: Context, before: FunctionConfig, request: Configuratio
         layers=layers,
         other=_with_kept(config.other, request, request.get("Runtime", config.runtime)),
     )
+    if after.other.get("SnapStart", {}).get("ApplyOn", "None") != "None":
+        check_fits(after, "SnapStart")
+    return after
 
 
 def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> FunctionConfig:
@@ -101,6 +110,8 @@ def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> Functio
         InvalidParameterValueException: Runtime or handler are missing, or the runtime cannot be used.
     """
     services = services_of(ctx)
+    if config.package_type == IMAGE:
+        return config  # its runtime is in it
     if not config.runtime or not config.handler:
         raise InvalidParameterValueException(
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
@@ -217,6 +228,9 @@ def _with_kept(before: Any, request: ConfigurationRequest, runtime: str | None) 
         if apply_on != "None" and runtime not in SNAP_START:
             raise InvalidParameterValueException(f"{runtime} is not supported for SnapStart enabled functions.")
         kept["SnapStart"] = {"ApplyOn": apply_on}
+    if "ImageConfig" in request:
+        image_config = {member: value for member, value in request["ImageConfig"].items() if value}
+        _keep(kept, IMAGE_CONFIG, image_config, image_config)
     if "LoggingConfig" in request:
         kept["LoggingConfig"] = _logging(kept.get("LoggingConfig", {}), request["LoggingConfig"])
     return kept

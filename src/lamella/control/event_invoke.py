@@ -12,6 +12,7 @@ from typing import Any, Final
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
+from lamella.control.reachable import check_destination
 from lamella.control.resolution import unqualified
 from lamella.control.services import aliases_of, services_of
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceNotFoundException
@@ -171,7 +172,7 @@ async def _exists(ctx: Context, key: FunctionKey, qualifier: str) -> bool:
 
 
 async def _check_destinations(ctx: Context, key: FunctionKey, given: Mapping[str, Any]) -> None:  # Any: JSON
-    """Refuse destinations that no record can be sent to. Whether queues, topics and buckets exist is not looked at.
+    """Refuse destinations that no record can be sent to.
 
     Raises:
         InvalidParameterValueException: In AWS's words.
@@ -189,6 +190,8 @@ async def _check_destinations(ctx: Context, key: FunctionKey, given: Mapping[str
                 f"The provided destination config DestinationConfig(onSuccess={success}, onFailure={failure}) is "
                 "invalid."
             )
+        elif arn:
+            await check_destination(ctx, key, arn)
 
 
 async def _check_function(ctx: Context, key: FunctionKey, arn: str) -> None:

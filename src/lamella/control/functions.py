@@ -8,7 +8,6 @@ from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
 from lamella.control import wire
 from lamella.control.access import named
-from lamella.control.code import uploaded
 from lamella.control.configuration import (
     SOURCE_KEY,
     architecture_of,
@@ -18,6 +17,7 @@ from lamella.control.configuration import (
     runnable,
     with_source_key,
 )
+from lamella.control.images import check_members, check_update, deployed, location
 from lamella.control.publishing import publish
 from lamella.control.resolution import (
     CANNOT_NOW,
@@ -29,11 +29,13 @@ from lamella.control.resolution import (
     unqualified,
 )
 from lamella.control.services import aliases_of, services_of
-from lamella.control.signing import attach, check_deployment
+from lamella.control.signing import attach, check_deployment, check_signable
 from lamella.control.tags import check_network_tag, check_tag_count
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
 from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionKey, FunctionVersion
+from lamella.domain.image import IMAGE, ZIP
 from lamella.domain.quotas import FUNCTION_NAME, LIST_FUNCTIONS_PAGE, LIST_PAGE
+from lamella.domain.tenancy import TENANCY
 from lamella.lifecycle.function import UpdateRequested, advance, created
 from lamella.ports.errors import ConflictError
 
@@ -46,26 +48,26 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
     key = unqualified(ctx, req["FunctionName"], "CreateFunction").key
     check_tag_count(req.get("Tags", {}))
     check_network_tag(ctx, req.get("Tags", {}))
-    if req.get("PackageType") == "Image" or "ImageUri" in req["Code"]:
-        raise InvalidParameterValueException(
-            "Lamella does not run container images yet: create the function with PackageType Zip."
-        )
+    package_type = req.get("PackageType", ZIP)
+    check_members(req, package_type)
     blank = FunctionConfig(
         role=req["Role"],
         runtime=None,
         handler=None,
         architecture=architecture_of(req.get("Architectures"), Architecture.X86_64),
+        package_type=package_type,
+        other={TENANCY: dict(req["TenancyConfig"])} if "TenancyConfig" in req else {},
     )
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, with_source_key(blank, req["Code"]), req), creating=True)
+        config = runnable(ctx, await configured(ctx, key, with_source_key(blank, req["Code"]), req), creating=True)
         exists = ResourceConflictException(f"Function already exist: {key.name}")
         if await services.functions.get(key) is not None:
             raise exists
         signing = req.get("CodeSigningConfigArn")
         if signing:
+            check_signable(package_type)
             await check_deployment(ctx, key, signing)
-        async with uploaded(ctx, req["Code"]) as artifact:
-            check_size(ctx, artifact, config.layers)
+        async with deployed(ctx, config, req["Code"]) as (artifact, config):
             latest = created(
                 FunctionVersion(
                     key=key,
@@ -93,9 +95,7 @@ async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.G
     """Configuration, tags, reserved concurrency, and where the code can be downloaded."""
     services = services_of(ctx)
     reference, version = await existing_version(ctx, req["FunctionName"], req.get("Qualifier"), "GetFunction")
-    filename = f"{version.key.name}-{version.version.removeprefix('$')}.zip"
-    location = services.locations.url(ctx.base_url, version.artifact.digest, filename, now=services.clock.now())
-    code = shapes.FunctionCodeLocation(RepositoryType="S3", Location=location)
+    code = location(version) if version.config.package_type == IMAGE else _download(ctx, version)
     if SOURCE_KEY in version.config.other:
         code["SourceKMSKeyArn"] = version.config.other[SOURCE_KEY]
     shown = shapes.GetFunctionResponse(
@@ -130,15 +130,11 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
     latest = await existing_latest(ctx, req["FunctionName"], "UpdateFunctionCode")
     check_revision(latest, req.get("RevisionId"))
     check_settled(latest)
-    if "ImageUri" in req:
-        raise InvalidParameterValueException(
-            "Please don't provide ImageUri when updating a function with packageType Zip."
-        )
+    check_update(req, latest.config.package_type)
     architecture = architecture_of(req.get("Architectures"), latest.config.architecture)
     config = runnable(ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False)
     await check_deployment(ctx, latest.key)
-    async with uploaded(ctx, req, account=latest.key.account) as artifact:
-        check_size(ctx, artifact, config.layers)
+    async with deployed(ctx, config, req, account=latest.key.account) as (artifact, config):
         changed = replace(latest, artifact=artifact, config=config)
         if req.get("DryRun"):
             return wire.function_configuration(changed)
@@ -157,8 +153,9 @@ async def update_function_configuration(
     latest = await existing_latest(ctx, req["FunctionName"], "UpdateFunctionConfiguration")
     check_revision(latest, req.get("RevisionId"))
     check_settled(latest)
+    check_members(req, latest.config.package_type)
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, latest.config, req), creating=False)
+        config = runnable(ctx, await configured(ctx, latest.key, latest.config, req), creating=False)
         if req.get("Layers"):
             await check_deployment(ctx, latest.key)
         check_size(ctx, latest.artifact, config.layers)
@@ -204,6 +201,14 @@ async def list_functions(ctx: Context, req: shapes.ListFunctionsRequest) -> shap
         "Functions": [wire.listed_function(version, qualified=every_version) for version in page.items],
         "NextMarker": page.next_marker,
     }
+
+
+def _download(ctx: Context, version: FunctionVersion) -> shapes.FunctionCodeLocation:
+    """Where the archive can be downloaded for a while."""
+    services = services_of(ctx)
+    filename = f"{version.key.name}-{version.version.removeprefix('$')}.zip"
+    url = services.locations.url(ctx.base_url, version.artifact.digest, filename, now=services.clock.now())
+    return {"RepositoryType": "S3", "Location": url}
 
 
 async def _store_update(ctx: Context, latest: FunctionVersion, changed: FunctionVersion) -> FunctionVersion:

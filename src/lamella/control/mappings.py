@@ -35,6 +35,7 @@ from lamella.domain.mapping import (
     EventSourceMapping,
 )
 from lamella.domain.names import FunctionReference
+from lamella.domain.tenancy import check_fits
 from lamella.ports.aws import AwsError, AwsUnavailableError
 from lamella.ports.mappings import MappingObserver
 from lamella.ports.records import Document, Records
@@ -190,6 +191,7 @@ async def _function(ctx: Context, name: str) -> tuple[FunctionReference, Functio
     version = None if number is None else await services_of(ctx).functions.get(reference.key, number)
     if version is None:
         raise InvalidParameterValueException("Function does not exist")
+    check_fits(version.config, "An event source mapping")
     return reference, version
 
 

@@ -23,6 +23,7 @@ from lamella.domain._api_errors import (
 from lamella.domain.function import LATEST, FunctionKey
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import LIST_PAGE, UNRESERVED_CONCURRENCY
+from lamella.domain.tenancy import check_fits
 from lamella.ports.errors import ConflictError
 from lamella.ports.provisioning import Provisioner
 from lamella.ports.records import Document, FunctionRecordStore, Records
@@ -67,6 +68,9 @@ async def put_provisioned_concurrency_config(
     services = ctx.services[ProvisioningServices]
     modified_at = timestamp(services_of(ctx).clock.now())
     document = {"Requested": executions, "LastModified": modified_at}
+    latest = await services_of(ctx).functions.get(key)
+    if latest is not None:
+        check_fits(latest.config, "Provisioned Concurrency")
     async with services.lock:
         await _check_pointers(ctx, key, qualifier)
         await _check_left(ctx, key, qualifier, executions)
@@ -246,7 +250,7 @@ def _show(ctx: Context, key: FunctionKey, qualifier: str, document: Document) ->
     shown = {
         "RequestedProvisionedConcurrentExecutions": requested,
         "AllocatedProvisionedConcurrentExecutions": found.allocated,
-        "AvailableProvisionedConcurrentExecutions": found.allocated,
+        "AvailableProvisionedConcurrentExecutions": found.available,
         "Status": "READY" if ready else "FAILED" if found.failure else "IN_PROGRESS",
         "LastModified": document["LastModified"],
     }

@@ -87,12 +87,12 @@ def check_revision(current: FunctionVersion | Alias, expected: str | None) -> No
 
 
 def check_settled(latest: FunctionVersion) -> None:
-    """Refuse a change while another is under way.
+    """Refuse a change while another is under way. One that failed may be mended.
 
     Raises:
         ResourceConflictException: In AWS's words, as quoted in many public issues.
     """
-    if latest.state is not State.ACTIVE:
+    if latest.state not in {State.ACTIVE, State.FAILED}:
         raise ResourceConflictException(
             f"{CANNOT_NOW} The function is currently in the following state: {latest.state.value}"
         )

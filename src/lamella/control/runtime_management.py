@@ -16,6 +16,7 @@ from lamella.control.resolution import CANNOT_NOW, check_settled, existing_versi
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
 from lamella.domain.function import FunctionConfig
+from lamella.domain.image import IMAGE
 from lamella.domain.runtimes import (
     RUNTIME_VERSION,
     UPDATE_RUNTIME_ON,
@@ -35,6 +36,7 @@ async def get_runtime_management_config(
     reference, version = await existing_version(
         ctx, req["FunctionName"], req.get("Qualifier"), "GetRuntimeManagementConfig"
     )
+    _check_runtime(version.config)
     return shapes.GetRuntimeManagementConfigResponse(**_shown(reference.arn, version.config.other))
 
 
@@ -47,6 +49,7 @@ async def put_runtime_management_config(
     reference, version = await existing_version(
         ctx, req["FunctionName"], req.get("Qualifier"), "PutRuntimeManagementConfig"
     )
+    _check_runtime(version.config)
     check_settled(version)
     pack = _pack(ctx, version.config, req["UpdateRuntimeOn"], req.get("RuntimeVersionArn"))
     other = {**version.config.other, RUNTIME_VERSION: runtime_version_arn(ctx.region, pack.digest)}
@@ -61,6 +64,18 @@ async def put_runtime_management_config(
         raise ResourceConflictException(f"{CANNOT_NOW} Another change came first: {reference.arn}") from None
     services.observer.function_settled(changed)
     return _shown(reference.arn, other)
+
+
+def _check_runtime(config: FunctionConfig) -> None:
+    """Refuse images, which bring their runtime; AWS does as well (go-to-k/cdkd pull request 1890, 2026).
+
+    Raises:
+        InvalidParameterValueException: The function is one. The text is ours.
+    """
+    if config.package_type == IMAGE:
+        raise InvalidParameterValueException(
+            "Runtime management is not supported for functions created with container images."
+        )
 
 
 def _pack(ctx: Context, config: FunctionConfig, update_on: str, arn: str | None) -> RuntimePack:

@@ -25,7 +25,8 @@ from lamella.domain._api_errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from lamella.domain.function import FunctionKey
+from lamella.domain.function import FunctionKey, FunctionVersion
+from lamella.domain.image import IMAGE
 from lamella.domain.quotas import LIST_CONFIGURATIONS_PAGE
 from lamella.ports.errors import ConflictError
 from lamella.ports.records import Document, Records
@@ -143,7 +144,7 @@ async def get_function_code_signing_config(
     ctx: Context, req: shapes.GetFunctionCodeSigningConfigRequest
 ) -> Mapping[str, object]:
     """Which configuration a function has; an empty answer if it has none."""
-    latest = await existing_latest(ctx, req["FunctionName"], "GetFunctionCodeSigningConfig")
+    latest = await _signable(ctx, req["FunctionName"], "GetFunctionCodeSigningConfig")
     arn = await _of_function(ctx, latest.key)
     return {} if arn is None else {_ARN: arn, "FunctionName": latest.key.name}
 
@@ -154,7 +155,7 @@ async def put_function_code_signing_config(
 ) -> shapes.PutFunctionCodeSigningConfigResponse:
     """Give a function a configuration; in force for its next deployment."""
     await check_attachable(ctx, req[_ARN])
-    latest = await existing_latest(ctx, req["FunctionName"], "PutFunctionCodeSigningConfig")
+    latest = await _signable(ctx, req["FunctionName"], "PutFunctionCodeSigningConfig")
     await attach(ctx, latest.key, req[_ARN])
     return {_ARN: req[_ARN], "FunctionName": latest.key.name}
 
@@ -164,9 +165,22 @@ async def delete_function_code_signing_config(
     ctx: Context, req: shapes.DeleteFunctionCodeSigningConfigRequest
 ) -> dict[str, object]:
     """Take a function's configuration away; that there is none is no error."""
-    latest = await existing_latest(ctx, req["FunctionName"], "DeleteFunctionCodeSigningConfig")
+    latest = await _signable(ctx, req["FunctionName"], "DeleteFunctionCodeSigningConfig")
     await ctx.services[Records].functions.delete(latest.key, KIND)
     return {}
+
+
+def check_signable(package_type: str) -> None:
+    """Refuse code signing for images.
+
+    Raises:
+        InvalidParameterValueException: The function is one. AWS says it even to those who only ask what there is.
+            Source: aws/aws-sam-cli issue 2786, 2021; aws-controllers-k8s/community issue 1117, 2022.
+    """
+    if package_type == IMAGE:
+        raise InvalidParameterValueException(
+            "Code signing is not supported for functions created with container images."
+        )
 
 
 async def check_attachable(ctx: Context, arn: str) -> None:
@@ -212,6 +226,17 @@ async def check_deployment(ctx: Context, key: FunctionKey, arn: str | None = Non
             "Lambda cannot deploy the function. The function or layer might be signed using a signature that the "
             f"client is not configured to accept. Check the provided signature for {key.name}."
         )
+
+
+async def _signable(ctx: Context, name: str, action: str) -> FunctionVersion:
+    """A function that can have a configuration.
+
+    Raises:
+        InvalidParameterValueException: It is an image.
+    """
+    latest = await existing_latest(ctx, name, action)
+    check_signable(latest.config.package_type)
+    return latest
 
 
 async def _of_function(ctx: Context, key: FunctionKey) -> str | None:

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from lamella.domain.function import FunctionKey, FunctionVersion, State
-from lamella.lifecycle.function import CreationSucceeded, UpdateSucceeded, advance, settled
+from lamella.domain.function import FunctionKey, FunctionVersion
+from lamella.lifecycle.function import advance, outcome, settled
 from lamella.ports.errors import ConflictError, UnavailableError
 from lamella.ports.functions import FunctionObserver
 from lamella.ports.stores import FunctionStore
@@ -81,8 +81,7 @@ class Transitions:
             current = await self._store.get(key, version)
             if current is None or settled(current):
                 return  # deleted meanwhile, or settled by a task that was begun before this one
-            event = CreationSucceeded() if current.state is State.PENDING else UpdateSucceeded()
-            after = advance(current, event, revision_id=str(uuid.uuid4()))
+            after = advance(current, outcome(current), revision_id=str(uuid.uuid4()))
             try:
                 await self._store.replace(after, expected_revision_id=current.revision_id)
             except ConflictError:

@@ -17,6 +17,7 @@ from lamella.control.services import services_of
 from lamella.domain._api_errors import ResourceConflictException, ResourceNotFoundException
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import LIST_PAGE
+from lamella.domain.tenancy import check_fits
 from lamella.domain.url import (
     ID_BYTES,
     URLS,
@@ -64,6 +65,9 @@ async def create_function_url_config(
     key, alias = reference.key, reference.qualifier
     if not await _exists(ctx, reference):
         raise _no_function()
+    latest = await services_of(ctx).functions.get(key)
+    if latest is not None:
+        check_fits(latest.config, "A function URL")
     now = services_of(ctx).clock.now()
     cors, mode = req.get("Cors"), req.get("InvokeMode")
     url = FunctionUrl(

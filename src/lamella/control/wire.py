@@ -10,7 +10,9 @@ from typing import Any, Final, cast
 from lamella.awsapi import _types as shapes
 from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, FunctionConfig, FunctionVersion, State
+from lamella.domain.image import IMAGE, IMAGE_CONFIG
 from lamella.domain.layer import LayerVersion
+from lamella.domain.tenancy import TENANCY
 
 PUBLISHED_FROM: Final = "_PublishedFrom"
 """Member of a published version's `FunctionConfig.other`: the description `$LATEST` had, if the version got another."""
@@ -47,7 +49,6 @@ def function_configuration(version: FunctionVersion, *, qualifier: str | None = 
         Timeout=config.timeout_s,
         MemorySize=config.memory_mib,
         LastModified=timestamp(version.modified_at),
-        CodeSha256=version.artifact.code_sha256,
         Version=version.version,
         TracingConfig={"Mode": config.other.get("TracingConfig", {}).get("Mode", "PassThrough")},
         RevisionId=version.revision_id,
@@ -63,6 +64,13 @@ def function_configuration(version: FunctionVersion, *, qualifier: str | None = 
         },
         LoggingConfig=_logging(version),
     )
+    if version.artifact.code_sha256:  # else an image that is named by a tag
+        shown["CodeSha256"] = version.artifact.code_sha256
+    if config.package_type == IMAGE:
+        # Empty if nothing is overridden. Source: answer of AWS, 2024, quoted in a public repository.
+        shown["ImageConfigResponse"] = (
+            {"ImageConfig": config.other[IMAGE_CONFIG]} if IMAGE_CONFIG in config.other else {}
+        )
     if config.runtime is not None:
         shown["Runtime"] = config.runtime
     if config.handler is not None:
@@ -165,6 +173,8 @@ def _show_kept(other: Mapping[str, Any], shown: shapes.FunctionConfiguration) ->
         }
     if "DeadLetterConfig" in other:
         shown["DeadLetterConfig"] = {"TargetArn": other["DeadLetterConfig"]["TargetArn"]}
+    if TENANCY in other:
+        shown["TenancyConfig"] = {"TenantIsolationMode": other[TENANCY]["TenantIsolationMode"]}
     if "KMSKeyArn" in other:
         shown["KMSKeyArn"] = other["KMSKeyArn"]
     if "RuntimeVersionArn" in other:

@@ -58,7 +58,7 @@ class AcceptedEvent:
         request_id: UUID in lower case; every attempt has the same, as on AWS.
         qualifier: As the caller gave it; what it means is looked up at each attempt.
         accepted_s: When; seconds since the epoch.
-        payload, content_type, trace_id, client_context: As those of an `Invocation`.
+        payload, content_type, trace_id, client_context, tenant_id: As those of an `Invocation`.
     """
 
     request_id: str
@@ -69,6 +69,7 @@ class AcceptedEvent:
     content_type: str = "application/json"
     trace_id: str = ""
     client_context: str = ""
+    tenant_id: str = ""
 
     def invocation(self) -> Invocation:
         """What the runtime is told."""
@@ -79,6 +80,7 @@ class AcceptedEvent:
             function_arn=self.key.arn(self.qualifier),
             trace_id=self.trace_id,
             client_context=self.client_context,
+            tenant_id=self.tenant_id,
         )
 
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 LATEST: Final = "$LATEST"
+NO_ARCHIVE: Final = ""
+"""Digest of the artifact of a function whose code is a container image."""
 
 
 class State(StrEnum):
@@ -52,8 +54,8 @@ class Artifact:
     """A zip archive that was checked, stored and extracted; immutable.
 
     Attributes:
-        digest: SHA-256 of the zip, 64 hex digits; its name in the artifact store.
-        code_sha256: The same in base64, as `CodeSha256` shows it.
+        digest: SHA-256 of the zip, 64 hex digits; its name in the artifact store. `NO_ARCHIVE` for images.
+        code_sha256: The same in base64, as `CodeSha256` shows it; of an image in hex, and empty if it is not known.
         size_bytes: Size of the zip.
         unzipped_bytes: Sum of the extracted files' sizes.
     """

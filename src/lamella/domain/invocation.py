@@ -14,6 +14,7 @@ class Invocation:
         function_arn: As the caller named it, with the qualifier if one was used.
         trace_id: Value of `Lambda-Runtime-Trace-Id`.
         client_context: JSON text after base64 decoding; empty if none.
+        tenant_id: Whose it is, of functions that isolate tenants; else empty.
     """
 
     request_id: str
@@ -22,6 +23,7 @@ class Invocation:
     function_arn: str
     trace_id: str
     client_context: str = ""
+    tenant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

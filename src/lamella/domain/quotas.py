@@ -60,6 +60,11 @@ CONCURRENCY: Final = Quota("concurrent executions of an account in a region", 1_
 UNRESERVED_CONCURRENCY: Final = Quota(
     "concurrent executions of them that no function may reserve", 100, "items", "dg/configuration-concurrency.html"
 )
+REQUEST_RATE: Final = Quota("synchronous invocations in a second for each concurrent execution", 10, "items", _LIMITS)
+SCALING_RATE: Final = Quota(
+    "new execution environments of a function in ten seconds", 1_000, "items", "dg/scaling-behavior.html"
+)
+SCALING_PERIOD_S: Final = 10.0
 SYNCHRONOUS_PAYLOAD: Final = Quota("payload of a synchronous invocation", 6_291_556, "bytes", f"{_LIMITS}; {_RECORDED}")
 STREAMED_RESPONSE: Final = Quota("streamed response", 209_715_200, "bytes", f"{_LIMITS}, 2025")
 ASYNCHRONOUS_PAYLOAD: Final = Quota("payload of an asynchronous invocation", 1_048_576, "bytes", f"{_LIMITS}, 2025")

@@ -50,5 +50,6 @@ async def accept(
             content_type=invocation.content_type,
             trace_id=invocation.trace_id,
             client_context=invocation.client_context,
+            tenant_id=invocation.tenant_id,
         )
     )

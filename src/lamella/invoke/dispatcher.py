@@ -34,6 +34,7 @@ from lamella.domain.function import LATEST, FunctionKey, FunctionVersion
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import ASYNCHRONOUS_PAYLOAD
+from lamella.domain.tenancy import isolates_tenants
 from lamella.invoke.outcomes import error_message, message
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError
 from lamella.invoke.targets import NotReadyError
@@ -76,7 +77,9 @@ class Runner(Protocol):
     async def resolve(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
         """The version that a qualifier means, or `None`. Raises `NotReadyError`."""
 
-    async def invoke(self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool) -> Outcome:
+    async def invoke(
+        self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool, synchronous: bool
+    ) -> Outcome:
         """Run one invocation to its end. Raises what `Router.invoke` does."""
 
 
@@ -332,7 +335,7 @@ class Dispatcher:
         """One attempt."""
         entering.leave()  # the router counts it from here on, as nothing is waited for in between
         try:
-            outcome = await self._runner.invoke(version, record.event.invocation(), want_tail=False)
+            outcome = await self._runner.invoke(version, record.event.invocation(), want_tail=False, synchronous=False)
         except BusyError as error:
             return self._ended(record, "throttled", error.reason.value, Refused(), policy)
         except DeletedError:
@@ -384,17 +387,20 @@ class Dispatcher:
         record = await self._take(ticket)
         if record is None or record.progress.stage is not Stage.DELIVERING:
             return
-        failed = []
+        failed, hopeless = [], []
         for target in record.progress.targets:
             began_s, result, detail = self._now_s(), "delivered", ""
             try:
                 await self._send(record, target)
             except DeliveryError as error:
                 failed.append(target)
+                if error.for_good:
+                    hopeless.append(target)
                 result, detail = "refused", str(error)
             action = f"deliver to {'dead-letter queue ' if target.dead_letter else ''}{target.arn}"
             record = self._with_step(record, Step(began_s, self._now_s(), action, result, detail))
-        await self._settle(self._deliveries, self._advanced(record, TargetsTried(tuple(failed)), RetryPolicy()))
+        tried = TargetsTried(tuple(failed), tuple(hopeless))
+        await self._settle(self._deliveries, self._advanced(record, tried, RetryPolicy()))
 
     async def _send(self, record: EventRecord, target: Target) -> None:
         told = message(record, target)
@@ -407,13 +413,16 @@ class Dispatcher:
         except ApiError as error:
             raise DeliveryError(f"{target.arn}: {error}") from error
         if len(told.body) > ASYNCHRONOUS_PAYLOAD.limit:
-            raise DeliveryError(f"{target.arn}: the record is larger than {ASYNCHRONOUS_PAYLOAD.limit} bytes")
+            text = f"{target.arn}: the record is larger than {ASYNCHRONOUS_PAYLOAD.limit} bytes"
+            raise DeliveryError(text, for_good=True)
         try:
             known = await self._runner.resolve(reference.key, reference.qualifier)
         except NotReadyError as error:
             raise DeliveryError(f"{target.arn} is {error.state}") from error
         if known is None:
             raise DeliveryError(f"{target.arn}: there is no such function")
+        if isolates_tenants(known.config):
+            raise DeliveryError(f"{target.arn} isolates tenants, and a record is nobody's", for_good=True)
         trace_id = record.event.trace_id
         await self.accept(
             AcceptedEvent(

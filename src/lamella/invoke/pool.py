@@ -9,7 +9,7 @@ from typing import Final
 from lamella.invoke.fleet import Fleet, Member
 from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
-from lamella.lifecycle.admission import FunctionConcurrency
+from lamella.lifecycle.admission import FunctionConcurrency, Throttle
 from lamella.lifecycle.scaling import Load, Scale, Want, decide, overdue
 
 _MIN_GRACE_S: Final = 0.01
@@ -22,6 +22,18 @@ class PoolClosedError(Exception):
 
 class WaitedTooLongError(Exception):
     """A job was never begun, because the node had no room for an environment in all the time it may wait."""
+
+
+class TooFastError(Exception):
+    """A job was never begun, because the function has got as many new environments as it may in this time.
+
+    Attributes:
+        reason: Why.
+    """
+
+    def __init__(self, reason: Throttle) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class Pool:
@@ -39,12 +51,25 @@ class Pool:
         concurrency: FunctionConcurrency,
         *,
         on_empty: Callable[["Pool"], None],
+        on_too_fast: Callable[[Throttle], None] | None = None,
     ) -> None:
+        """Begin without environments.
+
+        Args:
+            deployment: What they are made of.
+            node: What they need of the node.
+            fleet: Decides which pool gets the next one.
+            concurrency: Of the function.
+            on_empty: Called when the pool is closed and has none any more.
+            on_too_fast: Told instead of a refusal where the function gets more environments than on AWS.
+        """
         self.deployment = deployment
         self.concurrency = concurrency
         self._node = node
         self._fleet = fleet
         self._on_empty = on_empty
+        self._on_too_fast = on_too_fast
+        self._granted = 0  # environments that the scaling rate allows, and that are not being made yet
         self._loop = asyncio.get_running_loop()
         self._hosts: set[EnvironmentHost] = set()
         # The most recently used one goes first, so that the others may age and be retired.
@@ -83,6 +108,11 @@ class Pool:
         return len(self._waiting)
 
     @property
+    def in_use(self) -> bool:
+        """Whether there is anything in it that would be lost."""
+        return bool(self._hosts or self._waiting or self.has_spare)
+
+    @property
     def oldest_idle_s(self) -> float | None:
         """Since when the longest idle environment has been idle, in monotonic seconds."""
         return self._idle[0].idle_since_s if self._idle else None
@@ -93,14 +123,15 @@ class Pool:
             self._idle.pop().assign(job)
             return
         self._waiting.append((monotonic(), job))
-        if self._recheck is None:
-            scale = self._scale(hoping=True)
-            if scale.recheck:
-                self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
-                if not scale.add:
-                    self._fleet.hopes(self)
-                    return
-        self._fleet.waits(self)
+        scale = self._scale(hoping=True)
+        if self._recheck is None and scale.recheck:
+            self._recheck = self._loop.call_later(self._grace_s, self._grace_over)
+            if not scale.add:
+                self._fleet.hopes(self)
+                return
+        self._grow(scale.add)
+        if self._waiting:
+            self._fleet.waits(self)
 
     def offered(self, host: EnvironmentHost) -> None:
         """An environment can take a job."""
@@ -147,6 +178,7 @@ class Pool:
 
     def add(self) -> None:
         """Make an environment."""
+        self._granted = max(0, self._granted - 1)
         spare, self._spare = self._spare, None
         host = spare or EnvironmentHost(self.deployment, self._node, self)
         self._hosts.add(host)
@@ -276,11 +308,27 @@ class Pool:
             len(self._starting),
             sum(host.soon_idle for host in self._hosts) if hoping else 0,
             active=len(self._hosts) - len(self._idle) - len(self._leaving),
-            most=self.concurrency.reserved,
+            most=self.concurrency.most,
         )
         return decide(load, grace_is_over=not hoping)
 
+    def _grow(self, needed: int) -> None:
+        """Have the scaling rate allow this many new environments, or refuse those who came last.
+
+        One that replaces another, which has failed, was allowed before and is not asked for again.
+        """
+        self._granted = min(self._granted, needed)
+        while self._granted < needed:
+            throttle = self.concurrency.grow(monotonic())
+            if throttle is not None and self._on_too_fast is None:
+                self._refuse(len(self._waiting) - (needed - self._granted), len(self._waiting), TooFastError(throttle))
+                return
+            if throttle is not None and self._on_too_fast is not None:
+                self._on_too_fast(throttle)
+            self._granted += 1
+
     def _grace_over(self) -> None:
         self._recheck = None
+        self._grow(self._scale(hoping=False).add)
         if self._waiting:
             self._fleet.waits(self)

@@ -4,8 +4,10 @@ A version that has some keeps them beside those that its other invocations get o
 one of them if there is one, and spills over to the others if not, so nobody waits here.
 
 One that has lost its processes (a crash, a timeout) is replaced: its next invocation would carry an init. One that
-fails its very first init says that none can be made; then nothing is tried until the configuration is written again, or
-the server starts anew (EX-61).
+fails its very first init says that none can be made (EX-61); then a single one is tried again after a while, and later
+each time, until one succeeds or the configuration is written anew.
+
+From its init on an environment is taken out of what the function's invocations on demand may have.
 """
 
 import asyncio
@@ -13,11 +15,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from lamella.domain.function import FunctionKey, FunctionVersion
+from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.invoke.fleet import Fleet, Member
 from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.targets import NotReadyError, Targets
+from lamella.lifecycle.admission import FunctionConcurrency
+from lamella.lifecycle.rates import Backoff
 from lamella.lifecycle.scaling import Want
 from lamella.ports.provisioning import Provisioned
 from lamella.ports.runtimes import RuntimeNotInstalledError
@@ -38,14 +42,21 @@ class ProvisionedPool:
         deployment: Deployment,
         node: NodeServices,
         fleet: Fleet,
+        concurrency: FunctionConcurrency,
         *,
+        again: Backoff,
         on_empty: Callable[["ProvisionedPool"], None],
     ) -> None:
         self.deployment: Final = deployment
         self.failure = ""
         self._node: Final = node
         self._fleet: Final = fleet
+        self._concurrency: Final = concurrency
+        self._again: Final = again
         self._on_empty: Final = on_empty
+        self._retry: asyncio.TimerHandle | None = None
+        self._counted = 0  # those that the function's concurrency knows of
+        self._reached = 0
         self._keep = 0
         self._hosts: set[EnvironmentHost] = set()
         self._starting: set[EnvironmentHost] = set()
@@ -65,16 +76,28 @@ class ProvisionedPool:
         return len(self._leaving)
 
     @property
-    def allocated(self) -> int:
+    def idle_count(self) -> int:
+        """Those that can take a job."""
+        return len(self._idle)
+
+    @property
+    def available(self) -> int:
         """Those that are initialised."""
         return len(self._hosts) - len(self._starting) - len(self._leaving)
 
     @property
+    def allocated(self) -> int:
+        """Those that are initialised, or were and are being replaced."""
+        return max(self._reached, self.available)
+
+    @property
     def missing(self) -> int:
         """How many have to be made."""
-        if self._closed or self.failure:
+        if self._closed or self._retry is not None:
             return 0
-        return max(0, self._keep - (len(self._hosts) - len(self._leaving)))
+        missing = max(0, self._keep - (len(self._hosts) - len(self._leaving)))
+        # After a failure one tries for all.
+        return min(missing, 0 if self._starting else 1) if self.failure else missing
 
     @property
     def oldest_idle_s(self) -> float | None:
@@ -84,7 +107,8 @@ class ProvisionedPool:
     def keep(self, count: int) -> None:
         """Keep so many from now on; what failed before is tried again."""
         self._keep = count
-        self.failure = ""
+        self._reached = min(self._reached, count)
+        self._calm()
         for host in [*self._starting, *self._idle]:
             if len(self._hosts) - len(self._leaving) <= count:
                 break
@@ -102,6 +126,7 @@ class ProvisionedPool:
     def close(self) -> None:
         """Shut idle environments down now, and each busy one when its invocation is over."""
         self._closed = True
+        self._calm()
         for host in [*self._starting, *self._idle]:
             self._retire(host)
         self._report_empty()
@@ -109,6 +134,7 @@ class ProvisionedPool:
     def abort(self) -> None:
         """Shut every environment down, whatever it is doing."""
         self._closed = True
+        self._calm()
         for host in list(self._hosts):
             self._retire(host)
         self._report_empty()
@@ -141,9 +167,14 @@ class ProvisionedPool:
         self._starting.discard(host)
         if host.has_processes and not self._closed and len(self._hosts) - len(self._leaving) <= self._keep:
             self._idle.append(host)
+            self._count()
+            if began:
+                self._reached = max(self._reached, min(self.available, self._keep))
+                self._calm()
+                self._fleet.settle()
             return
         if began and not host.has_processes:
-            self.failure = INIT_FAILED
+            self._fail(INIT_FAILED)
         self._retire(host)
         self._fleet.settle()
 
@@ -151,7 +182,7 @@ class ProvisionedPool:
         """It could not be made, which is no fault of the function's."""
         _log.error("no provisioned environment for %s", self.deployment.version.key.arn(), exc_info=error)
         if host in self._hosts:
-            self.failure = f"The execution environment could not be made: {error}"
+            self._fail(f"The execution environment could not be made: {error}")
         self.gone(host)
 
     def leaving(self, host: EnvironmentHost) -> None:
@@ -177,6 +208,33 @@ class ProvisionedPool:
             self._idle.remove(host)
         if host in self._hosts:
             self._leaving.add(host)
+        self._count()
+
+    def _count(self) -> None:
+        """Tell the function's concurrency how many are initialised."""
+        available = self.available
+        if available != self._counted:
+            self._concurrency.provision(available - self._counted)
+            self._counted = available
+
+    def _fail(self, text: str) -> None:
+        """None can be made for now."""
+        self.failure = text
+        self._reached = 0
+        if self._retry is None and not self._closed:
+            self._retry = asyncio.get_running_loop().call_later(self._again.failed(), self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._fleet.settle()
+
+    def _calm(self) -> None:
+        """Nothing is known to be wrong."""
+        self.failure = ""
+        self._again.succeeded()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def _report_empty(self) -> None:
         if self._closed and not self._hosts:
@@ -207,6 +265,7 @@ class Provisions:
         self._wanted: Final[dict[FunctionKey, dict[str, int]]] = {}
         self._shares: Final[dict[Place, Mapping[str, int]]] = {}
         self._failures: Final[dict[Place, str]] = {}  # of versions that have no pool
+        self._unready: Final[dict[Place, str]] = {}  # of versions and aliases that can never be invoked as they are
         self._pending: Final[dict[FunctionKey, bool]] = {}  # being arranged; whether from the start
         self._closed = False
 
@@ -222,16 +281,22 @@ class Provisions:
 
     def provisioned(self, key: FunctionKey, qualifier: str) -> Provisioned:
         """See the port."""
-        allocated, failure = 0, ""
+        allocated, available, failure = 0, 0, self._unready.get((key, qualifier), "")
         for version, share in self._shares.get((key, qualifier), {}).items():
             pool = self.pools.get((key, version))
             if pool is None:
                 failure = failure or self._failures.get((key, version), "")
                 continue
             total = sum(self._of_version(key, version))
-            allocated += min(share, pool.allocated * share // total) if total else 0
+            if total:
+                allocated += min(share, pool.allocated * share // total)
+                available += min(share, pool.available * share // total)
             failure = failure or pool.failure
-        return Provisioned(allocated, failure)
+        return Provisioned(allocated, available, failure)
+
+    def idle(self, key: FunctionKey) -> int:
+        """How many environments of a function can take a job."""
+        return sum(pool.idle_count for place, pool in self.pools.items() if place[0] == key) if self.pools else 0
 
     def arrange(self, key: FunctionKey, *, anew: bool = False) -> None:
         """Bring the environments of a function into line with what is wanted; `anew` if they have to be others."""
@@ -283,9 +348,12 @@ class Provisions:
 
     async def _share(self, key: FunctionKey, qualifier: str, executions: int) -> Sequence[tuple[FunctionVersion, int]]:
         """How many environments each version of a version or alias gets; none while it is not active."""
+        self._unready.pop((key, qualifier), None)
         try:
             weights = await self._targets.weights(key, qualifier)
-        except NotReadyError:
+        except NotReadyError as error:
+            if error.state is State.FAILED:
+                self._unready[key, qualifier] = "The function version is in the following state: Failed"
             return ()  # once it is, it is arranged again
         others = [(version, int(executions * weight)) for version, weight in weights[1:]]
         rest = executions - sum(count for _, count in others)

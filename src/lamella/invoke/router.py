@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -11,8 +12,9 @@ from lamella.domain.alias import Alias
 from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.network import NetworkPolicy
-from lamella.domain.quotas import CONCURRENCY
 from lamella.domain.runtimes import kept_runtime
+from lamella.domain.tenancy import isolates_tenants
+from lamella.invoke.beyond import RateNotes
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
@@ -20,12 +22,14 @@ from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
-from lamella.invoke.pool import Pool, WaitedTooLongError
+from lamella.invoke.pool import Pool, TooFastError, WaitedTooLongError
+from lamella.invoke.pools import Place, Pools
 from lamella.invoke.provisioned import ProvisionedPool, Provisions
 from lamella.invoke.stream import ResponseStream
 from lamella.invoke.targets import Targets
 from lamella.invoke.variables import takes_snapshots
-from lamella.lifecycle.admission import Concurrency, Throttle
+from lamella.lifecycle.admission import Concurrency, Limits, Throttle
+from lamella.lifecycle.rates import Backoff
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
 from lamella.ports.sandbox import SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
@@ -36,20 +40,24 @@ _SPARE_AFTER_S: Final = 0.2
 _MIN_SWEEP_S: Final = 0.1  # an idle timeout of 0 must not keep the processor busy
 _MAX_SWEEP_S: Final = 60.0
 _AHEAD_INIT_S: Final = 130.0
+_PROVISION_AGAIN_S: Final = 300.0
+"""The longest wait before a provisioned environment is tried again."""
 _MIB_PER_CPU: Final = 1769
 """Memory that comes with one processor. Source: developer guide, "Configure Lambda function memory"."""
 
 
 class BusyError(Exception):
-    """The function, the account or the node runs as many invocations at once as it may.
+    """The function, the account or the node runs as many invocations at once as it may, or has begun as many.
 
     Attributes:
         reason: Which limit it is, in AWS's words. It has none for a node; what comes nearest is the account's.
+        wait_s: How long until one more is let in, if it is a rate.
     """
 
-    def __init__(self, reason: Throttle) -> None:
+    def __init__(self, reason: Throttle, wait_s: float | None = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.wait_s = wait_s
 
 
 class DeletedError(Exception):
@@ -62,7 +70,12 @@ class EnvironmentFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
-    """What the operator decides about this node's execution environments."""
+    """What the operator decides about this node's execution environments.
+
+    Attributes:
+        rates_bind: Whether invocations beyond AWS's rates are refused; else the log tells of them.
+        provision_again_s: After which time a provisioned environment that failed is tried again for the first time.
+    """
 
     max_environments: int
     idle_timeout_s: float
@@ -74,7 +87,9 @@ class RouterSettings:
     endpoint_url: str
     secret_access_key: str
     queue_timeout_s: float = 30.0
-    concurrency: int = CONCURRENCY.limit
+    limits: Limits = field(default_factory=Limits)
+    rates_bind: bool = True
+    provision_again_s: float = 5.0
 
 
 class Router:
@@ -107,16 +122,17 @@ class Router:
         self._node = node
         self._networks = networks or Networks(NetworkPolicy())
         self._loop = asyncio.get_running_loop()
-        self._concurrency = Concurrency(settings.concurrency)
+        self._concurrency = Concurrency(settings.limits)
         self._fleet = Fleet(settings.max_environments, settings.queue_timeout_s)
-        self._pools: dict[tuple[FunctionKey, str], Pool] = {}
+        self._pools = Pools(self._new_pool)
         self.provisions: Final = Provisions(targets, node, self._provisioned_pool, self._retired_provision)
         # Replaced or deleted, with environments that are not gone yet.
         self._retired: set[Pool | ProvisionedPool] = set()
         # Versions that keep a spare sandbox, the one that was changed or started last at the end.
-        self._spared: dict[tuple[FunctionKey, str], None] = {}
-        self._spare_timers: dict[tuple[FunctionKey, str], asyncio.TimerHandle] = {}
+        self._spared: dict[Place, None] = {}
+        self._spare_timers: dict[Place, asyncio.TimerHandle] = {}
         self._deletion_listeners: list[Callable[[FunctionKey, str | None], None]] = []
+        self._notes = RateNotes()
         self._in_flight = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
@@ -136,13 +152,11 @@ class Router:
     @property
     def spare_sandboxes(self) -> int:
         """Sandboxes that were made ahead of need."""
-        return sum(pool.has_spare for pool in self._pools.values())
+        return sum(pool.has_spare for pool in self._pools)
 
     def mounted_digests(self) -> frozenset[str]:
         """Digests of the artifacts that environments mount, whether or not a row still refers to them."""
-        versions = [
-            pool.deployment.version for pool in (*self._pools.values(), *self.provisions.pools.values(), *self._retired)
-        ]
+        versions = [pool.deployment.version for pool in (*self._pools, *self.provisions.pools.values(), *self._retired)]
         return frozenset(
             digest
             for version in versions
@@ -160,8 +174,11 @@ class Router:
         *,
         want_tail: bool,
         stream: ResponseStream | None = None,
+        synchronous: bool = True,
     ) -> Outcome:
         """Run one invocation to its end; with a stream, the response goes there and the outcome has no payload.
+
+        AWS has no rate for asynchronous invocations.
 
         Raises:
             BusyError: A limit is reached.
@@ -169,31 +186,44 @@ class Router:
             EnvironmentFailedError: No execution environment could be made.
             RuntimeNotInstalledError: The runtime has been removed from this node.
         """
-        pool = self._pool(version)
+        pool = self._pools.of(version, invocation.tenant_id)
         concurrency = pool.concurrency
-        if (throttle := concurrency.enter()) is not None:
+        place = (version.key, version.version)
+        kept = self.provisions.pools.get(place) if self.provisions.pools else None
+        if kept is not None and not kept.idle_count:
+            kept = None
+        if kept is None and (throttle := concurrency.enter()) is not None:
             raise BusyError(throttle)
+        if synchronous and (throttle := concurrency.request(monotonic())) is not None:
+            if self._settings.rates_bind:
+                if kept is None:
+                    concurrency.leave()
+                raise BusyError(throttle, concurrency.wait_s(throttle, monotonic()))
+            self._notes.note(version.key, throttle)
         answer: Slot[Outcome] = Slot()
         job = Job(invocation, version.config.timeout_s, want_tail, answer.set_result, answer.set_error, stream)
         self._in_flight += 1
         self._idle.clear()
         try:
-            kept = self.provisions.pools
-            place = (version.key, version.version)
-            if not kept or place not in kept or not kept[place].take(job):
-                if not pool.idle_count:
+            if kept is not None:
+                kept.take(job)
+            else:
+                if not pool.idle_count and not invocation.tenant_id:
                     self._spare_soon(place)
                 pool.submit(job)
             return await answer
         except WaitedTooLongError:
             raise BusyError(Throttle.ACCOUNT) from None
+        except TooFastError as error:
+            raise BusyError(error.reason, concurrency.wait_s(error.reason, monotonic())) from None
         except DeletedError:
             raise DeletedError(invocation.function_arn) from None
         except Exception as error:
             _log.exception("no execution environment for %s", version.key.arn())
             raise EnvironmentFailedError(str(error)) from error
         finally:
-            concurrency.leave()
+            if kept is None:
+                concurrency.leave()
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -201,7 +231,7 @@ class Router:
     def room(self, key: FunctionKey) -> int | None:
         """How many more invocations of a function may begin now; `None` if none may ever, as 0 are reserved for it."""
         concurrency = self._concurrency.of(key)
-        return None if concurrency.reserved == 0 else concurrency.room
+        return None if concurrency.reserved == 0 else concurrency.room + self.provisions.idle(key)
 
     def on_deletion(self, listener: Callable[[FunctionKey, str | None], None]) -> None:
         """Have somebody told that a version or an alias of a function is gone, or with `None` all of it."""
@@ -219,7 +249,7 @@ class Router:
     def function_tagged(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
         """Environments that reach more or less than its tags say now finish and go."""
         if self._networks.learn(key, tags):
-            for place in [place for place in self._pools if place[0] == key]:
+            for place in [place for place in self._pools.places() if place[0] == key]:
                 self._retire(place)
                 self._spare_soon(place)
             self.provisions.arrange(key, anew=True)
@@ -228,10 +258,11 @@ class Router:
         """The version, or the whole function, takes no more invocations."""
         self.targets.function_deleted(key, version)
         self.provisions.forget(key, version)
-        for place in [place for place in self._pools if place[0] == key and version in (None, place[1])]:
+        for place in [place for place in self._pools.places() if place[0] == key and version in (None, place[1])]:
             self._retire(place, DeletedError())
         if version is None:
             self._concurrency.forget(key)
+            self._notes.forget(key)
             self._networks.forget(key)
             self.permissions.forget(key)
         else:
@@ -280,13 +311,13 @@ class Router:
         for timer in self._spare_timers.values():
             timer.cancel()
         self.provisions.close()
-        for place in list(self._pools):
+        for place in self._pools.places():
             self._retire(place)
         try:
             await asyncio.wait_for(self._idle.wait(), grace_s)
         except TimeoutError:
             _log.warning("%d invocations did not end within %s s and are cut off", self._in_flight, grace_s)
-        for place in list(self._pools):  # made since, for invocations by other functions
+        for place in self._pools.places():  # made since, for invocations by other functions
             self._retire(place)
         for pool in list(self._retired):
             pool.abort()
@@ -297,19 +328,19 @@ class Router:
         self._fleet.close()
         await self._node.tasks.wait_idle()
 
-    def _spare_soon(self, place: tuple[FunctionKey, str]) -> None:
+    def _spare_soon(self, place: Place) -> None:
         """Have a sandbox made for the next cold start of a version, once the present one is over."""
         if self._settings.spare_sandboxes and place not in self._spare_timers:
             self._spare_timers[place] = self._loop.call_later(_SPARE_AFTER_S, self._spare, place)
 
-    def _spare(self, place: tuple[FunctionKey, str]) -> None:
+    def _spare(self, place: Place) -> None:
         """Make it. Of the versions that were changed or started last, as many as the settings say keep one."""
         del self._spare_timers[place]
         version = self.targets.settled(*place)
-        if version is None:
-            return
+        if version is None or isolates_tenants(version.config):
+            return  # a sandbox that is made ahead would have to belong to a tenant
         try:
-            self._pool(version).keep_spare()
+            self._pools.of(version).keep_spare()
         except RuntimeNotInstalledError:
             return  # whoever invokes the function is told
         self._spared.pop(place, None)
@@ -317,21 +348,19 @@ class Router:
         while len(self._spared) > self._settings.spare_sandboxes:
             oldest = next(iter(self._spared))
             del self._spared[oldest]
-            if oldest in self._pools:
-                self._pools[oldest].drop_spare()
+            pool = self._pools.shared(oldest)
+            if pool is not None:
+                pool.drop_spare()
 
-    def _pool(self, version: FunctionVersion) -> Pool:
-        place = (version.key, version.version)
-        pool = self._pools.get(place)
-        if pool is None:
-            pool = self._pools[place] = Pool(
-                self._deployment(version),
-                self._node,
-                self._fleet,
-                self._concurrency.of(version.key),
-                on_empty=self._pool_emptied,
-            )
-        return pool
+    def _new_pool(self, version: FunctionVersion) -> Pool:
+        return Pool(
+            self._deployment(version),
+            self._node,
+            self._fleet,
+            self._concurrency.of(version.key),
+            on_empty=self._pool_emptied,
+            on_too_fast=None if self._settings.rates_bind else partial(self._notes.note, version.key),
+        )
 
     def _deployment(self, version: FunctionVersion) -> Deployment:
         config, settings = version.config, self._settings
@@ -365,17 +394,24 @@ class Router:
             return max(self._settings.init_timeout_s, _AHEAD_INIT_S, version.config.timeout_s)
         return self._settings.init_timeout_s
 
-    def _retire(self, place: tuple[FunctionKey, str], refusal: Exception | None = None) -> None:
-        pool = self._pools.pop(place, None)
+    def _retire(self, place: Place, refusal: Exception | None = None) -> None:
+        """All pools of a version take no more invocations."""
         self._spared.pop(place, None)
-        if pool is not None:
+        for pool in self._pools.take(place):
             self._retired.add(pool)
             pool.close(refusal)
 
     def _provisioned_pool(self, version: FunctionVersion) -> ProvisionedPool:
         timeout_s = max(self._settings.init_timeout_s, _AHEAD_INIT_S, version.config.timeout_s)  # EX-61
         deployment = replace(self._deployment(version), provisioned=True, init_timeout_s=timeout_s)
-        return ProvisionedPool(deployment, self._node, self._fleet, on_empty=self._pool_emptied)
+        return ProvisionedPool(
+            deployment,
+            self._node,
+            self._fleet,
+            self._concurrency.of(version.key),
+            again=Backoff(self._settings.provision_again_s, _PROVISION_AGAIN_S),
+            on_empty=self._pool_emptied,
+        )
 
     def _retired_provision(self, pool: ProvisionedPool) -> None:
         self._retired.add(pool)
@@ -386,10 +422,12 @@ class Router:
 
     def _retire_idle(self) -> None:
         limit_s = monotonic() - self._settings.idle_timeout_s
-        for place, pool in list(self._pools.items()):
+        for pool in list(self._pools):
             while (since_s := pool.oldest_idle_s) is not None and since_s <= limit_s:
                 pool.retire_oldest()
-            if not pool.size and not pool.waiting_count and not pool.has_spare:
-                self._retire(place)
+        for pool in self._pools.take_unused():
+            self._spared.pop((pool.deployment.version.key, pool.deployment.version.version), None)
+            self._retired.add(pool)
+            pool.close()
         self._fleet.settle()
         self.start()

@@ -281,6 +281,8 @@ def render_event(invocation: Invocation, deadline_ms: int) -> bytes:
     if invocation.client_context:
         # JSON may be spread over lines; a header may not.
         optional = f"Lambda-Runtime-Client-Context: {_LINE_BREAKS.sub(' ', invocation.client_context)}\r\n"
+    if invocation.tenant_id:
+        optional += f"Lambda-Runtime-Aws-Tenant-Id: {invocation.tenant_id}\r\n"
     return (
         f"HTTP/1.1 200 OK\r\n"
         f"Content-Type: {invocation.content_type}\r\n"

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Invocation
 from lamella.domain.names import FunctionReference
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
+from lamella.domain.tenancy import check_tenant
 from lamella.invoke.asynchronous import AsynchronousServices, accept, check_size
 from lamella.invoke.eager import drive
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router
 from lamella.invoke.stream import DEFAULT_CONTENT_TYPE, RateLimit, ResponseStream
 from lamella.invoke.targets import NotReadyError
+from lamella.lifecycle.admission import Throttle
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
 _MAX_CLIENT_CONTEXT_BYTES: Final = 3583
@@ -169,6 +172,7 @@ async def _admit(
         raise ResourceNotFoundException(f"Function not found: {reference.arn}")
     if refusal is not None:
         raise refusal
+    check_tenant(version.config, req.get("TenantId", ""))
     return version, reference
 
 
@@ -182,6 +186,7 @@ def _invocation(
         function_arn=reference.arn,
         trace_id=_carried(ctx.header("x-amzn-trace-id")) or new_trace_id(),
         client_context=_client_context(req.get("ClientContext", "")),
+        tenant_id=req.get("TenantId", ""),
     )
 
 
@@ -212,9 +217,14 @@ def api_error(error: BaseException) -> BaseException:
     """What the caller is told of an invocation that did not take place; what is no such error stays as it is."""
     match error:
         case BusyError():
-            # Source of the text: answers of AWS quoted in public issues, 2018 to 2026. The model has a Retry-After as
-            # well; no answer to an invocation is known that bears one.
-            return TooManyRequestsException("Rate Exceeded.", reason=error.reason.value)
+            # Source of the texts: answers of AWS quoted in public issues, 2018 to 2026. The model has a Retry-After;
+            # no answer to an invocation is known that bears one, and here it stands where the time can be told.
+            wait_s = error.wait_s
+            return TooManyRequestsException(
+                "Rate exceeded" if error.reason is Throttle.ACCOUNT_RATE else "Rate Exceeded.",
+                reason=error.reason.value,
+                retry_after_seconds=None if wait_s is None else str(max(1, math.ceil(wait_s))),
+            )
         case DeletedError():
             return ResourceNotFoundException(f"Function not found: {error}")
         case RuntimeNotInstalledError():

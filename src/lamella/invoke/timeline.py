@@ -192,6 +192,7 @@ class _Events:
             "function_arn": invocation.function_arn,
             "trace_id": invocation.trace_id,
             "client_context": invocation.client_context,
+            **({"tenant_id": invocation.tenant_id} if invocation.tenant_id else {}),
         }
 
     def _payload(self, payload: bytes, number: int) -> dict[str, Any]:  # Any: JSON

@@ -5,7 +5,8 @@ how far the last change has got, while the version goes on answering with what i
 only one of them moves at a time, so one table holds the pairs.
 
 `Inactive` is in the model, but nothing here leads to it: AWS takes resources away from functions that nobody has
-invoked for weeks, and here an idle function has none. A version whose creation failed stays so until it is deleted.
+invoked for weeks, and here an idle function has none. A version whose creation failed stays so until an update
+succeeds. That an update can mend it is known of AWS for images that have become unreadable, and not for all failures.
 
 A change takes effect when it is settled. The machine works on values: the caller stores the result under the revision
 that it read, so that of two changes at once only one is kept.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from lamella.domain.function import FunctionVersion, LastUpdateStatus, State
+from lamella.domain.image import IMAGE
 
 CREATING: Final = "Creating"
 BEING_CREATED: Final = "The function is being created."
@@ -23,6 +25,13 @@ BEING_CREATED: Final = "The function is being created."
 
 Source: answers of AWS recorded in LocalStack's tests, 2022 to 2025.
 """
+
+NOT_RUN: Final = (
+    "Lamella does not run container images yet. The configuration of the function is kept. Create it with a .zip file "
+    "archive to invoke it."
+)
+NOT_RUN_CODE: Final = "InvalidConfiguration"
+"""Of the reasons that the model has, the one that blames neither the image nor its registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ _USABLE: Final = (State.ACTIVE, LastUpdateStatus.SUCCESSFUL)
 _CHANGING: Final = (State.ACTIVE, LastUpdateStatus.IN_PROGRESS)
 _UNCHANGED: Final = (State.ACTIVE, LastUpdateStatus.FAILED)
 _UNUSABLE: Final = (State.FAILED, LastUpdateStatus.FAILED)
+_MENDING: Final = (State.FAILED, LastUpdateStatus.IN_PROGRESS)
 
 TRANSITIONS: Final[Mapping[tuple[Status, type[FunctionEvent]], Status]] = {
     (_NEW, CreationSucceeded): _USABLE,
@@ -72,6 +82,9 @@ TRANSITIONS: Final[Mapping[tuple[Status, type[FunctionEvent]], Status]] = {
     (_UNCHANGED, UpdateRequested): _CHANGING,
     (_CHANGING, UpdateSucceeded): _USABLE,
     (_CHANGING, UpdateFailed): _UNCHANGED,
+    (_UNUSABLE, UpdateRequested): _MENDING,
+    (_MENDING, UpdateSucceeded): _USABLE,
+    (_MENDING, UpdateFailed): _UNUSABLE,
 }
 
 
@@ -119,6 +132,8 @@ def advance(version: FunctionVersion, event: FunctionEvent, *, revision_id: str)
     except KeyError:
         raise FunctionTransitionError(version, event) from None
     state_reason = state_code = update_reason = update_code = ""
+    if state is State.FAILED:
+        state_reason, state_code = version.state_reason, version.state_reason_code
     match event:
         case CreationSucceeded() | UpdateSucceeded():
             pass
@@ -139,6 +154,14 @@ def advance(version: FunctionVersion, event: FunctionEvent, *, revision_id: str)
         update_reason=update_reason,
         update_reason_code=update_code,
     )
+
+
+def outcome(version: FunctionVersion) -> FunctionEvent:
+    """How the creation or update that is under way ends."""
+    creating = version.state is State.PENDING
+    if version.config.package_type == IMAGE:
+        return CreationFailed(NOT_RUN, NOT_RUN_CODE) if creating else UpdateFailed(NOT_RUN, NOT_RUN_CODE)
+    return CreationSucceeded() if creating else UpdateSucceeded()
 
 
 def settled(version: FunctionVersion) -> bool:

@@ -66,9 +66,10 @@ class FunctionGone:
 
 @dataclass(frozen=True, slots=True)
 class TargetsTried:
-    """Everybody was told but these."""
+    """Everybody was told but these; `hopeless` are those of them that would never take it."""
 
     failed: tuple[Target, ...] = ()
+    hopeless: tuple[Target, ...] = ()
 
 
 RetryEvent: TypeAlias = (
@@ -142,7 +143,9 @@ def advance(
             return replace(progress, stage=Stage.WAITING, due_s=now_s)
         case FunctionGone():
             return replace(progress, stage=Stage.DROPPED)
-        case TargetsTried(failed):
+        case TargetsTried(failed, hopeless):
+            if failed and failed == hopeless:
+                return replace(progress, stage=Stage.UNDELIVERED, targets=failed)
             return _told(progress, failed, now_s, scale)
 
 

@@ -32,8 +32,9 @@ class Load:
         starting: Environments that are being made or initialised, and will offer themselves.
         soon_idle: Environments whose caller has been answered, but which have not asked for the next event.
         active: Environments that are neither idle nor leaving: starting, with an invocation, or being reset.
-        most: How many may be active at once: the function's reserved concurrency. It holds for environments as well as
-            for invocations, so that of a function with a reservation of 1 never two run side by side.
+        most: How many may be active at once: what is reserved for the function and not provisioned. It holds for
+            environments as well as for invocations, so that of a function with a reservation of 1 never two run side
+            by side.
     """
 
     waiting: int

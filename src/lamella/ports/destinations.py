@@ -33,7 +33,15 @@ class Message:
 
 
 class DeliveryError(Exception):
-    """It was not taken; the text says by whom and why."""
+    """It was not taken; the text says by whom and why.
+
+    Attributes:
+        for_good: Whether the same message would never be taken, such as one that is too large.
+    """
+
+    def __init__(self, text: str, *, for_good: bool = False) -> None:
+        super().__init__(text)
+        self.for_good = for_good
 
 
 class Destinations(Protocol):

@@ -11,11 +11,13 @@ class Provisioned:
     """How far the environments of a configuration have got.
 
     Attributes:
-        allocated: Environments that are initialised.
+        allocated: Environments that are initialised, or were and are being replaced.
+        available: Those of them that are initialised.
         failure: Why no more are made; empty if nothing is wrong.
     """
 
     allocated: int
+    available: int
     failure: str = ""
 
 

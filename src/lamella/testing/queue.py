@@ -101,13 +101,17 @@ class MemoryDestinations:
     Attributes:
         sent: What was taken, in order.
         refusing: ARNs of those that take nothing.
+        largest_bytes: Of a message that may be taken.
     """
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
         self.refusing: set[str] = set()
+        self.largest_bytes = 1_000_000
 
     async def send(self, message: Message) -> None:
         if message.target_arn in self.refusing:
             raise DeliveryError(f"{message.target_arn} takes nothing")
+        if len(message.body) > self.largest_bytes:
+            raise DeliveryError(f"{message.target_arn}: too large", for_good=True)
         self.sent.append(message)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lamella.domain.alias import Alias
-from lamella.domain.function import LATEST, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.function import LATEST, NO_ARCHIVE, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.runtimes import kept_runtime
 from lamella.ports.credentials import AccessKey, Account
@@ -161,7 +161,7 @@ class MemoryFunctionStore:
         return count, sum(version.artifact.size_bytes for version in ours)
 
     async def digests(self) -> frozenset[str]:
-        code = {version.artifact.digest for version in self._all()}
+        code = {version.artifact.digest for version in self._all()} - {NO_ARCHIVE}
         return frozenset(code | {layer.artifact.digest for version in self._all() for layer in version.config.layers})
 
     def with_records(self) -> list[FunctionKey]:

@@ -44,6 +44,9 @@ async def test_the_fake_takes_and_refuses() -> None:
     with pytest.raises(DeliveryError, match="arn:other"):
         await fake.send(message("arn:other"))
     assert [one.target_arn for one in fake.sent] == ["arn:aws:sqs:eu-central-1:123456789012:q"]
+    with pytest.raises(DeliveryError, match="too large") as caught:
+        await fake.send(message("arn:aws:sqs:eu-central-1:123456789012:q", body=b"x" * 1_000_001))
+    assert caught.value.for_good
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +134,17 @@ class TestMoto:
         ],
     )
     async def test_who_is_not_there(self, destinations: Destinations, arn: str) -> None:
-        with pytest.raises(DeliveryError, match=arn):
+        with pytest.raises(DeliveryError, match=arn) as caught:
             await destinations.send(message(arn))
+        assert not caught.value.for_good  # it may come
+
+    async def test_what_is_too_large_will_be_so_for_good(self, url: str, destinations: Destinations) -> None:
+        self.client(url, "sqs").create_queue(QueueName="small", Attributes={"MaximumMessageSize": "1024"})
+        topic = self.client(url, "sns").create_topic(Name="t")["TopicArn"]
+        for arn, size in ((f"arn:aws:sqs:{REGION}:{ACCOUNT}:small", 1025), (topic, 262_145)):
+            with pytest.raises(DeliveryError, match=arn) as caught:
+                await destinations.send(message(arn, body=b"x" * size))
+            assert caught.value.for_good
 
 
 @pytest.mark.parametrize("other", [None, Endpoint.parse("http://127.0.0.1:9")])

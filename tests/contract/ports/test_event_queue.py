@@ -57,6 +57,7 @@ class EventQueueContract:
             payload=b'"\xc3\xa4\\u0000"',
             content_type="text/plain",
             client_context='{"custom": "\ud83d"}',
+            tenant_id="blue",
         )
         await queue.put(full)
         await queue.put(event(2))

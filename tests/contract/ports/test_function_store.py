@@ -8,6 +8,7 @@ import pytest
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
 from lamella.domain.function import (
+    NO_ARCHIVE,
     Architecture,
     Artifact,
     FunctionConfig,
@@ -87,6 +88,12 @@ async def everything(store: FunctionStore, *, all_versions: bool, limit: int) ->
 
 
 class FunctionStoreContract:
+    async def test_an_image_refers_to_no_archive(self, store: FunctionStore) -> None:
+        image = replace(latest(), artifact=Artifact(NO_ARCHIVE, "", 0, 0))
+        await store.create(image, {})
+        assert await store.get(image.key) == image
+        assert await store.digests() == frozenset()
+
     async def test_gives_back_what_was_stored(self, store: FunctionStore) -> None:
         plain = latest()
         await store.create(plain, {})

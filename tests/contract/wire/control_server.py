@@ -29,6 +29,7 @@ import lamella.control.permissions
 import lamella.control.provisioned
 import lamella.control.recursion
 import lamella.control.runtime_management
+import lamella.control.scaling_config
 import lamella.control.sharing
 import lamella.control.signing
 import lamella.control.tags
@@ -156,7 +157,7 @@ class Provisioner:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int | None]] = []
-        self.found = Provisioned(0)
+        self.found = Provisioned(0, 0)
 
     def provision(self, key: FunctionKey, qualifier: str, executions: int | None) -> None:
         self.asked.append((key.name, qualifier, executions))

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from tests.contract.wire.control_server import ACCOUNT, NOW, REGION, ControlServer, zipped
 
 from lamella.domain.function import FunctionKey
+from lamella.ports.aws import AwsError
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 F = FunctionKey(ACCOUNT, REGION, "f")
@@ -166,7 +167,8 @@ def test_destinations(client: Any, name: str, arn: str) -> None:
     assert put["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {}, name: {"Destination": arn}}
 
 
-def test_buckets_take_failures_only(client: Any) -> None:
+def test_buckets_take_failures_only(server: ControlServer, client: Any) -> None:
+    server.aws.objects["b", "object", None] = b""
     bucket = {"Destination": "arn:aws:s3:::b"}
     put = client.put_function_event_invoke_config(FunctionName="f", DestinationConfig={"OnFailure": bucket})
     assert put["DestinationConfig"]["OnFailure"] == bucket
@@ -214,6 +216,62 @@ def test_destinations_that_nothing_is_sent_to(client: Any, arn: str, text: str) 
     config = {"OnSuccess": {"Destination": arn}}
     answer = refused(client.put_function_event_invoke_config, FunctionName="f", DestinationConfig=config)
     assert answer == ("InvalidParameterValueException", 400, text)
+
+
+def absent(code: str) -> Any:
+    def answer(_: object) -> Any:
+        raise AwsError(code, "it is not there")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("arn", "call", "code", "action"),
+    [
+        (QUEUE, ("sqs", "GetQueueUrl"), "AWS.SimpleQueueService.NonExistentQueue", "SendMessage"),
+        (TOPIC, ("sns", "GetTopicAttributes"), "NotFound", "Publish"),
+        (BUS, ("events", "DescribeEventBus"), "ResourceNotFoundException", "PutEvents"),
+        ("arn:aws:s3:::none", None, "", "PutObject"),
+    ],
+)
+def test_what_is_not_there_is_refused(
+    server: ControlServer, client: Any, arn: str, call: tuple[str, str] | None, code: str, action: str
+) -> None:
+    config = {"FunctionName": "f", "DestinationConfig": {"OnFailure": {"Destination": arn}}}
+    text = f"The function's execution role does not have permissions to call {action} on {arn}"
+    if call is None:
+        answer = refused(client.put_function_event_invoke_config, **config)
+        server.aws.objects["none", "object", None] = b""
+    else:
+        server.aws.operations[call] = absent(code)
+        answer = refused(client.put_function_event_invoke_config, **config)
+        server.aws.operations[call] = lambda _: {}
+    assert answer == ("InvalidParameterValueException", 400, text)
+    client.put_function_event_invoke_config(**config)
+
+
+def test_what_nobody_can_say_is_let_in(server: ControlServer, client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    config = {"FunctionName": "f", "DestinationConfig": {"OnFailure": {"Destination": QUEUE}}}
+    client.put_function_event_invoke_config(**config)
+    server.aws.operations["sqs", "GetQueueUrl"] = absent("NotImplemented")
+    client.put_function_event_invoke_config(**config)
+    assert caplog.text.count(f"{QUEUE} cannot be looked up, and is taken as it is") == 2
+
+
+def test_dead_letter_queues(server: ControlServer, client: Any) -> None:
+    def update(arn: str) -> tuple[str, int, str]:
+        return refused(client.update_function_configuration, FunctionName="f", DeadLetterConfig={"TargetArn": arn})
+
+    text = "The provided execution role does not have permissions to call"
+    server.aws.operations["sqs", "GetQueueUrl"] = absent("QueueDoesNotExist")
+    assert update(QUEUE) == ("InvalidParameterValueException", 400, f"{text} SendMessage on SQS")
+    server.aws.operations["sns", "GetTopicAttributes"] = absent("NotFound")
+    assert update(TOPIC) == ("InvalidParameterValueException", 400, f"{text} Publish on SNS")
+    for arn in (BUS, "arn:aws:sqs:q"):
+        assert update(arn)[2] == f"The dead-letter target {arn} is neither a queue nor a topic."
+    server.aws.operations["sqs", "GetQueueUrl"] = lambda _: {"QueueUrl": "u"}
+    answer = client.update_function_configuration(FunctionName="f", DeadLetterConfig={"TargetArn": QUEUE})
+    assert answer["DeadLetterConfig"] == {"TargetArn": QUEUE}
 
 
 def test_two_qualifiers(client: Any) -> None:

@@ -182,8 +182,6 @@ class TestCreate:
              "Please provide a source for function code."),
             ({"Code": {"ZipFile": ZIP, "S3Bucket": "bucket"}}, "InvalidParameterValueException",
              "Please do not provide other FunctionCode parameters when providing a ZipFile."),
-            ({"Code": {"ImageUri": "i"}, "PackageType": "Image"}, "InvalidParameterValueException",
-             "Lamella does not run container images yet: create the function with PackageType Zip."),
             ({"CapacityProviderConfig": {"LambdaManagedInstancesCapacityProviderConfig": {"CapacityProviderArn":
              f"arn:aws:lambda:{REGION}:{ACCOUNT}:capacity-provider:c"}}}, "InvalidParameterValueException",
              "Lamella does not support these parameters yet: CapacityProviderConfig."),

@@ -81,9 +81,9 @@ NONE = (
 def test_the_life_of_a_configuration(server: ControlServer, client: Any) -> None:
     assert refused(get, client) == NONE
     assert put(client, 5) == get(client) == shown(5, 0, "IN_PROGRESS")
-    server.provisioner.found = Provisioned(5)
+    server.provisioner.found = Provisioned(5, 5)
     assert get(client) == shown(5, 5, "READY")
-    server.provisioner.found = Provisioned(2, "FUNCTION_ERROR_INIT_FAILURE")
+    server.provisioner.found = Provisioned(2, 2, "FUNCTION_ERROR_INIT_FAILURE")
     assert get(client) == shown(5, 2, "FAILED") | {"StatusReason": "FUNCTION_ERROR_INIT_FAILURE"}
     put(client, 2)
     assert get(client) == shown(2, 2, "READY")

@@ -95,11 +95,9 @@ REFUSED: Final = frozenset(
         "CapacityProviderConfig",
         "DurableConfig",
         "FileSystemConfigs",
-        "ImageConfig",
         "PublishTo",
         "RevisionId",
         "RuntimeConfig",
-        "TenancyConfig",
     }
 )
 """Members with which nothing would come of any operation."""
@@ -266,7 +264,13 @@ class Answering:
         self.permissions = Permissions(server.records.functions)
 
     async def invoke(
-        self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool, stream: object = None
+        self,
+        version: FunctionVersion,
+        invocation: Invocation,
+        *,
+        want_tail: bool,
+        stream: object = None,
+        synchronous: bool = True,
     ) -> Outcome:
         if stream is not None:
             raise BusyError(Throttle.FUNCTION)

@@ -53,6 +53,14 @@ class TestInvoke:
         assert request.headers["x-amz-log-type"] == "Tail"
         assert "authorization" not in request.headers
 
+    def test_a_tenant(self, lamella: Any, server: Any) -> None:
+        for more in ((), ("--event",)):
+            server.will_reply(200, b"1", LOG_HEADER)
+            lamella.run("invoke", "hello", "--tenant-id", "blue team", *more)
+        assert [request.headers["x-amz-tenant-id"] for request in server.requests] == ["blue team"] * 2
+        assert lamella.run("invoke", "hello", "--tenant-id", "a\nb").returncode == 2
+        assert len(server.requests) == 2
+
     def test_bytes_that_are_no_text_pass_through(self, lamella: Any, server: Any) -> None:
         server.will_reply(200, b"\xff\x00\x1b", LOG_HEADER)
         assert lamella.run("invoke", "hello").stdout == b"\xff\x00\x1b\n"

@@ -184,7 +184,56 @@ def test_a_reservation_of_one_means_one_environment(client: Any) -> None:
     slow = 'while true; do next; respond "\\"$AWS_LAMBDA_LOG_STREAM_NAME\\"" >/dev/null; date >/dev/null; done'
     function = bash(client, slow)
     client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
-    assert len({function.invoke(tail=False).document for _ in range(20)}) == 1
+    assert len({function.invoke(tail=False).document for _ in range(9)}) == 1
+
+
+def throttled(function: Function, *, within: int = 1) -> dict[str, Any]:
+    """What one of so many invocations is answered."""
+    for _ in range(within):
+        try:
+            function.invoke(tail=False)
+        except function.client.exceptions.TooManyRequestsException as error:
+            return dict(error.response)
+    raise AssertionError
+
+
+def test_ten_requests_a_second_for_each_reserved_execution(client: Any) -> None:
+    source = "def handler(event, context): return 1"
+    function = create(client, {"function.py": source}, runtime="python3.11", MemorySize=1769)
+    client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
+    answers = [function.invoke(tail=False).document for _ in range(10)]
+    assert answers == [1] * 10
+    refused = throttled(function, within=1000)
+    assert refused["Reason"] == "ReservedFunctionInvocationRateLimitExceeded"
+    assert refused["Error"]["Message"] == "Rate Exceeded."
+    assert refused["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+    client.delete_function_concurrency(FunctionName=function.name)
+    assert function.invoke(tail=False).status == 200
+
+
+def test_a_function_gets_new_environments_at_a_rate(threads: ThreadPoolExecutor) -> None:
+    with LamellaServer(state_delay_s="0", scaling_rate="1", spare_sandboxes="0") as server:
+        client = server.boto3()
+        held, other = Held(server, client, threads), bash(client, HOLD)
+        (running,) = held.hold(1)
+        refused = throttled(held.function)
+        assert refused["Reason"] == "FunctionInvocationRateLimitExceeded"
+        assert 1 <= int(refused["retryAfterSeconds"]) <= 10
+        assert other.invoke(tail=False).status == 200  # each function has a rate of its own
+        held.let_go()
+        assert running.result().status == 200
+        assert held.function.invoke(tail=False).status == 200  # it needs no other environment
+
+
+def test_relaxed_limits_warn_of_rates(threads: ThreadPoolExecutor) -> None:
+    with LamellaServer(state_delay_s="0", scaling_rate="1", spare_sandboxes="0", limits="relaxed") as server:
+        held = Held(server, server.boto3(), threads)
+        running = held.hold(2)
+        held.let_go()
+        assert [call.result().status for call in running] == [200, 200]
+        arn = f"arn:aws:lambda:us-east-1:000000000000:function:{held.function.name}"
+        told = f"on AWS invocations of {arn} would be throttled now: FunctionInvocationRateLimitExceeded"
+        assert server.log.count(told) == 1
 
 
 def test_the_command_line_reserves(server: LamellaServer, client: Any) -> None:

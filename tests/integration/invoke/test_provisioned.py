@@ -49,6 +49,15 @@ def settled(function: Function, *, qualifier: str = "1", within_s: float = 30.0)
         assert time.monotonic() < deadline_s, found
 
 
+def wait_available(function: Function, count: int, *, qualifier: str = "1", within_s: float = 30.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while True:
+        found = function.client.get_provisioned_concurrency_config(FunctionName=function.name, Qualifier=qualifier)
+        if found["AvailableProvisionedConcurrentExecutions"] == count:
+            return
+        assert time.monotonic() < deadline_s, found
+
+
 def environments(server: LamellaServer) -> int:
     with urllib.request.urlopen(f"{server.url}/_lamella/health", timeout=30) as answer:
         return int(json.load(answer)["execution_environments"])
@@ -114,7 +123,7 @@ def test_one_that_crashes_is_replaced(function: Function) -> None:
     provision(function, 1)
     first = function.invoke(Qualifier="1").document["me"]
     assert function.invoke({"exit": True}, Qualifier="1").error == "Unhandled"
-    assert settled(function)["Status"] == "READY"
+    wait_available(function, 1)
     second = function.invoke(Qualifier="1").document
     assert (second["type"], second["me"] != first) == ("provisioned-concurrency", True)
 
@@ -127,6 +136,35 @@ def test_an_init_that_fails(server: LamellaServer, client: Any) -> None:
     assert failed["AllocatedProvisionedConcurrentExecutions"] == 0
     wait_environments(server, 0)
     client.delete_function(FunctionName=function.name)
+
+
+def test_a_replacement_is_not_available_yet(server: LamellaServer, client: Any) -> None:
+    slow = HANDLER.replace("import os, time, uuid", "import os, time, uuid\ntime.sleep(1)")
+    function = published(client, slow)
+    provision(function, 1)
+    assert function.invoke({"exit": True}, Qualifier="1").error == "Unhandled"
+    wait_available(function, 0)
+    found = client.get_provisioned_concurrency_config(FunctionName=function.name, Qualifier="1")
+    assert (found["AllocatedProvisionedConcurrentExecutions"], found["Status"]) == (1, "READY")
+    wait_available(function, 1)
+    client.delete_function(FunctionName=function.name)
+    wait_environments(server, 0)
+
+
+def test_nothing_is_left_for_latest_where_all_that_is_reserved_is_provisioned(
+    server: LamellaServer, function: Function
+) -> None:
+    function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
+    assert function.invoke().document["type"] == "on-demand"
+    provision(function, 1)
+    with pytest.raises(function.client.exceptions.TooManyRequestsException) as caught:
+        function.invoke()
+    assert caught.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert function.invoke(Qualifier="1").document["type"] == "provisioned-concurrency"
+    event = function.invoke(Qualifier="1", InvocationType="Event", tail=False)
+    report = f"REPORT RequestId: {event.request_id}".encode()
+    with urllib.request.urlopen(f"{server.url}/_lamella/logs/{function.name}?follow=1", timeout=30) as lines:
+        assert any(report in line for line in lines)
 
 
 def test_the_log_says_so(server: LamellaServer, function: Function) -> None:

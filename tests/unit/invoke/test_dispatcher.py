@@ -107,7 +107,10 @@ class Functions:
             raise NotReadyError(self.state)
         return self.versions.get((key, qualifier or "$LATEST"))
 
-    async def invoke(self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool) -> Outcome:
+    async def invoke(
+        self, version: FunctionVersion, invocation: Invocation, *, want_tail: bool, synchronous: bool
+    ) -> Outcome:
+        assert not synchronous
         assert self.limit is not None
         if self.running >= self.limit:
             raise BusyError(Throttle.FUNCTION)
@@ -167,12 +170,12 @@ async def fails(invocation: Invocation) -> Outcome:
 
 
 async def test_an_event_is_run(node: Node) -> None:
-    event = await node.accept(content_type="text/plain", trace_id="Root=1", client_context="{}")
+    event = await node.accept(content_type="text/plain", trace_id="Root=1", client_context="{}", tenant_id="blue")
     record = await node.finished(event)
     assert (record.progress.stage, record.progress.attempts) == (Stage.SUCCEEDED, 1)
     assert node.results(event) == ["succeeded"]
     assert node.functions.seen == [
-        Invocation(event.request_id, b'{"n": 1}', "text/plain", F.arn(), "Root=1", "{}"),
+        Invocation(event.request_id, b'{"n": 1}', "text/plain", F.arn(), "Root=1", "{}", "blue"),
     ]
 
 
@@ -351,6 +354,14 @@ async def test_destinations_that_take_nothing_are_tried_again(node: Node) -> Non
     node.destinations.refusing.clear()
     assert (await node.finished(event)).progress.stage is Stage.FAILED
     assert [one.target_arn for one in node.destinations.sent] == [DLQ, QUEUE]  # each once
+
+
+async def test_a_record_that_is_too_large_is_not_sent_again(node: Node) -> None:
+    node.destinations.largest_bytes = 10
+    node.dispatcher.event_config_changed(F, "$LATEST", {"DestinationConfig": {"OnSuccess": {"Destination": QUEUE}}})
+    event = await node.accept()
+    assert (await node.finished(event)).progress.stage is Stage.UNDELIVERED
+    assert node.results(event).count("refused") == 1
 
 
 async def test_what_cannot_be_delivered_is_kept_and_said(caplog: pytest.LogCaptureFixture) -> None:

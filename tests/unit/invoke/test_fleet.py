@@ -17,7 +17,7 @@ from lamella.invoke.fleet import Fleet
 from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool, PoolClosedError, WaitedTooLongError
-from lamella.lifecycle.admission import Concurrency
+from lamella.lifecycle.admission import Concurrency, Limits
 from lamella.lifecycle.scaling import PATIENCE_S
 
 TIMEOUT_S = 30.0
@@ -117,7 +117,7 @@ class Node:
         self.limit = limit
         self.hosts = Hosts()
         self.fleet = Fleet(limit, TIMEOUT_S)
-        self.concurrency = Concurrency(1000)
+        self.concurrency = Concurrency(Limits(1000))
         self.pools: dict[str, Pool] = {}
         self.closed: list[Pool] = []
         self.emptied: set[Pool] = set()

@@ -21,10 +21,11 @@ from lamella.invoke.host import BrokenEnvironmentError, Deployment, EnvironmentH
 from lamella.invoke.job import Job
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool
+from lamella.invoke.pools import Pools
 from lamella.invoke.router import Router, RouterSettings
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
-from lamella.lifecycle.admission import Concurrency
+from lamella.lifecycle.admission import Concurrency, Limits
 from lamella.lifecycle.events import InitRequested, NextPolled, ResponsePosted
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
@@ -136,7 +137,7 @@ class Bench:
         )
         self.emptied: list[Pool] = []
         self.fleet = Fleet(100, 30)
-        concurrency = Concurrency(1000).of(KEY)
+        concurrency = Concurrency(Limits(1000)).of(KEY)
         self.pool = Pool(deployment, self.node, self.fleet, concurrency, on_empty=self.emptied.append)
         self.outcomes: list[Outcome] = []
         self.failures: list[Exception] = []
@@ -302,7 +303,8 @@ async def test_the_router_waits_for_environments_that_take_their_time_to_leave(b
     )
     concurrency = router._concurrency.of(KEY)
     pool = Pool(bench.pool.deployment, bench.node, router._fleet, concurrency, on_empty=router._pool_emptied)
-    router._pools[KEY, "$LATEST"] = pool
+    router._pools = Pools(lambda _: pool)
+    router._pools.of(VERSION)
     leaving = Leaving(pool)
     pool._hosts.add(cast("EnvironmentHost", leaving))
     async with asyncio.TaskGroup() as group:

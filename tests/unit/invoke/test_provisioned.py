@@ -17,6 +17,8 @@ from lamella.invoke.job import Job
 from lamella.invoke.provisioned import INIT_FAILED, ProvisionedPool, Provisions
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
+from lamella.lifecycle.admission import Concurrency, Limits
+from lamella.lifecycle.rates import Backoff
 from lamella.lifecycle.scaling import Want
 from lamella.ports.provisioning import Provisioned
 from lamella.ports.runtimes import RuntimeNotInstalledError
@@ -27,6 +29,7 @@ class Host:
     """An environment that does what the test says."""
 
     made: list["Host"] = []  # noqa: RUF012  # emptied by the fixture
+    another: asyncio.Event
 
     def __init__(self, deployment: Deployment, node: NodeServices, owner: ProvisionedPool) -> None:
         self.id = str(len(Host.made))
@@ -35,6 +38,7 @@ class Host:
         self.jobs: list[Job] = []
         self.ended = False
         Host.made.append(self)
+        Host.another.set()
 
     async def start(self) -> None:
         """The test goes on with it."""
@@ -93,6 +97,7 @@ class OnDemand:
 def node(monkeypatch: pytest.MonkeyPatch) -> NodeServices:
     monkeypatch.setattr(module, "EnvironmentHost", Host)
     Host.made = []
+    Host.another = asyncio.Event()
 
     class Node:
         tasks = Tasks()
@@ -101,11 +106,14 @@ def node(monkeypatch: pytest.MonkeyPatch) -> NodeServices:
 
 
 class Bench:
-    def __init__(self, node: NodeServices, *, limit: int = 10) -> None:
+    def __init__(self, node: NodeServices, *, limit: int = 10, again_s: float = 60.0) -> None:
         self.fleet = Fleet(limit, 30.0)
         self.emptied: list[ProvisionedPool] = []
         version = cast("Deployment", replace_deployment())
-        self.pool = ProvisionedPool(version, node, self.fleet, on_empty=self.emptied.append)
+        self.concurrency = Concurrency(Limits(1000)).of(KEY)
+        self.pool = ProvisionedPool(
+            version, node, self.fleet, self.concurrency, again=Backoff(again_s, 1.0), on_empty=self.emptied.append
+        )
 
     @property
     def hosts(self) -> list[Host]:
@@ -178,6 +186,60 @@ async def test_an_init_that_fails_ends_the_provisioning(node: NodeServices) -> N
     assert bench.pool.failure == ""
 
 
+async def test_a_replacement_is_allocated_and_not_available(node: NodeServices) -> None:
+    bench = Bench(node)
+    bench.pool.keep(2)
+    first, second = bench.hosts
+    first.offer()
+    assert (bench.pool.allocated, bench.pool.available) == (1, 1)
+    second.offer()
+    bench.pool.take(cast("Job", object()))
+    second.offer(has_processes=False)
+    assert (bench.pool.allocated, bench.pool.available) == (2, 1)
+    bench.hosts[-1].offer(has_processes=False)  # it cannot be had again
+    assert (bench.pool.allocated, bench.pool.available, bench.pool.failure) == (1, 1, INIT_FAILED)
+
+
+async def test_one_is_tried_again_by_itself_and_the_others_once_it_succeeds(node: NodeServices) -> None:
+    bench = Bench(node, again_s=0.01)
+    bench.pool.keep(3)
+    for host in bench.hosts:
+        host.offer(has_processes=False)
+    for _ in range(2):
+        assert (bench.hosts, bench.pool.missing) == ([], 0)
+        await wait_made()
+        (host,) = bench.hosts
+        assert bench.pool.failure == INIT_FAILED  # until it is known better
+        host.offer(has_processes=False)
+    await wait_made()
+    bench.hosts[0].offer()
+    assert (len(bench.hosts), bench.pool.failure) == (3, "")
+    bench.pool.close()
+    assert bench.pool.missing == 0
+
+
+async def wait_made() -> None:
+    Host.another.clear()
+    await asyncio.wait_for(Host.another.wait(), 10)
+
+
+async def test_the_share_of_the_function_is_less_by_those_that_are_initialised(node: NodeServices) -> None:
+    bench = Bench(node)
+    bench.concurrency.reserve(3)
+    bench.pool.keep(2)
+    assert bench.concurrency.room == 3
+    first, second = bench.hosts
+    first.offer()
+    second.offer()
+    assert (bench.concurrency.room, bench.concurrency.most) == (1, 1)
+    bench.pool.take(cast("Job", object()))
+    assert bench.concurrency.room == 1
+    bench.pool.close()
+    assert bench.concurrency.room == 2  # one runs still
+    bench.hosts[0].offer()
+    assert bench.concurrency.room == 3
+
+
 async def test_an_environment_that_cannot_be_made(node: NodeServices, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(node)
     bench.pool.keep(1)
@@ -227,6 +289,7 @@ class FakePool:
     version: FunctionVersion
     kept: int = 0
     allocated: int = 0
+    available: int = 0
     failure: str = ""
     closed: bool = False
 
@@ -279,11 +342,11 @@ async def test_versions_and_aliases(plans: Plans) -> None:
     plans.provisions.provision(KEY, "live", 3)
     plans.provisions.provision(KEY, "2", 1)
     assert await plans.kept() == {"1": 3, "2": 1}
-    plans.pool("1").allocated = 2
-    assert plans.provisions.provisioned(KEY, "live") == Provisioned(2)
-    assert plans.provisions.provisioned(KEY, "2") == Provisioned(0)
+    plans.pool("1").allocated = plans.pool("1").available = 2
+    assert plans.provisions.provisioned(KEY, "live") == Provisioned(2, 2)
+    assert plans.provisions.provisioned(KEY, "2") == Provisioned(0, 0)
     plans.pool("2").failure = INIT_FAILED
-    assert plans.provisions.provisioned(KEY, "2") == Provisioned(0, INIT_FAILED)
+    assert plans.provisions.provisioned(KEY, "2") == Provisioned(0, 0, INIT_FAILED)
     plans.provisions.provision(KEY, "2", None)
     assert await plans.kept() == {"1": 3}
     assert [pool.closed for pool in plans.retired] == [True]
@@ -312,8 +375,9 @@ async def test_aliases_of_one_version_share_its_environments(plans: Plans) -> No
     plans.provisions.provision(KEY, "beta", 1)
     assert await plans.kept() == {"1": 4}
     plans.pool("1").allocated = 4
-    assert plans.provisions.provisioned(KEY, "live") == Provisioned(3)
-    assert plans.provisions.provisioned(KEY, "beta") == Provisioned(1)
+    plans.pool("1").available = 2
+    assert plans.provisions.provisioned(KEY, "live") == Provisioned(3, 1)
+    assert plans.provisions.provisioned(KEY, "beta") == Provisioned(1, 0)
 
 
 async def test_a_version_that_is_not_ready_gets_them_later(plans: Plans) -> None:
@@ -323,6 +387,13 @@ async def test_a_version_that_is_not_ready_gets_them_later(plans: Plans) -> None
     plans.targets.function_settled(replace(pending, state=State.ACTIVE))
     plans.provisions.arrange(KEY)
     assert await plans.kept() == {pending.version: 1}
+
+
+async def test_a_version_that_has_failed_says_so(plans: Plans) -> None:
+    failed = await plans.functions.publish(replace(LATEST, state=State.FAILED))
+    plans.provisions.provision(KEY, failed.version, 1)
+    assert await plans.kept() == {}
+    assert plans.provisions.provisioned(KEY, failed.version).failure.endswith("Failed")
 
 
 async def test_the_last_word_counts(plans: Plans) -> None:
@@ -336,7 +407,7 @@ async def test_a_runtime_that_is_not_installed(plans: Plans) -> None:
     plans.error = RuntimeNotInstalledError("no pack")
     plans.provisions.provision(KEY, "1", 1)
     assert await plans.kept() == {}
-    assert plans.provisions.provisioned(KEY, "1") == Provisioned(0, "no pack")
+    assert plans.provisions.provisioned(KEY, "1") == Provisioned(0, 0, "no pack")
 
 
 async def test_what_is_made_of_something_else_is_made_anew(plans: Plans) -> None:

@@ -17,7 +17,7 @@ from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router, RouterSettings
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
-from lamella.lifecycle.admission import Throttle
+from lamella.lifecycle.admission import Limits, Throttle
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
@@ -74,7 +74,16 @@ class Provider:
 
 
 class Node:
-    def __init__(self, *, max_environments: int = 10, concurrency: int = 1000, queue_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        *,
+        max_environments: int = 10,
+        concurrency: int = 1000,
+        queue_timeout_s: float = 30.0,
+        request_rate: int = 10,
+        scaling_rate: int = 1000,
+        rates_bind: bool = True,
+    ) -> None:
         self.functions = MemoryFunctionStore()
         self.provider = Provider()
         settings = RouterSettings(
@@ -88,7 +97,8 @@ class Node:
             endpoint_url="",
             secret_access_key="",
             queue_timeout_s=queue_timeout_s,
-            concurrency=concurrency,
+            limits=Limits(concurrency, request_rate, scaling_rate),
+            rates_bind=rates_bind,
         )
         services = NodeServices(
             cast("SandboxProvider", self.provider),
@@ -205,3 +215,58 @@ async def _deleted(node: Node) -> str:
     with pytest.raises(DeletedError) as caught:
         await node.router.invoke(VERSION, EVENT, want_tail=False)
     return str(caught.value)
+
+
+async def refused(node: Node, *, synchronous: bool = True) -> BusyError | None:
+    try:
+        await node.router.invoke(VERSION, EVENT, want_tail=False, synchronous=synchronous)
+    except BusyError as error:
+        return error
+    except EnvironmentFailedError:
+        return None
+    raise AssertionError
+
+
+async def test_more_requests_than_an_account_may_make_in_a_second() -> None:
+    node = Node(concurrency=1, request_rate=2)
+    assert [await refused(node) for _ in range(2)] == [None, None]
+    error = await refused(node)
+    assert error is not None
+    assert error.reason is Throttle.ACCOUNT_RATE
+    assert error.wait_s is not None
+    assert 0 < error.wait_s <= 0.5
+    assert await refused(node, synchronous=False) is None
+    assert node.router.room(KEY) == 1  # what was refused does not run
+
+
+async def test_more_environments_than_a_function_gets_in_ten_seconds() -> None:
+    node = Node(scaling_rate=2)
+    assert [await refused(node, synchronous=synchronous) for synchronous in (True, False)] == [None, None]
+    error = await refused(node)
+    assert error is not None
+    assert (error.reason, str(error)) == (Throttle.SCALING_RATE, "FunctionInvocationRateLimitExceeded")
+    assert error.wait_s is not None
+    assert 4 < error.wait_s <= 5
+    assert (node.provider.asked, node.router.in_flight) == (2, 0)
+
+
+async def test_rates_that_are_no_limits_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node(concurrency=1, request_rate=1, scaling_rate=1, rates_bind=False)
+    assert [await refused(node) for _ in range(4)] == [None] * 4
+    told = [record.getMessage() for record in caplog.records if record.name == "lamella.limits"]
+    assert told == [
+        f"on AWS invocations of {KEY.arn()} would be throttled now: {reason}"
+        for reason in ("CallerRateLimitExceeded", "FunctionInvocationRateLimitExceeded")
+    ]
+
+
+async def test_only_those_beyond_the_rate_are_refused() -> None:
+    node = Node(scaling_rate=2)
+    node.provider.go.clear()
+    results = [asyncio.create_task(refused(node)) for _ in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.wait(results[2:], timeout=10)
+    assert [result.done() for result in results] == [False, False, True, True, True]
+    node.provider.go.set()
+    assert [await result for result in results[:2]] == [None, None]
+    assert node.provider.asked == 2

@@ -34,6 +34,11 @@ def test_a_client_context_cannot_break_out_of_its_header() -> None:
     assert head_of(invocation)["Lambda-Runtime-Client-Context"] == '{"a": "b"} X-Evil: 1'
 
 
+def test_a_tenant() -> None:
+    invocation = Invocation("i", b"", "application/json", "arn", "t", tenant_id="blue team")
+    assert head_of(invocation)["Lambda-Runtime-Aws-Tenant-Id"] == "blue team"
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [

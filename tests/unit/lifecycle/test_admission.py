@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamella.domain.function import FunctionKey
-from lamella.lifecycle.admission import Concurrency, Throttle
+from lamella.lifecycle.admission import Concurrency, Limits, Throttle
 
 F, G, H = (FunctionKey("000000000000", "us-east-1", name) for name in "fgh")
 
@@ -16,7 +16,7 @@ def enter(concurrency: Concurrency, key: FunctionKey, times: int = 1) -> list[Th
 
 
 def test_functions_without_a_reservation_share_the_account() -> None:
-    concurrency = Concurrency(3)
+    concurrency = Concurrency(Limits(3))
     assert enter(concurrency, F, 2) == [None, None]
     assert enter(concurrency, G, 2) == [None, Throttle.ACCOUNT]
     assert enter(concurrency, F) == [Throttle.ACCOUNT]
@@ -25,14 +25,14 @@ def test_functions_without_a_reservation_share_the_account() -> None:
 
 
 def test_accounts_and_regions_have_limits_of_their_own() -> None:
-    concurrency = Concurrency(1)
+    concurrency = Concurrency(Limits(1))
     keys = [F, FunctionKey("111111111111", "us-east-1", "f"), FunctionKey("000000000000", "eu-west-1", "f")]
     assert [concurrency.of(key).enter() for key in keys] == [None, None, None]
     assert [concurrency.of(key).enter() for key in keys] == [Throttle.ACCOUNT] * 3
 
 
 def test_a_reservation_works_both_ways() -> None:
-    concurrency = Concurrency(5)
+    concurrency = Concurrency(Limits(5))
     concurrency.of(F).reserve(2)
     assert enter(concurrency, G, 4) == [None, None, None, Throttle.ACCOUNT]
     assert enter(concurrency, F, 3) == [None, None, Throttle.FUNCTION]
@@ -41,7 +41,7 @@ def test_a_reservation_works_both_ways() -> None:
 
 
 def test_a_reservation_of_nothing_stops_the_function() -> None:
-    concurrency = Concurrency(5)
+    concurrency = Concurrency(Limits(5))
     concurrency.of(F).reserve(0)
     assert enter(concurrency, F) == [Throttle.FUNCTION]
     assert enter(concurrency, G, 6) == [None] * 5 + [Throttle.ACCOUNT]
@@ -51,7 +51,7 @@ def test_a_reservation_of_nothing_stops_the_function() -> None:
 
 
 def test_what_runs_when_a_reservation_is_lowered_goes_on() -> None:
-    concurrency = Concurrency(5)
+    concurrency = Concurrency(Limits(5))
     assert enter(concurrency, F, 4) == [None] * 4
     concurrency.of(F).reserve(1)
     assert enter(concurrency, F) == [Throttle.FUNCTION]
@@ -62,7 +62,7 @@ def test_what_runs_when_a_reservation_is_lowered_goes_on() -> None:
 
 
 def test_a_deleted_function_frees_its_reservation() -> None:
-    concurrency = Concurrency(2)
+    concurrency = Concurrency(Limits(2))
     concurrency.of(F).reserve(1)
     running = concurrency.of(F)
     assert running.enter() is None
@@ -72,6 +72,55 @@ def test_a_deleted_function_frees_its_reservation() -> None:
     running.leave()
     assert enter(concurrency, F) == [None]
     concurrency.forget(H)  # never heard of
+
+
+def test_what_is_provisioned_is_taken_from_the_share_of_all() -> None:
+    concurrency = Concurrency(Limits(5))
+    concurrency.of(F).provision(3)
+    assert enter(concurrency, G, 3) == [None, None, Throttle.ACCOUNT]
+    assert enter(concurrency, F) == [Throttle.ACCOUNT]  # it spills over to what is left
+    concurrency.of(F).provision(-1)
+    assert enter(concurrency, F) == [None]
+
+
+def test_nothing_is_left_where_as_much_is_provisioned_as_reserved() -> None:
+    concurrency = Concurrency(Limits(5))
+    concurrency.of(F).reserve(2)
+    concurrency.of(F).provision(2)
+    assert enter(concurrency, F) == [Throttle.FUNCTION]
+    assert (concurrency.of(F).most, concurrency.of(F).room, concurrency.of(G).room) == (0, 0, 3)
+    concurrency.of(F).reserve(3)
+    assert enter(concurrency, F, 2) == [None, Throttle.FUNCTION]
+    concurrency.of(F).reserve(None)
+    assert concurrency.of(G).room == 2  # of five, two are provisioned and one runs
+    concurrency.forget(F)
+    concurrency.of(F).leave()
+    assert concurrency.of(G).room == 3
+    concurrency.of(F).provision(-2)
+    assert concurrency.of(G).room == 5
+
+
+def test_requests_in_a_second() -> None:
+    concurrency = Concurrency(Limits(2, request_rate=2))
+    f, g, h = (concurrency.of(key) for key in (F, G, H))
+    h.reserve(1)
+    assert [function.request(10.0) for function in (f, g, f, g, f)] == [None] * 4 + [Throttle.ACCOUNT_RATE]
+    assert [h.request(10.0) for _ in range(3)] == [None, None, Throttle.FUNCTION_RATE]
+    assert f.wait_s(Throttle.ACCOUNT_RATE, 10.0) == pytest.approx(0.25)
+    assert h.wait_s(Throttle.FUNCTION_RATE, 10.0) == pytest.approx(0.5)
+    assert h.wait_s(Throttle.FUNCTION, 10.0) is None
+    assert [f.request(10.25), f.request(10.25)] == [None, Throttle.ACCOUNT_RATE]
+    h.reserve(None)
+    assert h.request(10.25) is Throttle.ACCOUNT_RATE
+
+
+def test_environments_of_each_function_in_ten_seconds() -> None:
+    concurrency = Concurrency(Limits(scaling_rate=2))
+    f, g = concurrency.of(F), concurrency.of(G)
+    assert [f.grow(0.0) for _ in range(3)] == [None, None, Throttle.SCALING_RATE]
+    assert g.grow(0.0) is None
+    assert f.wait_s(Throttle.SCALING_RATE, 0.0) == pytest.approx(5.0)
+    assert [f.grow(5.0), f.grow(5.0)] == [None, Throttle.SCALING_RATE]
 
 
 @given(
@@ -86,7 +135,7 @@ def test_a_deleted_function_frees_its_reservation() -> None:
 def test_any_order_of_events_counts_right(events: list[tuple[FunctionKey, str | int | None]]) -> None:
     """As many begin as may: by a count of what runs, made anew for every decision."""
     limit = 10
-    concurrency = Concurrency(limit)
+    concurrency = Concurrency(Limits(limit))
     running = dict.fromkeys((F, G, H), 0)
     reserved: dict[FunctionKey, int] = {}
     for key, event in events:

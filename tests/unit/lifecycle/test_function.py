@@ -17,6 +17,7 @@ from lamella.lifecycle.function import (
     UpdateSucceeded,
     advance,
     created,
+    outcome,
     settled,
 )
 
@@ -92,3 +93,22 @@ def test_a_failed_creation_tells_why_in_both_places() -> None:
     assert (version.state_reason, version.state_reason_code) == ("why", "InternalError")
     assert (version.update_reason, version.update_reason_code) == ("why", "InternalError")
     assert settled(version)
+
+
+def test_a_failed_version_says_why_until_an_update_succeeds() -> None:
+    version = advance(created(VERSION), CreationFailed("why", "InternalError"), revision_id="r-1")
+    version = advance(version, UpdateRequested(), revision_id="r-2")
+    assert (version.state, version.state_reason, version.update_reason_code) == (State.FAILED, "why", "Creating")
+    assert not settled(version)
+    failed = advance(version, UpdateFailed("still", "InvalidRuntime"), revision_id="r-3")
+    assert (failed.state_reason, failed.update_reason) == ("why", "still")
+    mended = advance(version, UpdateSucceeded(), revision_id="r-3")
+    assert (mended.state, mended.state_reason, mended.state_reason_code) == (State.ACTIVE, "", "")
+
+
+def test_what_is_under_way_ends_well_unless_it_is_an_image() -> None:
+    assert outcome(created(VERSION)) == CreationSucceeded()
+    assert outcome(replace(VERSION, state=State.ACTIVE)) == UpdateSucceeded()
+    image = replace(VERSION, config=replace(VERSION.config, package_type="Image"))
+    assert isinstance(outcome(created(image)), CreationFailed)
+    assert isinstance(outcome(replace(image, state=State.FAILED)), UpdateFailed)

@@ -40,6 +40,7 @@ EVENTS: tuple[RetryEvent, ...] = (
     FunctionGone(),
     TargetsTried(),
     TargetsTried((Target(QUEUE),)),
+    TargetsTried((Target(QUEUE),), (Target(QUEUE),)),
 )
 
 
@@ -148,6 +149,15 @@ def test_who_could_not_be_told_is_tried_again() -> None:
     twice = play(once, (2, TargetsTried((Target(TOPIC),))))
     assert twice.due_s == T0 + 4
     assert play(twice, (4, TargetsTried())).stage is Stage.FAILED
+
+
+def test_what_nobody_would_ever_take_is_given_up_at_once() -> None:
+    failed = play(NEW, (0, Begun()), (1, FunctionFailed()), policy=replace(TOLD, retries=0))
+    both = failed.targets
+    once = play(failed, (1, TargetsTried(both, both[:1])))
+    assert (once.stage, once.targets) == (Stage.DELIVERING, both)  # the other one may take it yet
+    given_up = play(once, (2, TargetsTried(both[:1], both[:1])))
+    assert (given_up.stage, given_up.targets) == (Stage.UNDELIVERED, both[:1])
 
 
 def test_deliveries_end_some_day() -> None:

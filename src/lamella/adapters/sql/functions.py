@@ -10,7 +10,7 @@ from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.documents import dump_function_version, load_function_version
 from lamella.adapters.sql.paging import Listing, cut_page, read_marker
 from lamella.adapters.sql.schema import function_artifacts, function_records, function_versions, functions
-from lamella.domain.function import LATEST, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.function import LATEST, NO_ARCHIVE, FunctionKey, FunctionVersion, LastUpdateStatus, State
 from lamella.domain.runtimes import UPDATE_RUNTIME_ON, kept_runtime
 from lamella.ports.errors import ConflictError
 from lamella.ports.stores import Page
@@ -256,9 +256,10 @@ def _insert_version(connection: Connection, version: FunctionVersion, number: in
 
 
 def _insert_artifacts(connection: Connection, version: FunctionVersion, number: int) -> None:
-    digests = {version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers)}
+    digests = {version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers)} - {NO_ARCHIVE}
     rows = [{**key_columns(version.key), "number": number, "digest": digest} for digest in sorted(digests)]
-    connection.execute(insert(function_artifacts), rows)
+    if rows:
+        connection.execute(insert(function_artifacts), rows)
 
 
 def _load(row: RowMapping) -> FunctionVersion:
