@@ -103,11 +103,11 @@ class EventSourceMapping:
 
     def document(self) -> dict[str, Any]:
         """As it is stored; `from_document` reads it."""
-        document = {**asdict(self), "patterns": list(self.patterns)}
-        return {**document, _TAGS: dict(document.pop("tags"))}
+        values = asdict(self)
+        return {_TAGS: values.pop("tags"), **values, "patterns": list(self.patterns)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """What `document` has written."""
-        values = {**document, "patterns": tuple(document["patterns"])}
-        return cls(**{**values, "tags": values.pop(_TAGS, {})})
+        values = dict(document)
+        return cls(tags=values.pop(_TAGS, {}), patterns=tuple(values.pop("patterns")), **values)

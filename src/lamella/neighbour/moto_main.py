@@ -21,6 +21,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.utilities.docker_utilities import DockerModel
 from werkzeug.serving import make_server
 
+from lamella.neighbour import moto_kinesis
+
 _CLONE_NEWNET: Final = 0x4000_0000
 _PR_SET_PDEATHSIG: Final = 1
 _KEY: Final = re.compile(r"(?:Credential=|AWS )([^/:,\s]+)")
@@ -81,6 +83,7 @@ def main() -> None:
     os.umask(0o077)
     os.chdir(arguments.directory)
     DockerModel.docker_client = property(_refuse_containers)  # type: ignore[assignment,method-assign]
+    moto_kinesis.correct()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it goes to the whole group; the parent decides
