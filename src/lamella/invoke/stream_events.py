@@ -101,12 +101,12 @@ def verdict(outcome: Outcome, records: Sequence[StreamRecord], first: int, *, pa
         answer = json.loads(outcome.payload) if outcome.payload else None
     except (ValueError, RecursionError):
         return Failed()
-    if answer in (None, ""):
+    if answer in (None, "", []):
         return Succeeded()
     items = answer.get("batchItemFailures") if isinstance(answer, dict) else answer
-    if items in (None, []) and isinstance(answer, dict):
+    if items in (None, []):
         return Succeeded()
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+    if not isinstance(answer, dict) or not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return Failed()
     places = {one.sequence: first + index for index, one in enumerate(records)}
     failed = [item.get("itemIdentifier") for item in items]

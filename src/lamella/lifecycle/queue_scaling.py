@@ -19,6 +19,7 @@ FIRST: Final = 5
 LEAST: Final = 2
 MOST: Final = 1250
 ADDED_EACH_S: Final = 300 / 60
+_STEP_S: Final = 1.0  # before that, places may have been free
 QUIET_S: Final = 60.0
 """After so long without a message, places are given up down to `LEAST`."""
 
@@ -65,8 +66,6 @@ class QueueScaling:
         self._in_flight += 1
         self._groups.update(groups)
         self._message_s = now_s
-        if self._in_flight < int(self._places):
-            self._grown_s = now_s  # not all places are taken: there is nobody to add one for
 
     def ended(self, groups: Iterable[str], *, refused: bool) -> None:
         """A batch came back; refused if the function did not get it."""
@@ -76,8 +75,9 @@ class QueueScaling:
             self._places = max(float(self._least), self._places / 2)
 
     def waited(self, *, now_s: float) -> None:
-        """All places are taken, and have been since the last call: messages may be waiting."""
-        self._places = min(self._most, self._places + (now_s - self._grown_s) * ADDED_EACH_S)
+        """All places are taken, so messages may be waiting. To be called several times a second while that is so."""
+        waited_s = min(now_s - self._grown_s, _STEP_S)
+        self._places = min(self._most, self._places + waited_s * ADDED_EACH_S)
         self._grown_s = now_s
 
     def found_nothing(self, *, now_s: float) -> None:

@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from tests.support.pollers import VERSION
 
+from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Outcome
 from lamella.domain.mapping import DELETING, KIND, UPDATING, EventSourceMapping
-from lamella.invoke.mappings import Mappings
+from lamella.invoke.mappings import MappingPorts, Mappings
 from lamella.ports.aws import AwsError
-from lamella.testing.stores import MemoryAccountRecordStore
+from lamella.testing.clock import FakeClock
+from lamella.testing.queue import MemoryDestinations
+from lamella.testing.stores import MemoryAccountRecordStore, MemoryCheckpointStore
 
 PATIENCE_S = 20.0  # of a test with a poller that hangs; never waited for otherwise
 MAPPING = EventSourceMapping(
@@ -62,7 +66,7 @@ class Queue:
 
 
 class Function:
-    """Answers when it is told to, and counts how often it is asked at once."""
+    """Implements `Callee`. Answers when it is told to, and counts how often it is asked at once."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[list[str]] = asyncio.Queue()
@@ -71,8 +75,12 @@ class Function:
         self.outcome: Outcome | None = Outcome(b"null")
         self.running = self.most = 0
 
-    async def run(self, arn: str, event: bytes, request_id: str) -> Outcome | None:
-        assert arn == MAPPING.function_arn
+    async def find(self, arn: str) -> FunctionVersion | None:
+        return VERSION if arn == MAPPING.function_arn else None
+
+    async def call(self, version: FunctionVersion, arn: str, event: bytes, request_id: str) -> Outcome | None:
+        assert (version, arn) == (VERSION, MAPPING.function_arn)
+        assert request_id
         self.running += 1
         self.most = max(self.most, self.running)
         self.events.put_nowait([record["body"] for record in json.loads(event)["Records"]])
@@ -92,7 +100,11 @@ class Stage:
     def __init__(self) -> None:
         self.records = MemoryAccountRecordStore()
         self.queue, self.function = Queue(), Function()
-        self.mappings = Mappings(self.records, self.queue, self.function.run, delay_s=0)
+        self.checkpoints = MemoryCheckpointStore()
+        ports = MappingPorts(
+            self.records, self.checkpoints, self.queue, MemoryDestinations(), self.function, FakeClock()
+        )
+        self.mappings = Mappings(ports, delay_s=0)
 
     async def put(self, mapping: EventSourceMapping) -> None:
         await self.records.put(mapping.account, mapping.region, KIND, mapping.uuid, mapping.document())
