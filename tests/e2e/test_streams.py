@@ -178,26 +178,27 @@ def test_a_filter_skips_records_for_good(server: LamellaServer) -> None:
     assert take(mapping.events(), 1) == [['{"kind": "order"}']]
 
 
-def test_children_of_a_shard_are_read_after_it(server: LamellaServer) -> None:
+def test_children_of_shards_are_read_after_them(server: LamellaServer) -> None:
+    """A shard is split in two, and these are joined again."""
     stream = Stream(server)
-    mapping = stream.map(BatchSize=2)
     stream.put("1", "2", "3")
-    middle = str(2**127)
-    stream.kinesis.split_shard(StreamName=stream.name, ShardToSplit="shardId-000000000000", NewStartingHashKey=middle)
-    for hash_key, text in (("0", "low"), (middle, "high")):
-        stream.kinesis.put_record(
-            StreamName=stream.name, Data=text.encode(), PartitionKey="k", ExplicitHashKey=hash_key
-        )
+    ids = [f"shardId-00000000000{number}" for number in range(4)]
+    stream.kinesis.split_shard(StreamName=stream.name, ShardToSplit=ids[0], NewStartingHashKey=str(2**127))
+    for hash_key, text in (("0", "low"), (str(2**127), "high")):
+        stream.kinesis.put_record(StreamName=stream.name, Data=text, PartitionKey="k", ExplicitHashKey=hash_key)
+    mapping = stream.map(BatchSize=2)
     seen: list[tuple[str, str]] = []
     for event in mapping.events():
-        seen += [
-            (one["eventID"].partition(":")[0][-1], text)
-            for one, text in zip(event["Records"], texts(event), strict=True)
-        ]
-        if len(seen) == 5:
+        shards = [one["eventID"].partition(":")[0] for one in event["Records"]]
+        seen += zip(shards, texts(event), strict=True)
+        if len(seen) == 5:  # while the mapping reads the children
+            stream.kinesis.merge_shards(StreamName=stream.name, ShardToMerge=ids[1], AdjacentShardToMerge=ids[2])
+            stream.put("joined")
+        if len(seen) == 6:
             break
-    assert seen[:3] == [("0", "1"), ("0", "2"), ("0", "3")]
-    assert sorted(seen[3:]) == [("1", "low"), ("2", "high")]
+    assert seen[:3] == [(ids[0], "1"), (ids[0], "2"), (ids[0], "3")]
+    assert sorted(seen[3:5]) == [(ids[1], "low"), (ids[2], "high")]
+    assert seen[5] == (ids[3], "joined")
 
 
 def test_a_server_that_is_killed_loses_no_record(server: LamellaServer) -> None:

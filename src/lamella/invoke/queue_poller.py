@@ -21,7 +21,7 @@ from lamella.ports.aws import AwsError, AwsServices, AwsUnavailableError
 
 _log = logging.getLogger(__name__)
 
-_LONG_POLL_S: Final = 5
+_LONG_POLL_S: Final = 2
 """A mapping that is changed waits for the poll that is under way; AWS polls for 20 s, and takes longer to change."""
 _GROUP_POLL_S: Final = 1.0
 _LOOK_S: Final = 0.2
