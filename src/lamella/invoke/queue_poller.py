@@ -46,17 +46,21 @@ class QueuePoller:
         self._batch = Batch(mapping.batch_size, mapping.window_s, SYNCHRONOUS_PAYLOAD.limit - len(_EVENT_FRAME))
         self._receiving: asyncio.Task[Mapping[str, Any]] | None = None
         self._running: asyncio.Task[Any] | None = None
+        self._stopped = False
 
     async def prepare(self) -> None:
         """A queue keeps what nobody takes, so there is nothing to do."""
 
     def stop(self) -> None:
         """Take no more from the queue. What is with the function goes on."""
+        self._stopped = True
         if self._running is not None:
             self._running.cancel()
 
     async def run(self) -> None:
         """Until it is stopped. What the queue or the network does wrong is waited out."""
+        if self._stopped:
+            return
         self._running = asyncio.current_task()
         try:
             await self._work()

@@ -23,8 +23,6 @@ from lamella.invoke.envelope import timestamp
 from lamella.lifecycle.stream_batches import Condition, Discard, Failed, Succeeded
 from lamella.ports.destinations import Message
 
-IDENTITY_BYTES: Final = 256
-"""Room for the role's ARN, which is put into the records of Kinesis when the function is called."""
 _IDENTITY: Final = "invokeIdentityArn"
 
 
@@ -77,6 +75,11 @@ def event(records: Sequence[StreamRecord], role: str) -> dict[str, Any]:
     """What the function gets, whose role this is."""
     identity = {_IDENTITY: role}
     return {"Records": [{**one.event, **(identity if _IDENTITY in one.event else {})} for one in records]}
+
+
+def size_bytes(record: StreamRecord, role: str) -> int:
+    """Of a record in an event, with the comma behind it."""
+    return len(dump(record.event)) + 1 + (len(role) if _IDENTITY in record.event else 0)
 
 
 def wanted(record: StreamRecord, matchers: Sequence[Matcher]) -> bool:

@@ -13,7 +13,7 @@ from lamella.domain.mapping import EventSourceMapping
 from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
 from lamella.domain.stream import StreamRecord
 from lamella.invoke.callee import Callee, dump
-from lamella.invoke.stream_events import IDENTITY_BYTES, LastCall, discarded, event, verdict
+from lamella.invoke.stream_events import LastCall, discarded, event, size_bytes, verdict
 from lamella.invoke.tasks import wait_set
 from lamella.lifecycle.batching import Batch
 from lamella.lifecycle.stream_batches import (
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 OK: Final = "OK"
 CALL_FAILED: Final = "PROBLEM: Function call failed"
 _EVENT_BYTES: Final = SYNCHRONOUS_PAYLOAD.limit - len(b'{"Records":[]}')
+_SOME_ROLE: Final = "r" * 256  # until the first call nobody has looked which one it is
 _AHEAD_BYTES: Final = 2 * SYNCHRONOUS_PAYLOAD.limit
 
 
@@ -103,7 +104,7 @@ class Lane:
 
     def push(self, number: int, record: StreamRecord) -> None:
         """A record of this lane has been read."""
-        size = len(dump(record.event)) + 1 + IDENTITY_BYTES
+        size = size_bytes(record, self._last.role or _SOME_ROLE)
         self._waiting.append(Numbered(number, record, size))
         self._waiting_bytes += size
         self._woken.set()

@@ -131,7 +131,7 @@ class KinesisSource:
 
 
 class DynamodbSource:
-    """The stream of a table. Its ARN has the time at which it was made, so another stream has another ARN.
+    """The stream of a table.
 
     Source of the figures: developer guide, "Polling and batching streams"; API reference, GetRecords.
     """
@@ -151,7 +151,8 @@ class DynamodbSource:
             found = (await self._call("DescribeStream", asked))["StreamDescription"]
             shards += [_dynamodb_shard(shard) for shard in found["Shards"]]
             if not (last := found.get("LastEvaluatedShardId")):
-                return Stream("", tuple(shards))
+                # AWS has the label in the ARN as well; moto answers for any label with the stream that the table has.
+                return Stream(found.get("StreamLabel", ""), tuple(shards))
             asked = {**asked, "ExclusiveStartShardId": last}
 
     async def open(self, shard: str, position: Position) -> str:

@@ -37,7 +37,7 @@ def pages(*answers: dict[str, Any]) -> Any:
 
 
 def description(shards: list[Any], **more: str) -> dict[str, Any]:
-    return {"StreamDescription": {"Shards": shards, **more}}
+    return {"StreamDescription": {"StreamLabel": "2026-11-20", "Shards": shards, **more}}
 
 
 async def test_all_shards_of_kinesis_are_listed() -> None:
@@ -69,6 +69,7 @@ async def test_all_shards_of_a_table_are_listed() -> None:
     )
     stream = await source_of(mapping(TABLE), aws).look()
     assert stream.shards == (Shard("a", closed=True), Shard("b", ("a",)))
+    assert stream.created == "2026-11-20"
     assert aws.calls[1][2] == {"StreamArn": TABLE, "ExclusiveStartShardId": "a"}
 
 
