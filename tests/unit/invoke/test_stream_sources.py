@@ -59,13 +59,8 @@ async def test_all_shards_of_kinesis_are_listed() -> None:
 async def test_all_shards_of_a_table_are_listed() -> None:
     aws = MemoryAws()
     aws.operations[("dynamodbstreams", "DescribeStream")] = pages(
-        {
-            "StreamDescription": {
-                "Shards": [{"ShardId": "a", "SequenceNumberRange": CLOSED}],
-                "LastEvaluatedShardId": "a",
-            }
-        },
-        {"StreamDescription": {"Shards": [{"ShardId": "b", "ParentShardId": "a", "SequenceNumberRange": OPEN}]}},
+        description([{"ShardId": "a", "SequenceNumberRange": CLOSED}], LastEvaluatedShardId="a"),
+        description([{"ShardId": "b", "ParentShardId": "a", "SequenceNumberRange": OPEN}]),
     )
     stream = await source_of(mapping(TABLE), aws).look()
     assert stream.shards == (Shard("a", closed=True), Shard("b", ("a",)))
