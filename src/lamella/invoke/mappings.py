@@ -104,8 +104,9 @@ class Mappings:
         while True:
             try:
                 if mapping.state == DELETING:
-                    await self._ports.records.delete(*place)
+                    # The mapping goes last: whatever a crash leaves is settled at the next start.
                     await self._ports.checkpoints.forget(mapping.uuid)
+                    await self._ports.records.delete(*place)
                     self._results.pop(mapping.uuid, None)
                     return
                 stored = await self._ports.records.change(*place, _settled)
