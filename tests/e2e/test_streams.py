@@ -3,8 +3,10 @@
 import base64
 import json
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -48,9 +50,9 @@ class Stream:
         records = [{"Data": text.encode(), "PartitionKey": key} for text in texts]
         assert self.kinesis.put_records(StreamName=self.name, Records=records)["FailedRecordCount"] == 0
 
-    def map(self, **options: Any) -> Mapping:
+    def map(self, *, code: str = _CODE, **options: Any) -> Mapping:
         client = self.server.boto3()
-        function = create(client, {"f.py": _CODE}, runtime=PYTHON, handler="f.handler", Timeout=5, MemorySize=512)
+        function = create(client, {"f.py": code}, runtime=PYTHON, handler="f.handler", Timeout=5, MemorySize=512)
         return Mapping(self.server, client, self.arn, function, **{"StartingPosition": "TRIM_HORIZON", **options})
 
 
@@ -220,6 +222,33 @@ def test_a_server_that_is_killed_loses_no_record(server: LamellaServer) -> None:
             if seen.count("crash") == 4:  # more than before it was killed: what ran then is run again
                 mapping.client.update_event_source_mapping(UUID=mapping.id, MaximumRetryAttempts=0)
         assert seen.count("first") == 1  # it was done, and is not
+
+
+def test_a_window_is_added_up_and_handed_over_at_its_end(server: LamellaServer) -> None:
+    code = """
+import json
+
+def handler(event, context):
+    print("event:" + json.dumps({**event, "Records": len(event["Records"])}))
+    return {"state": {"count": event["state"].get("count", 0) + len(event["Records"])}}
+"""
+    stream = Stream(server)
+    mapping = stream.map(code=code, TumblingWindowInSeconds=1, BatchSize=2)
+    stream.put("a", "b", "c")
+    seen = added = 0
+    for event in mapping.events():
+        assert (event["shardId"], event["isWindowTerminatedEarly"]) == ("shardId-000000000000", False)
+        seen += event["Records"]
+        if event["isFinalInvokeForWindow"]:
+            assert event["Records"] == 0
+            added += event["state"]["count"]
+        if added == 3:  # of one window, or of two if they came just as one ended
+            break
+        if seen == 3 and event["Records"]:
+            end_s = datetime.fromisoformat(event["window"]["end"]).timestamp()
+            time.sleep(max(0.0, end_s - time.time()))  # a record of another window is what ends this one
+            stream.put("later")
+    assert mapping.shown()["TumblingWindowInSeconds"] == 1
 
 
 def test_a_function_that_is_throttled_is_called_again_and_that_is_no_attempt(server: LamellaServer) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Outcome
@@ -99,6 +100,7 @@ class Function:
 
     Attributes:
         events: Each as it came: the texts of its records.
+        whole: All of them, as they came.
         answers: What it does with the next ones; after that it succeeds. `None` is a refusal.
         gates: By text: a call with that record waits until it is set.
         gone: Whether there is no such function.
@@ -106,6 +108,7 @@ class Function:
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[list[str]] = asyncio.Queue()
+        self.whole: list[Any] = []
         self.answers: list[Outcome | None] = []
         self.gates: dict[str, asyncio.Event] = {}
         self.gone = False
@@ -117,7 +120,8 @@ class Function:
 
     async def call(self, version: FunctionVersion, arn: str, event: bytes, request_id: str) -> Outcome | None:
         del version, arn, request_id
-        texts = [record["text"] for record in json.loads(event)["Records"]]
+        self.whole.append(json.loads(event))
+        texts = [record["text"] for record in self.whole[-1]["Records"]]
         self.events.put_nowait(texts)
         for text in texts:
             if text in self.gates:

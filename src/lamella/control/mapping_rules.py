@@ -125,9 +125,15 @@ def changed(mapping: EventSourceMapping, req: Mapping[str, Any]) -> EventSourceM
         retries=req.get("MaximumRetryAttempts", mapping.retries),
         max_age_s=req.get("MaximumRecordAgeInSeconds", mapping.max_age_s),
         bisect=req.get("BisectBatchOnFunctionError", mapping.bisect),
+        tumbling_s=req.get("TumblingWindowInSeconds", mapping.tumbling_s),
         on_failure=on_failure,
     )
     if made.is_stream:
+        if made.tumbling_s and made.lanes > 1:
+            # A state is a shard's. What AWS does with several batches of it at once it does not say.
+            raise InvalidParameterValueException(
+                "Lamella has tumbling windows for shards with one batch at once: ParallelizationFactor must be 1."
+            )
         if 0 <= made.max_age_s < _LEAST_AGE_S:
             raise InvalidParameterValueException(
                 f"MaximumRecordAgeInSeconds must be -1 or between {_LEAST_AGE_S} and 604800."
@@ -156,10 +162,6 @@ def _check_members(mapping: EventSourceMapping, req: Mapping[str, Any]) -> None:
         source = "stream" if mapping.is_stream else "SQS"
         raise InvalidParameterValueException(
             f"Lamella does not support these parameters for {source} event sources: {', '.join(sorted(given))}."
-        )
-    if req.get("TumblingWindowInSeconds"):
-        raise InvalidParameterValueException(
-            "Lamella does not support tumbling windows: TumblingWindowInSeconds must be 0."
         )
     destinations = req.get("DestinationConfig") or {}
     if "OnSuccess" in destinations or (destinations.get("OnFailure") and not mapping.is_stream):

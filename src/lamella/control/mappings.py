@@ -313,7 +313,7 @@ def _shown(ctx: Context, mapping: EventSourceMapping) -> shapes.EventSourceMappi
         shown["MaximumRetryAttempts"] = mapping.retries
         shown["ParallelizationFactor"] = mapping.lanes
         shown["StartingPosition"] = mapping.start
-        shown["TumblingWindowInSeconds"] = 0
+        shown["TumblingWindowInSeconds"] = mapping.tumbling_s
     if mapping.start == AT_TIMESTAMP:
         shown["StartingPositionTimestamp"] = datetime.fromtimestamp(mapping.start_at, UTC)
     return shown

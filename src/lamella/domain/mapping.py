@@ -44,6 +44,7 @@ class EventSourceMapping:
         retries: Attempts after the first; -1 is without end.
         max_age_s: Older records are given up; -1 is without end.
         bisect: An error of the function cuts a batch in two.
+        tumbling_s: Length of tumbling windows; 0 is none.
         on_failure: ARN of what is told of records that are given up; may be empty.
     """
 
@@ -66,6 +67,7 @@ class EventSourceMapping:
     retries: int = -1
     max_age_s: int = -1
     bisect: bool = False
+    tumbling_s: int = 0
     on_failure: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 

@@ -50,17 +50,20 @@ class Checkpoint:
         start: Where reading began, while no record is done: one of the positions above.
         sequence: Of the last record such that it and all before it are done; empty while there is none.
         over: The shard is closed, and everything in it is done.
+        window: The tumbling window that is open, with its state.
     """
 
     start: str = TRIM_HORIZON
     sequence: str = ""
     over: bool = False
+    window: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """As it is stored."""
-        return {"start": self.start, "sequence": self.sequence, "over": self.over}
+        document = {"start": self.start, "sequence": self.sequence, "over": self.over}
+        return document if self.window is None else {**document, "window": self.window}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """What `document` has written."""
-        return cls(document["start"], document["sequence"], document["over"])
+        return cls(document["start"], document["sequence"], document["over"], document.get("window"))

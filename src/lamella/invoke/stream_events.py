@@ -21,6 +21,7 @@ from lamella.domain.stream import StreamRecord
 from lamella.invoke.callee import dump
 from lamella.invoke.envelope import timestamp
 from lamella.lifecycle.stream_batches import Condition, Discard, Failed, Succeeded
+from lamella.lifecycle.windows import Windows
 from lamella.ports.destinations import Message
 
 _IDENTITY: Final = "invokeIdentityArn"
@@ -75,6 +76,41 @@ def event(records: Sequence[StreamRecord], role: str) -> dict[str, Any]:
     """What the function gets, whose role this is."""
     identity = {_IDENTITY: role}
     return {"Records": [{**one.event, **(identity if _IDENTITY in one.event else {})} for one in records]}
+
+
+def window_event(
+    records: Sequence[StreamRecord], role: str, windows: Windows, place: tuple[str, str], *, final: bool
+) -> dict[str, Any]:
+    """What the function gets of a window.
+
+    Args:
+        records: Those of one batch; none if the window is over, or ended early.
+        role: Of the function.
+        windows: With the open one.
+        place: Shard and stream.
+        final: Whether the function sees the state for the last time.
+    """
+    assert windows.start_s is not None
+    return {
+        **event(records, role),
+        "window": {"start": _seconds(windows.start_s), "end": _seconds(windows.end_s)},
+        "state": windows.state,
+        "shardId": place[0],
+        "eventSourceARN": place[1],
+        "isFinalInvokeForWindow": final and not windows.early,
+        "isWindowTerminatedEarly": final and windows.early,
+    }
+
+
+def state_of(outcome: Outcome) -> tuple[Any, int] | None:
+    """The state that a function has returned, and its size; `None` if it has not, which is an error of it."""
+    try:
+        answer = json.loads(outcome.payload)
+    except (ValueError, RecursionError):
+        return None
+    if outcome.function_error is not None or not isinstance(answer, dict) or answer.get("state") is None:
+        return None
+    return answer["state"], len(dump(answer["state"]))
 
 
 def size_bytes(record: StreamRecord, role: str) -> int:

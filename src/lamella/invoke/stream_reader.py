@@ -12,6 +12,7 @@ from lamella.invoke.stream_lane import Lane, StreamWork
 from lamella.invoke.stream_sources import AFTER, Page, Position, StreamSource
 from lamella.invoke.tasks import wait_set
 from lamella.lifecycle.shards import Watermark, lane
+from lamella.lifecycle.windows import Windows
 from lamella.ports.aws import AwsError, AwsUnavailableError
 from lamella.ports.errors import UnavailableError
 
@@ -62,11 +63,12 @@ class ShardReader:
         self._iterator = iterator
         self._matchers = [compile_pattern(text) for text in mapping.patterns]
         self._mark = Watermark()
-        self._saved = ""
+        self._first, self._saved = checkpoint.sequence, checkpoint
         self._saving = asyncio.Lock()
         self._drained = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._lanes = [Lane(work, shard, self._done, self._drained) for _ in range(mapping.lanes)]
+        self._windows = Windows(mapping.tumbling_s, checkpoint.window) if mapping.tumbling_s else None
+        self._lanes = [Lane(work, shard, self._done, self._drained, self._windows) for _ in range(mapping.lanes)]
         self._most = max(mapping.batch_size * mapping.lanes, _READ_LEAST)
         self.closed = False
 
@@ -147,21 +149,24 @@ class ShardReader:
             await self._done(skipped)
 
     async def _done(self, numbers: Sequence[int]) -> None:
-        """These records are over; returns when the checkpoint is stored, if that moves it."""
+        """These records are over; returns when the checkpoint is stored, if that or the window is another."""
         self._mark.done(numbers)
         # One after the other, so that no older one comes last; whoever has waited may find it done.
         async with self._saving:
-            while self._mark.sequence != self._saved:
-                sequence = self._mark.sequence
+            while (checkpoint := self._checkpoint()) != self._saved:
                 try:
-                    await self._save(self._shard, Checkpoint(self._start, sequence))
+                    await self._save(self._shard, checkpoint)
                 except UnavailableError:
                     _log.exception("the checkpoint of %s cannot be stored yet", self._shard)
                     await wait_set(self._stopping, PAUSE_S)
                     if self._stopping.is_set():
                         return  # the records come again
                 else:
-                    self._saved = sequence
+                    self._saved = checkpoint
+
+    def _checkpoint(self) -> Checkpoint:
+        window = None if self._windows is None else self._windows.document()
+        return Checkpoint(self._start, self._mark.sequence or self._first, window=window)
 
 
 def _position(checkpoint: Checkpoint, start_at: float, began_s: float) -> Position:

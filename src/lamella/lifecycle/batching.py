@@ -30,6 +30,11 @@ class Batch:
     _size_bytes: int = 0
 
     @property
+    def empty(self) -> bool:
+        """Whether it has none."""
+        return not self._records
+
+    @property
     def full(self) -> bool:
         """Whether it has as many records as it may."""
         return len(self._records) >= self.most

@@ -219,7 +219,8 @@ def test_listings_tell_sources_apart(client: Any) -> None:
         ({"MaximumRetryAttempts": 10_001}, "ValidationException", None),
         ({"ParallelizationFactor": 11}, "ValidationException", None),
         ({"BatchSize": 10_001}, "ValidationException", None),
-        ({"TumblingWindowInSeconds": 30}, INVALID, None),
+        ({"TumblingWindowInSeconds": 30, "ParallelizationFactor": 2}, INVALID, None),
+        ({"TumblingWindowInSeconds": 901}, "ValidationException", None),
         ({"ScalingConfig": {"MaximumConcurrency": 2}}, INVALID, None),
         ({"ProvisionedPollerConfig": {"MinimumPollers": 2}}, INVALID, None),
     ],
@@ -234,5 +235,13 @@ def test_what_is_refused(client: Any, asked: dict[str, Any], code: str, text: st
     assert client.list_event_source_mappings()["EventSourceMappings"] == []
 
 
-def test_a_tumbling_window_of_nothing_is_none(client: Any) -> None:
-    assert create(client, TumblingWindowInSeconds=0)["TumblingWindowInSeconds"] == 0
+def test_windows_come_and_go(server: ControlServer, client: Any) -> None:
+    created = create(client, TumblingWindowInSeconds=30)
+    assert created["TumblingWindowInSeconds"] == 30
+    settle(server, created["UUID"])
+    with pytest.raises(ClientError, match="ParallelizationFactor must be 1"):
+        client.update_event_source_mapping(UUID=created["UUID"], ParallelizationFactor=2)
+    updated = client.update_event_source_mapping(
+        UUID=created["UUID"], ParallelizationFactor=2, TumblingWindowInSeconds=0
+    )
+    assert (updated["TumblingWindowInSeconds"], updated["ParallelizationFactor"]) == (0, 2)

@@ -28,7 +28,7 @@ def test_what_is_stored_is_read_again() -> None:
 
 
 def test_what_was_stored_before_there_were_streams_and_tags_is_read() -> None:
-    members = {"start", "start_at", "lanes", "retries", "max_age_s", "bisect", "on_failure", "Tags"}
+    members = {"start", "start_at", "lanes", "retries", "max_age_s", "bisect", "tumbling_s", "on_failure", "Tags"}
     old = {name: value for name, value in MAPPING.document().items() if name not in members}
     assert EventSourceMapping.from_document(old) == replace(MAPPING, tags={})
 

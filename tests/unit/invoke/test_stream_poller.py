@@ -1,6 +1,7 @@
 """Pollers of streams, with a stream in memory."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -334,6 +335,112 @@ async def test_a_store_that_is_away_is_waited_for() -> None:
         await function.take(1)
         await place.wait_sequence("1")
     assert store.refusals == 0
+
+
+def state(*texts: str) -> Outcome:
+    return Outcome(json.dumps({"state": list(texts)}).encode())
+
+
+def windows(function: Function) -> list[tuple[list[str], Any, bool, bool]]:
+    """Of each event: texts, state, and whether it is the last of its window, or ends it early."""
+    return [
+        (
+            [record["text"] for record in event["Records"]],
+            event["state"],
+            event["isFinalInvokeForWindow"],
+            event["isWindowTerminatedEarly"],
+        )
+        for event in function.whole
+    ]
+
+
+async def test_a_window_has_a_state_until_a_record_of_a_later_one_comes() -> None:
+    place = Place()
+    place.function.answers = [state("1", "2"), state("1", "2", "3"), Outcome(b"null"), state("4")]
+    place.stream.put("a", "1", "2", arrived_s=2_000_000_040.0)
+    place.stream.put("a", "3", arrived_s=2_000_000_069.0)
+    place.stream.put("a", "4", arrived_s=2_000_000_070.0)
+    async with place.polling(tumbling_s=30) as function:
+        await function.take(4)
+        await place.wait_sequence("4")
+    assert windows(function) == [
+        (["1", "2"], {}, False, False),
+        (["3"], ["1", "2"], False, False),
+        ([], ["1", "2", "3"], True, False),
+        (["4"], {}, False, False),
+    ]
+    first = function.whole[0]
+    assert {name: first[name] for name in ("window", "shardId", "eventSourceARN")} == {
+        "window": {"start": "2033-05-18T03:34:00Z", "end": "2033-05-18T03:34:30Z"},
+        "shardId": "a",
+        "eventSourceARN": MAPPING.source_arn,
+    }
+
+
+async def test_an_open_window_is_gone_on_with_after_a_restart() -> None:
+    place = Place()
+    place.function.answers = [state("1"), state("1", "2")]
+    place.stream.put("a", "1", arrived_s=2_000_000_040.0)
+    async with place.polling(tumbling_s=30) as function:
+        await function.take(1)
+        await place.wait_sequence("1")
+    place.stream.put("a", "2", arrived_s=2_000_000_041.0)
+    async with place.polling(tumbling_s=30) as function:
+        await function.take(1)
+    assert windows(function)[1] == (["2"], ["1"], False, False)
+
+
+async def test_a_window_is_over_two_minutes_after_its_end_and_with_its_shard() -> None:
+    place = Place()
+    place.function.answers = [state("1"), FAILED, None, Outcome(b"null"), state("2")]
+    place.stream.put("a", "1", arrived_s=0.0)  # long ago
+    async with place.polling(tumbling_s=30) as function:
+        await function.take(4)  # the last call of a window is made until it succeeds
+        place.stream.put("a", "2", arrived_s=2_000_000_040.0)
+        place.stream.close("a")
+        await function.take(2)
+    assert windows(function) == [
+        (["1"], {}, False, False),
+        *([([], ["1"], True, False)] * 3),
+        (["2"], {}, False, False),
+        ([], ["2"], True, False),
+    ]
+
+
+async def test_an_answer_without_a_state_is_a_failure() -> None:
+    place = Place()
+    place.function.answers = [Outcome(b"{}"), Outcome(b"null"), state("1")]
+    place.stream.put("a", "1", arrived_s=2_000_000_040.0)
+    async with place.polling(tumbling_s=30) as function:
+        assert await function.take(3) == [["1"]] * 3
+        await place.wait_sequence("1")
+    assert [one[1] for one in windows(function)] == [{}] * 3
+
+
+async def test_of_a_partial_failure_the_state_is_kept_if_it_goes_on() -> None:
+    place = Place()
+    failure = {"state": ["1"], "batchItemFailures": [{"itemIdentifier": "2"}]}
+    place.function.answers = [Outcome(json.dumps(failure).encode())] * 2 + [state("1", "2")]
+    place.stream.put("a", "1", "2", arrived_s=2_000_000_040.0)
+    async with place.polling(tumbling_s=30, partial_failures=True) as function:
+        assert await function.take(3) == [["1", "2"], ["2"], ["2"]]
+        await place.wait_sequence("2")
+    assert [one[1] for one in windows(function)] == [{}, ["1"], ["1"]]
+
+
+async def test_a_state_that_grows_too_large_ends_its_window_early() -> None:
+    place = Place()
+    large = "x" * 1_000_000
+    place.function.answers = [state(large), Outcome(b"null"), state("2")]
+    place.stream.put("a", "1", "2", "3", arrived_s=2_000_000_040.0)
+    async with place.polling(tumbling_s=30) as function:
+        await function.take(3)
+        await place.wait_sequence("3")
+    assert windows(function) == [
+        (["1", "2"], {}, False, False),
+        ([], [large], False, True),
+        (["3"], {}, False, False),
+    ]
 
 
 async def test_a_window_gathers_records_until_a_batch_is_full() -> None:
