@@ -87,7 +87,8 @@ class ShardReader:
             at_end = await self._read_on()
             for one in self._lanes:
                 one.end()
-        return at_end and not self._mark.open
+        # If it was stopped, records may be open, or the function may not have seen the state of a window.
+        return at_end and not self._mark.open and (self._windows is None or self._windows.start_s is None)
 
     async def _read_on(self) -> bool:
         """Whether the end of the shard was reached."""

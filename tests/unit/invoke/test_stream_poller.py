@@ -407,6 +407,21 @@ async def test_a_window_is_over_two_minutes_after_its_end_and_with_its_shard() -
     ]
 
 
+async def test_a_shard_is_not_over_before_its_last_window_is() -> None:
+    place = Place()
+    place.function.answers = [state("1"), *[FAILED] * 1000]
+    place.stream.put("a", "1", arrived_s=2_000_000_040.0)
+    place.stream.close("a", "b")
+    place.stream.put("b", "2", arrived_s=2_000_000_040.0)
+    async with place.polling(tumbling_s=30) as function:
+        await function.take(2)
+    place.function.answers = [Outcome(b"null"), state("2")]
+    function.whole.clear()
+    async with place.polling(tumbling_s=30) as function:
+        await place.wait_sequence("2", "b")
+    assert windows(function)[:2] == [([], ["1"], True, False), (["2"], {}, False, False)]
+
+
 async def test_an_answer_without_a_state_is_a_failure() -> None:
     place = Place()
     place.function.answers = [Outcome(b"{}"), Outcome(b"null"), state("1")]
