@@ -1,6 +1,8 @@
 # Every target sets up what it needs: `make demo` on a fresh Debian or Ubuntu machine is enough. Nothing needs Docker.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
+# A file's tests share servers, so they stay in one process. ARGS="-n0 ..." runs all in this one, as a debugger wants it.
+PYTEST := .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup demo serve test check lint types imports generated links format conformance bench reference clean
 
@@ -19,7 +21,7 @@ serve: setup ## Serve Lambda's API on 127.0.0.1:4566 (ARGS="--data ./state" adds
 test: setup ## Run all tests (ARGS="tests/unit -k layer" chooses)
 	@if [ "$$(id -u)" != 0 ]; then \
 		echo "Not root: the tests that make sandboxes will be skipped. To run them too: sudo make test" >&2; fi
-	@.venv/bin/pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: setup ## Lint, types, imports, generated files, documentation
 	@$(MAKE) --no-print-directory --keep-going lint types imports generated links
@@ -55,7 +57,7 @@ reference: setup ## Write the generated files again
 	$(PYTHON) scripts/state_diagrams.py
 
 conformance: setup ## Run all tests, and write into the page about the execution environment how they ended
-	.venv/bin/pytest --outcomes tests/outcomes.json $(ARGS)
+	$(PYTEST) --outcomes tests/outcomes.json $(ARGS)
 	$(PYTHON) scripts/reference_pages.py
 
 bench: ## Measure, and print the budgets and the peers beside it

@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -16,9 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep outcomes if asked to."""
+    """Keep outcomes if asked to, and let what tests start end with Ctrl-C.
+
+    A shell has what it runs in the background ignore SIGINT, which programs inherit from each other.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     path = config.getoption("--outcomes")
-    if path is not None:
+    if path is not None and not hasattr(config, "workerinput"):  # the main process hears of every test
         config.pluginmanager.register(Outcomes(path), "outcomes")
 
 

@@ -56,7 +56,8 @@ from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import OPERATIONS
 from lamella.awsapi.spec import ServiceSpec
-from lamella.config import Address, Settings
+from lamella.config.kinds import Address
+from lamella.config.settings import Settings
 from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
 from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage

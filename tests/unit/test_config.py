@@ -4,7 +4,8 @@ from typing import Final
 
 import pytest
 
-from lamella.config import RESERVED_VARIABLES, SETTINGS, Address, Settings, SettingsError, default_max_environments
+from lamella.config.kinds import Address
+from lamella.config.settings import RESERVED_VARIABLES, SETTINGS, Settings, SettingsError, default_max_environments
 
 
 def load(

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from lamella.cli.eventstream import EventStreamError, read_messages
 from lamella.cli.failure import CommandError, Status
-from lamella.config import Settings, SettingsError
+from lamella.config.settings import Settings, SettingsError
 from lamella.domain.signature import ALGORITHM, TERMINATOR, TIMESTAMP, canonical_request, signature
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"

@@ -7,7 +7,7 @@ import typer
 from lamella.cli import output
 from lamella.cli.failure import Status
 from lamella.cli.options import Json, examples, with_settings
-from lamella.config import Settings
+from lamella.config.settings import Settings
 
 
 def doctor(settings: Settings, *, json_: Json = False) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from lamella.cli import account, doctor, events, invoke, key, layer, logs, output, runtime, serve, trace
 from lamella.cli.failure import CommandError, Status
-from lamella.config import SettingsError
+from lamella.config.settings import SettingsError
 
 app = typer.Typer(
     name="lamella",

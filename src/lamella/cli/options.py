@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lamella.config import SETTINGS, Setting, Settings
+from lamella.config.settings import SETTINGS, Setting, Settings
 
 EndpointUrl = Annotated[
     str | None,

@@ -14,7 +14,7 @@ import typer.main
 
 from lamella.cli.failure import MEANINGS
 from lamella.cli.main import app
-from lamella.config import RESERVED_VARIABLES, SETTINGS, SYSTEM_FILE
+from lamella.config.settings import RESERVED_VARIABLES, SETTINGS, SYSTEM_FILE
 
 DIRECTORY: Final = Path("docs/reference")
 _GENERATED: Final = "<!-- Written by python -m lamella.cli.reference; do not edit. -->"

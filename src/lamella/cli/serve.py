@@ -3,7 +3,7 @@
 import typer
 
 from lamella.cli.options import examples, with_settings
-from lamella.config import SETTINGS, Settings
+from lamella.config.settings import SETTINGS, Settings
 
 
 def serve(settings: Settings) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import threading
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,17 @@ def assert_one_line_of_prose(stderr: bytes) -> str:
     assert text.startswith("lamella: ")
     assert text.count("\n") == 1
     return text
+
+
+def wait_asleep(pid: int) -> None:
+    """Until a process with one thread waits in the kernel.
+
+    A signal that comes in the microsecond between Python's look for signals and its wait is seen after the wait only.
+    """
+    limit_s = time.monotonic() + 60
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "S":
+        assert time.monotonic() < limit_s, "it does not come to rest"
+        time.sleep(0.01)
 
 
 class TestInvoke:
@@ -253,6 +265,7 @@ class TestLogs:
                 assert process.stdout.readline().endswith(b" one\n")
                 seen.set()  # only now is there a second line
                 assert process.stdout.readline().endswith(b" two\n")
+                wait_asleep(process.pid)
                 process.send_signal(signal.SIGINT)
                 out, err = process.communicate(timeout=60)
             finally:

@@ -5,7 +5,7 @@ import typer
 from typer.testing import CliRunner
 
 from lamella.cli.options import with_settings
-from lamella.config import SETTINGS, Settings, SettingsError
+from lamella.config.settings import SETTINGS, Settings, SettingsError
 
 RUNNER = CliRunner()
 

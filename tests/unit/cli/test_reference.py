@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from lamella.cli import reference
 from lamella.cli.failure import MEANINGS, Status
 from lamella.cli.main import app
-from lamella.config import SETTINGS
+from lamella.config.settings import SETTINGS
 
 ROOT = Path(__file__).parents[3]
 
