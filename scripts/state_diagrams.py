@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.invocation import Invocation
-from lamella.lifecycle import extension, function, retry, runtime
+from lamella.lifecycle import extension, function, retry, runtime, stream_batches
 from lamella.lifecycle.environment import LEGAL, EnvironmentMachine, Phase
 from lamella.lifecycle.events import (
     DeadlinePassed,
@@ -111,6 +111,14 @@ def retry_edges() -> Iterable[Edge]:
     for (stage, event), targets in retry.TRANSITIONS.items():
         for target in sorted(targets):
             yield stage.value, target.value, event.__name__
+
+
+def batch_edges() -> Iterable[Edge]:
+    """The table of a stream's batches, with each stage that an event may lead to."""
+    order = list(stream_batches.Stage)
+    for (stage, event), targets in stream_batches.TRANSITIONS.items():
+        for target in sorted(targets, key=order.index):
+            yield stage.name.lower(), target.name.lower(), event.__name__
 
 
 def environment_edges() -> Iterable[Edge]:
@@ -211,6 +219,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "environment": lambda: diagram(environment_edges(), first="cold"),
     "legal": legal_table,
     "event": lambda: diagram(retry_edges(), first="waiting"),
+    "batch": lambda: diagram(batch_edges(), first="waiting"),
     "function": lambda: diagram(function_edges(), first="Pending_InProgress"),
 }
 

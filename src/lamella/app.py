@@ -45,6 +45,7 @@ from lamella.adapters.logs import FileLogStore
 from lamella.adapters.sandbox.mounts import enter_private_mount_namespace
 from lamella.adapters.sandbox.oci import OciSandboxProvider, OciSettings
 from lamella.adapters.sql.aliases import SqlAliasStore
+from lamella.adapters.sql.checkpoints import SqlCheckpointStore
 from lamella.adapters.sql.credentials import SqlCredentialStore
 from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.functions import SqlFunctionStore
@@ -73,10 +74,11 @@ from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.asynchronous import AsynchronousServices
+from lamella.invoke.callee import RoutedCallee
 from lamella.invoke.dispatcher import Dispatcher
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.host import NodeServices
-from lamella.invoke.mappings import Mappings, runner
+from lamella.invoke.mappings import MappingPorts, Mappings
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.recorders import Recorders
@@ -236,10 +238,11 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         aws = await asyncio.to_thread(
             AwsClient, neighbours, settings.data / "downloads", credentials=_own_credentials()
         )
+        destinations = AwsDestinations(aws)
         dispatcher = Dispatcher(
             queue,
             router,
-            AwsDestinations(aws),
+            destinations,
             clock,
             concurrency=max(1, settings.max_environments // 2),
             scale=settings.async_retry_scale,
@@ -251,7 +254,9 @@ async def _node(settings: Settings, directory: DataDirectory) -> AsyncIterator[s
         invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
         guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
         urls = Urls(invoking, guard, clock, port=port)
-        mappings = Mappings(records.accounts, aws, runner(router), delay_s=settings.state_delay_s)
+        checkpoints = SqlCheckpointStore(database)
+        sources = MappingPorts(records.accounts, checkpoints, aws, destinations, RoutedCallee(router), clock)
+        mappings = Mappings(sources, delay_s=settings.state_delay_s)
         services = Services(
             ControlServices(
                 functions=functions,

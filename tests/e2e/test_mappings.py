@@ -2,13 +2,14 @@
 
 import json
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Mapping_
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.support.functions import Function, create
+from tests.support.functions import create
+from tests.support.mapped import Mapping
 from tests.support.server import LamellaServer
 
 pytestmark = pytest.mark.sandbox
@@ -26,41 +27,38 @@ def handler(event, context):
 """
 
 
-class Mapped:
-    """A queue, a function, and the mapping between them."""
+class Mapped(Mapping):
+    """A queue, a function, and the mapping between them.
 
-    def __init__(self, server: LamellaServer, client: Any, attributes: dict[str, str], **mapping: Any) -> None:
-        self.server, self.client = server, client
+    A message that the function did not do comes again when it has been hidden for as long as a call may take: 2 s.
+    """
+
+    def __init__(
+        self,
+        server: LamellaServer,
+        client: Any,
+        attributes: Mapping_[str, str] = {},
+        *,
+        bodies: Sequence[str] = (),
+        **mapping: Any,
+    ) -> None:
+        """`bodies` are in the queue before anybody takes something from it."""
         self.sqs = server.boto3("sqs")
         name = f"q-{uuid.uuid4().hex[:8]}" + (".fifo" if "FifoQueue" in attributes else "")
-        self.queue = self.sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "10", **attributes})[
+        self.queue = self.sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "2", **attributes})[
             "QueueUrl"
         ]
+        self.send(*bodies)
         self.arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"][
             "QueueArn"
         ]
-        self.function: Function = create(
-            client, {"f.py": _CODE}, runtime=PYTHON, handler="f.handler", Timeout=5, MemorySize=512
-        )
-        self.id = client.create_event_source_mapping(
-            EventSourceArn=self.arn, FunctionName=self.function.name, **mapping
-        )["UUID"]
-        self.wait_state("Enabled")
+        function = create(client, {"f.py": _CODE}, runtime=PYTHON, handler="f.handler", Timeout=2, MemorySize=512)
+        super().__init__(server, client, self.arn, function, **mapping)
 
-    def wait_state(self, state: str) -> None:
-        self.wait(lambda: self.client.get_event_source_mapping(UUID=self.id)["State"] == state)
-
-    def wait(self, condition: Callable[[], object], within_s: float = 60) -> None:
-        deadline = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline, self.server.log[-3000:]
-            time.sleep(0.1)  # what the API shows has no event to wait for
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Each as the function prints it."""
-        for line in self.server.follow(self.function.name):
-            if line.startswith("event:"):
-                yield json.loads(line.removeprefix("event:"))
+    def send(self, *bodies: str, **more: str) -> None:
+        for start in range(0, len(bodies), 10):
+            entries = [{"Id": str(i), "MessageBody": body, **more} for i, body in enumerate(bodies[start : start + 10])]
+            self.sqs.send_message_batch(QueueUrl=self.queue, Entries=entries)
 
     def left(self) -> tuple[int, int]:
         """Messages that are visible, and that are hidden."""
@@ -73,7 +71,7 @@ class Mapped:
 
 
 def test_a_message_reaches_the_function_and_leaves_the_queue(server: LamellaServer, client: Any) -> None:
-    mapped = Mapped(server, client, {})
+    mapped = Mapped(server, client)
     sent = mapped.sqs.send_message(
         QueueUrl=mapped.queue,
         MessageBody='{"ü": 1}',
@@ -109,7 +107,7 @@ def test_what_fails_comes_again_and_goes_to_the_dead_letters(server: LamellaServ
     dead = server.boto3("sqs").create_queue(QueueName=f"dead-{uuid.uuid4().hex[:8]}")["QueueUrl"]
     arn = f"arn:aws:sqs:us-east-1:000000000000:{dead.rpartition('/')[2]}"
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
-    mapped = Mapped(server, client, {"RedrivePolicy": policy, "VisibilityTimeout": "5"})
+    mapped = Mapped(server, client, {"RedrivePolicy": policy})
     mapped.sqs.send_message(QueueUrl=mapped.queue, MessageBody="crash")
     events = mapped.events()
     counts = [next(events)["Records"][0]["attributes"]["ApproximateReceiveCount"] for _ in range(2)]
@@ -122,13 +120,10 @@ def test_of_a_batch_only_what_failed_comes_again(server: LamellaServer, client: 
     mapped = Mapped(
         server,
         client,
-        {"VisibilityTimeout": "5"},
-        BatchSize=10,
-        MaximumBatchingWindowInSeconds=3,
+        bodies=("good", "fail", "good too"),
+        MaximumBatchingWindowInSeconds=1,
         FunctionResponseTypes=["ReportBatchItemFailures"],
     )
-    entries = [{"Id": str(i), "MessageBody": body} for i, body in enumerate(("good", "fail", "good too"))]
-    mapped.sqs.send_message_batch(QueueUrl=mapped.queue, Entries=entries)
     events = mapped.events()
     first = sorted(one["body"] for one in next(events)["Records"])
     assert first == ["fail", "good", "good too"]
@@ -136,10 +131,10 @@ def test_of_a_batch_only_what_failed_comes_again(server: LamellaServer, client: 
 
 
 def test_a_batch_larger_than_an_answer_of_the_queue_is_gathered(server: LamellaServer, client: Any) -> None:
-    mapped = Mapped(server, client, {"VisibilityTimeout": "60"}, BatchSize=25, MaximumBatchingWindowInSeconds=20)
-    for start in range(0, 30, 10):
-        entries = [{"Id": str(i), "MessageBody": str(start + i)} for i in range(10)]
-        mapped.sqs.send_message_batch(QueueUrl=mapped.queue, Entries=entries)
+    bodies = [str(number) for number in range(30)]
+    mapped = Mapped(
+        server, client, {"VisibilityTimeout": "60"}, bodies=bodies, BatchSize=25, MaximumBatchingWindowInSeconds=2
+    )
     events = mapped.events()
     assert [len(next(events)["Records"]) for _ in range(2)] == [25, 5]
     mapped.wait_empty()
@@ -147,17 +142,15 @@ def test_a_batch_larger_than_an_answer_of_the_queue_is_gathered(server: LamellaS
 
 def test_what_the_filter_does_not_let_through_is_deleted(server: LamellaServer, client: Any) -> None:
     pattern = {"body": {"kind": ["order"], "total": [{"numeric": [">", 10]}]}}
-    mapped = Mapped(server, client, {}, FilterCriteria={"Filters": [{"Pattern": json.dumps(pattern)}]})
-    for body in ("plain", '{"kind": "order", "total": 5}', '{"kind": "order", "total": 50}'):
-        mapped.sqs.send_message(QueueUrl=mapped.queue, MessageBody=body)
+    mapped = Mapped(server, client, FilterCriteria={"Filters": [{"Pattern": json.dumps(pattern)}]})
+    mapped.send("plain", '{"kind": "order", "total": 5}', '{"kind": "order", "total": 50}')
     assert [one["body"] for one in next(mapped.events())["Records"]] == ['{"kind": "order", "total": 50}']
     mapped.wait_empty()
 
 
 def test_a_fifo_queue_keeps_its_order(server: LamellaServer, client: Any) -> None:
     mapped = Mapped(server, client, {"FifoQueue": "true", "ContentBasedDeduplication": "true"}, BatchSize=2)
-    for number in range(8):
-        mapped.sqs.send_message(QueueUrl=mapped.queue, MessageBody=str(number), MessageGroupId="g")
+    mapped.send(*(str(number) for number in range(8)), MessageGroupId="g")
     seen: list[str] = []
     for event in mapped.events():
         seen += [one["body"] for one in event["Records"]]
@@ -167,7 +160,7 @@ def test_a_fifo_queue_keeps_its_order(server: LamellaServer, client: Any) -> Non
 
 
 def test_a_disabled_mapping_takes_nothing_until_it_is_enabled(server: LamellaServer, client: Any) -> None:
-    mapped = Mapped(server, client, {})
+    mapped = Mapped(server, client)
     client.update_event_source_mapping(UUID=mapped.id, Enabled=False)
     mapped.wait_state("Disabled")
     mapped.sqs.send_message(QueueUrl=mapped.queue, MessageBody="later")
@@ -182,7 +175,7 @@ def test_a_disabled_mapping_takes_nothing_until_it_is_enabled(server: LamellaSer
 def test_a_mapping_outlives_the_server_and_no_message_is_lost(server: LamellaServer) -> None:
     """The queue is elsewhere: with the other server's moto. The server dies while a batch is with the function."""
     with LamellaServer(neighbour=server.url) as other:
-        mapped = Mapped(other, other.boto3(), {"VisibilityTimeout": "6"})
+        mapped = Mapped(other, other.boto3())
         mapped.sqs.send_message(QueueUrl=mapped.queue, MessageBody="crash")
         next(mapped.events())
         other.kill()

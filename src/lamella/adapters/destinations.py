@@ -96,10 +96,12 @@ class AwsDestinations:
     async def _to_bucket(self, message: Message, region: str, _owner: str, name: str) -> None:
         """`aws/lambda/async/<function>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<UUID>`; a random one, as request ids are.
 
-        Source: developer guide, "Capturing records of Lambda asynchronous invocations".
+        Of records of streams it is `aws/lambda/<mapping>/<shard>/...`. Source: developer guide, "Capturing records of
+        Lambda asynchronous invocations" and "Retain discarded batch records for a Kinesis Data Streams event source".
         """
         when = datetime.fromtimestamp(message.when_s, UTC)
-        key = f"aws/lambda/async/{message.key.name}/{when:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{message.request_id}"
+        folder = message.folder or f"async/{message.key.name}"
+        key = f"aws/lambda/{folder}/{when:%Y/%m/%d/%Y-%m-%dT%H.%M.%S}-{message.request_id}"
         account = message.key.account
         await self._aws.store(name, key, message.body, content_type="application/json", account=account, region=region)
 

@@ -1,26 +1,26 @@
-"""Event source mappings of SQS queues: create, show, change, delete, list.
+"""Event source mappings of queues and streams: create, show, change, delete, list.
 
 Source of the texts, where nothing else is said: answers of AWS recorded in LocalStack's tests, 2023 to 2025, or quoted
 in public issues.
 """
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
+from lamella.control.mapping_rules import DEFAULT_BATCH, changed, check_source, check_start
 from lamella.control.services import aliases_of, services_of
+from lamella.control.tags import TAGS_MEMBER, check_tag_count
 from lamella.domain._api_errors import (
     InvalidParameterValueException,
     ResourceConflictException,
     ResourceInUseException,
     ResourceNotFoundException,
 )
-from lamella.domain.event_filter import PatternError, compile_pattern
 from lamella.domain.function import FunctionVersion
 from lamella.domain.mapping import (
     CREATING,
@@ -29,41 +29,19 @@ from lamella.domain.mapping import (
     DISABLING,
     ENABLING,
     KIND,
+    KINESIS,
     SETTLED,
-    SQS_DEFAULT_BATCH,
     UPDATING,
     EventSourceMapping,
 )
 from lamella.domain.names import FunctionReference
+from lamella.domain.stream import AT_TIMESTAMP
 from lamella.domain.tenancy import check_fits
 from lamella.ports.aws import AwsError, AwsUnavailableError
 from lamella.ports.mappings import MappingObserver
 from lamella.ports.records import Document, Records
 
 _LIST_PAGE: Final = 100
-_FIFO_BATCH: Final = 10
-_FILTERS: Final = 5
-"""Source: Lambda developer guide, "Control which events Lambda sends to your function": five for each mapping."""
-_NOT_FOR_SQS: Final = (
-    "AmazonManagedKafkaEventSourceConfig",
-    "BisectBatchOnFunctionError",
-    "DestinationConfig",
-    "DocumentDBEventSourceConfig",
-    "KMSKeyArn",
-    "LoggingConfig",
-    "MaximumRecordAgeInSeconds",
-    "MaximumRetryAttempts",
-    "MetricsConfig",
-    "ParallelizationFactor",
-    "ProvisionedPollerConfig",
-    "Queues",
-    "SelfManagedEventSource",
-    "SelfManagedKafkaEventSourceConfig",
-    "SourceAccessConfigurations",
-    "Tags",
-    "Topics",
-    "TumblingWindowInSeconds",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +55,39 @@ class MappingServices:
 async def create_event_source_mapping(
     ctx: Context, req: shapes.CreateEventSourceMappingRequest
 ) -> shapes.EventSourceMappingConfiguration:
-    """A queue's messages go to a function from now on."""
+    """What a queue or stream has goes to a function from now on."""
     source = req.get("EventSourceArn")
     if source is None and "SelfManagedEventSource" not in req:
         raise InvalidParameterValueException("Unrecognized event source.")
-    reference, version = await _function(ctx, req["FunctionName"])
-    _check_source(ctx, source or "")
-    if "StartingPosition" in req or "StartingPositionTimestamp" in req:
-        raise InvalidParameterValueException("StartingPosition is not valid for SQS event sources.")
-    _check_members(req)
+    source = source or ""
+    service = check_source(source, ctx.region)
+    now = services_of(ctx).clock.now()
+    start, start_at = check_start(req, service, source, now)
+    tags = dict(req.get("Tags", {}))
+    check_tag_count(tags)
     enabled = req.get("Enabled", True)
     mapping = EventSourceMapping(
         uuid=str(uuid.uuid4()),
         account=ctx.account,
         region=ctx.region,
-        source_arn=source or "",
-        function_arn=reference.arn,
-        batch_size=SQS_DEFAULT_BATCH,
+        source_arn=source,
+        function_arn="",
+        batch_size=DEFAULT_BATCH[service],
         window_s=0,
         enabled=enabled,
         state=CREATING if enabled else DISABLED,
-        modified_at=services_of(ctx).clock.now().timestamp(),
+        modified_at=now.timestamp(),
+        start=start,
+        start_at=start_at,
+        tags=tags,
     )
-    mapping = _changed(mapping, req)
-    await _check_queue(ctx, mapping, version)
+    mapping = changed(mapping, req)
+    reference, version = await _function(ctx, req["FunctionName"])
+    mapping = replace(mapping, function_arn=reference.arn)
+    await _check_source(ctx, mapping, version)
     await _check_single(ctx, mapping, reference)
     await _store(ctx, mapping)
-    return _shown(mapping)
+    return _shown(ctx, mapping)
 
 
 @operation("GetEventSourceMapping")
@@ -111,14 +95,14 @@ async def get_event_source_mapping(
     ctx: Context, req: shapes.GetEventSourceMappingRequest
 ) -> shapes.EventSourceMappingConfiguration:
     """One mapping."""
-    return _shown(await _existing(ctx, req["UUID"]))
+    return _shown(ctx, await _existing(ctx, req["UUID"]))
 
 
 @operation("ListEventSourceMappings")
 async def list_event_source_mappings(
     ctx: Context, req: shapes.ListEventSourceMappingsRequest
 ) -> shapes.ListEventSourceMappingsResponse:
-    """Mappings of the account, or of a queue or function alone."""
+    """Mappings of the account, or of a source or function alone."""
     where: dict[str, str] = {}
     if "EventSourceArn" in req:
         where["source_arn"] = req["EventSourceArn"]
@@ -138,7 +122,7 @@ async def list_event_source_mappings(
     except ValueError:
         raise InvalidParameterValueException("Invalid Marker.") from None
     return {
-        "EventSourceMappings": [_shown(EventSourceMapping.from_document(row.document)) for row in page.items],
+        "EventSourceMappings": [_shown(ctx, EventSourceMapping.from_document(row.document)) for row in page.items],
         "NextMarker": page.next_marker,
     }
 
@@ -149,7 +133,6 @@ async def update_event_source_mapping(
 ) -> shapes.EventSourceMappingConfiguration:
     """Another function, or other batches. What is not named stays."""
     mapping = await _settled(ctx, req["UUID"], "update")
-    _check_members(req)
     function = mapping.function_arn
     if "FunctionName" in req:
         reference, version = await _function(ctx, req["FunctionName"])
@@ -160,26 +143,26 @@ async def update_event_source_mapping(
     state = UPDATING
     if enabled != mapping.enabled:
         state = ENABLING if enabled else DISABLING
-    changed = replace(
-        _changed(mapping, req),
+    updated = replace(
+        changed(mapping, req),
         function_arn=function,
         enabled=enabled,
         state=state,
         modified_at=services_of(ctx).clock.now().timestamp(),
     )
-    await _check_queue(ctx, changed, version)
+    await _check_source(ctx, updated, version)
     if function != mapping.function_arn:
-        await _check_single(ctx, changed, reference)
-    return _shown(await _replace(ctx, changed, "update"))
+        await _check_single(ctx, updated, reference)
+    return _shown(ctx, await _replace(ctx, updated, "update"))
 
 
 @operation("DeleteEventSourceMapping")
 async def delete_event_source_mapping(
     ctx: Context, req: shapes.DeleteEventSourceMappingRequest
 ) -> shapes.EventSourceMappingConfiguration:
-    """No more messages for the function; the mapping is gone a moment later."""
+    """Nothing more for the function; the mapping is gone a moment later."""
     mapping = await _settled(ctx, req["UUID"], "delete")
-    return _shown(await _replace(ctx, replace(mapping, state=DELETING), "delete"))
+    return _shown(ctx, await _replace(ctx, replace(mapping, state=DELETING), "delete"))
 
 
 async def _function(ctx: Context, name: str) -> tuple[FunctionReference, FunctionVersion]:
@@ -195,62 +178,29 @@ async def _function(ctx: Context, name: str) -> tuple[FunctionReference, Functio
     return reference, version
 
 
-def _check_source(ctx: Context, arn: str) -> None:
-    """Text of ours: AWS takes streams, brokers and clusters as well."""
-    parts = arn.split(":")
-    if len(parts) != 6 or parts[2] != "sqs":
+async def _check_source(ctx: Context, mapping: EventSourceMapping, version: FunctionVersion) -> None:
+    if mapping.is_stream:
+        await _check_stream(ctx, mapping)
+    else:
+        await _check_queue(ctx, mapping, version)
+
+
+async def _check_stream(ctx: Context, mapping: EventSourceMapping) -> None:
+    """The stream is there."""
+    service, operation_name, member = ("dynamodbstreams", "DescribeStream", "StreamArn")
+    if mapping.service == KINESIS:
+        service, operation_name, member = ("kinesis", "DescribeStreamSummary", "StreamARN")
+    asked = {member: mapping.source_arn}
+    try:
+        await services_of(ctx).aws.call(service, operation_name, asked, account=ctx.account, region=ctx.region)
+    except AwsError as error:
+        if error.code == "ResourceNotFoundException":
+            raise InvalidParameterValueException(f"Stream not found: {mapping.source_arn}") from error
         raise InvalidParameterValueException(
-            "Lamella polls queues of Amazon SQS only: Kinesis, DynamoDB Streams, Amazon MQ, Kafka and DocumentDB are "
-            "no event sources here."
-        )
-    if parts[3] != ctx.region:
-        raise InvalidParameterValueException(f"The queue must be in the function's Region, {ctx.region}.")
-
-
-def _check_members(req: Mapping[str, Any]) -> None:
-    """Text of ours: what has no effect here is not taken as if it had."""
-    given = [member for member in _NOT_FOR_SQS if req.get(member) not in (None, {}, [])]
-    if given:
-        raise InvalidParameterValueException(
-            f"Lamella does not support these parameters for SQS event sources: {', '.join(given)}."
-        )
-
-
-def _changed(mapping: EventSourceMapping, req: Mapping[str, Any]) -> EventSourceMapping:
-    """The mapping with what a request names, checked as a whole."""
-    patterns = mapping.patterns
-    if "FilterCriteria" in req:
-        patterns = tuple(one.get("Pattern", "") for one in req["FilterCriteria"].get("Filters", ()))
-        if len(patterns) > _FILTERS:
-            raise InvalidParameterValueException(f"The number of filters exceeds the limit of {_FILTERS}.")
-        try:
-            for pattern in patterns:
-                compile_pattern(pattern)
-        except PatternError:
-            raise InvalidParameterValueException("Invalid filter pattern definition.") from None
-    partial = mapping.partial_failures
-    if "FunctionResponseTypes" in req:
-        partial = "ReportBatchItemFailures" in req["FunctionResponseTypes"]
-    concurrency = mapping.concurrency
-    if "ScalingConfig" in req:
-        concurrency = req["ScalingConfig"].get("MaximumConcurrency", 0)
-    changed = replace(
-        mapping,
-        batch_size=req.get("BatchSize", mapping.batch_size),
-        window_s=req.get("MaximumBatchingWindowInSeconds", mapping.window_s),
-        patterns=patterns,
-        partial_failures=partial,
-        concurrency=concurrency,
-    )
-    if changed.fifo and changed.window_s:
-        raise InvalidParameterValueException("Batching window is not supported for FIFO queues")
-    if changed.fifo and changed.batch_size > _FIFO_BATCH:
-        raise InvalidParameterValueException(f"Batch size must not exceed {_FIFO_BATCH} for FIFO queues")
-    if changed.batch_size > _FIFO_BATCH and not changed.window_s:
-        raise InvalidParameterValueException(
-            "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
-        )
-    return changed
+            f"Received Exception while reading from provided stream. {error.message}"
+        ) from error
+    except AwsUnavailableError as error:
+        raise InvalidParameterValueException(f"The stream cannot be looked at. {error}") from error
 
 
 async def _check_queue(ctx: Context, mapping: EventSourceMapping, version: FunctionVersion) -> None:
@@ -284,6 +234,11 @@ async def _check_single(ctx: Context, mapping: EventSourceMapping, reference: Fu
         where={"source_arn": mapping.source_arn, "function_arn": mapping.function_arn},
     )
     for row in page.items:
+        if mapping.is_stream:
+            raise ResourceConflictException(
+                f'The event source arn (" {mapping.source_arn} ") and function (" {reference.key.name} ") provided '
+                f"mapping already exists. Please update or delete the existing mapping with UUID {row.id}"
+            )
         raise ResourceConflictException(
             f'An event source mapping with SQS arn (" {mapping.source_arn} ") and function (" {reference.key.name} ") '
             f"already exists. Please update or delete the existing mapping with UUID {row.id}"
@@ -318,7 +273,8 @@ async def _replace(ctx: Context, mapping: EventSourceMapping, what: str) -> Even
             raise _missing()
         if document["state"] not in SETTLED:
             raise _in_use(what)
-        return mapping.document()
+        # Tags may have changed since it was read: they do not wait for a mapping to settle.
+        return {**mapping.document(), TAGS_MEMBER: document.get(TAGS_MEMBER, {})}
 
     await ctx.services[Records].accounts.change(ctx.account, ctx.region, KIND, mapping.uuid, change)
     ctx.services[MappingServices].observer.mapping_changed(mapping)
@@ -333,7 +289,7 @@ def _in_use(what: str) -> ResourceInUseException:
     return ResourceInUseException(f"Cannot {what} the event source mapping because it is in use.")
 
 
-def _shown(mapping: EventSourceMapping) -> shapes.EventSourceMappingConfiguration:
+def _shown(ctx: Context, mapping: EventSourceMapping) -> shapes.EventSourceMappingConfiguration:
     prefix = mapping.function_arn.split(":function:")[0]
     shown: shapes.EventSourceMappingConfiguration = {
         "BatchSize": mapping.batch_size,
@@ -344,11 +300,22 @@ def _shown(mapping: EventSourceMapping) -> shapes.EventSourceMappingConfiguratio
         "LastModified": datetime.fromtimestamp(mapping.modified_at, UTC),
         "MaximumBatchingWindowInSeconds": mapping.window_s,
         "State": mapping.state,
-        "StateTransitionReason": "USER_INITIATED",
+        "StateTransitionReason": "User action" if mapping.is_stream else "USER_INITIATED",
         "UUID": mapping.uuid,
     }
     if mapping.patterns:
         shown["FilterCriteria"] = {"Filters": [{"Pattern": pattern} for pattern in mapping.patterns]}
     if mapping.concurrency:
         shown["ScalingConfig"] = {"MaximumConcurrency": mapping.concurrency}
+    if mapping.is_stream:
+        shown["BisectBatchOnFunctionError"] = mapping.bisect
+        shown["DestinationConfig"] = {"OnFailure": {"Destination": mapping.on_failure} if mapping.on_failure else {}}
+        shown["LastProcessingResult"] = ctx.services[MappingServices].observer.last_result(mapping.uuid)
+        shown["MaximumRecordAgeInSeconds"] = mapping.max_age_s
+        shown["MaximumRetryAttempts"] = mapping.retries
+        shown["ParallelizationFactor"] = mapping.lanes
+        shown["StartingPosition"] = mapping.start
+        shown["TumblingWindowInSeconds"] = mapping.tumbling_s
+    if mapping.start == AT_TIMESTAMP:
+        shown["StartingPositionTimestamp"] = datetime.fromtimestamp(mapping.start_at, UTC)
     return shown

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -40,3 +42,10 @@ class Tasks:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s failed", task.get_name(), exc_info=error)
+
+
+async def wait_set(event: asyncio.Event, within_s: float) -> None:
+    """Until the event is set, or the time has passed; infinite is without end."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None if math.isinf(within_s) else max(0.0, within_s)):
+            await event.wait()

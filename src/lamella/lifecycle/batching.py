@@ -1,6 +1,6 @@
-"""Gathering messages of a queue into batches; no clock, no queue.
+"""Gathering messages of a queue, or records of a stream, into batches; no clock, no queue.
 
-A batch is full at its number of messages, at its size, or when its window has passed since its first message.
+A batch is full at its number of records, at its size, or when its window has passed since its first record.
 """
 
 import math
@@ -13,11 +13,11 @@ RECEIVE_MOST: Final = 10
 
 @dataclass(slots=True)
 class Batch:
-    """Messages that wait to be handed to the function.
+    """Records that wait to be handed to the function.
 
     Attributes:
-        most: Messages in a batch.
-        window_s: Seconds; 0 hands over whatever one answer of the queue has brought.
+        most: Records in a batch.
+        window_s: Seconds; 0 hands over whatever one answer of the source has brought.
         most_bytes: Of all records together, as they stand in the event.
         deadline_s: When it is full by time; infinite while it is empty.
     """
@@ -28,6 +28,16 @@ class Batch:
     deadline_s: float = math.inf
     _records: list[Any] = field(default_factory=list)  # Any: JSON
     _size_bytes: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has none."""
+        return not self._records
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many records as it may."""
+        return len(self._records) >= self.most
 
     @property
     def wanted(self) -> int:
@@ -45,7 +55,7 @@ class Batch:
 
     def due(self, *, now_s: float) -> bool:
         """Whether it is to be handed over."""
-        return bool(self._records) and (len(self._records) >= self.most or now_s >= self.deadline_s)
+        return bool(self._records) and (self.full or now_s >= self.deadline_s)
 
     def take(self) -> list[Any]:
         """Hand it over, and begin the next."""

@@ -22,7 +22,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.utilities.docker_utilities import DockerModel
 from werkzeug.serving import make_server
 
-from lamella.neighbour import services
+from lamella.neighbour import moto_kinesis, services
 from lamella.neighbour.bridge import open_bridge
 
 _CLONE_NEWNET: Final = 0x4000_0000
@@ -87,6 +87,7 @@ def main() -> None:
     open_bridge(Path(arguments.directory), sys.stdin.readline().strip())
     services.install()
     DockerModel.docker_client = property(_refuse_containers)  # type: ignore[assignment,method-assign]
+    moto_kinesis.correct()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it goes to the whole group; the parent decides

@@ -1,4 +1,4 @@
-"""How others are told of the end of asynchronous invocations: queues, topics, event buses, buckets."""
+"""How others are told of the end of asynchronous invocations, and of records of streams that were given up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ class Message:
         body: JSON in UTF-8.
         succeeded: Whether the invocation did.
         attributes: Of a message to a queue or topic: type (`String` or `Number`) and value by name.
+        folder: Where objects of a bucket are put, below `aws/lambda`.
         request_id: Of the invocation. A message that is sent twice has the same.
         when_s: When it was decided how the invocation ended; seconds since the epoch.
     """
@@ -30,6 +31,7 @@ class Message:
     request_id: str
     when_s: float
     attributes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    folder: str = ""
 
 
 class DeliveryError(Exception):

@@ -10,3 +10,6 @@ class MappingObserver(Protocol):
 
     def mapping_changed(self, mapping: EventSourceMapping) -> None:
         """A mapping is new or another, or is being deleted; its state is not settled, and the observer settles it."""
+
+    def last_result(self, uuid: str) -> str:
+        """What came of the last call of a stream's mapping, in AWS's words."""

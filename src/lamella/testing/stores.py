@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -528,3 +528,21 @@ class MemoryCredentialStore:
 
     async def delete_key(self, key: str) -> bool:
         return self._keys.pop(key, None) is not None
+
+
+class MemoryCheckpointStore:
+    """Implements `lamella.ports.checkpoints.CheckpointStore`."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, dict[str, Document]] = {}
+
+    async def load(self, mapping: str) -> Mapping[str, Document]:
+        return copy.deepcopy(self._documents.get(mapping, {}))
+
+    async def save(self, mapping: str, documents: Mapping[str, Document]) -> None:
+        self._documents.setdefault(mapping, {}).update(copy.deepcopy(dict(documents)))
+
+    async def forget(self, mapping: str, shards: Collection[str] | None = None) -> None:
+        kept = self._documents.pop(mapping, {})
+        if shards is not None:
+            self._documents[mapping] = {shard: kept[shard] for shard in kept if shard not in shards}

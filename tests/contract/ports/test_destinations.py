@@ -122,6 +122,13 @@ class TestMoto:
         stored = s3.get_object(Bucket="failures", Key=found["Key"])
         assert (stored["Body"].read().decode(), stored["ContentType"]) == ('{"text": "ünïcode"}', "application/json")
 
+    async def test_a_folder_of_a_bucket(self, url: str, destinations: Destinations) -> None:
+        s3 = self.client(url, "s3")
+        s3.create_bucket(Bucket="folders", CreateBucketConfiguration={"LocationConstraint": REGION})
+        await destinations.send(message("arn:aws:s3:::folders", folder="mapping/shardId-1"))
+        (found,) = s3.list_objects_v2(Bucket="folders")["Contents"]
+        assert found["Key"] == f"aws/lambda/mapping/shardId-1/2027/01/15/2027-01-15T08.00.00-{REQUEST_ID}"
+
     @pytest.mark.parametrize(
         "arn",
         [

@@ -56,7 +56,7 @@ from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
-from lamella.domain.mapping import EventSourceMapping
+from lamella.domain.mapping import NO_RECORDS, EventSourceMapping
 from lamella.domain.url import FunctionUrl
 from lamella.ports.provisioning import Provisioned
 from lamella.ports.records import Records
@@ -110,9 +110,13 @@ class Observed:
         self.policies: list[FunctionKey] = []
         self.event_configs: list[tuple[FunctionKey, str, Mapping[str, Any] | None]] = []
         self.mappings: list[EventSourceMapping] = []
+        self.results: dict[str, str] = {}
 
     def mapping_changed(self, mapping: EventSourceMapping) -> None:
         self.mappings.append(mapping)
+
+    def last_result(self, uuid: str) -> str:
+        return self.results.get(uuid, NO_RECORDS)
 
     def function_settled(self, version: FunctionVersion) -> None:
         self.settled.append(version)

@@ -121,6 +121,16 @@ def test_the_life_of_a_mapping(server: ControlServer, client: Any) -> None:
     assert [mapping.state for mapping in server.observed.mappings] == ["Creating", "Updating", "Disabling", "Deleting"]
 
 
+def test_tags_stay_with_a_mapping_that_changes(server: ControlServer, client: Any) -> None:
+    created = client.create_event_source_mapping(EventSourceArn=QUEUE, FunctionName="f", Tags={"team": "orders"})
+    id_, arn = created["UUID"], created["EventSourceMappingArn"]
+    settle(server, id_)
+    client.tag_resource(Resource=arn, Tags={"stage": "live"})
+    assert client.get_event_source_mapping(UUID=id_)["UUID"] == id_
+    client.update_event_source_mapping(UUID=id_, BatchSize=5)
+    assert client.list_tags(Resource=arn)["Tags"] == {"team": "orders", "stage": "live"}
+
+
 def test_listings(server: ControlServer, client: Any) -> None:
     for queue, function in ((QUEUE, "f"), (QUEUE, "g"), (f"{QUEUE}2", "f")):
         client.create_event_source_mapping(EventSourceArn=queue, FunctionName=function)
@@ -165,8 +175,16 @@ def test_listings(server: ControlServer, client: Any) -> None:
         ),
         ({"EventSourceArn": FIFO, "MaximumBatchingWindowInSeconds": 1}, "InvalidParameterValueException", None),
         ({"EventSourceArn": f"arn:aws:sqs:us-west-2:{ACCOUNT}:q"}, "InvalidParameterValueException", None),
-        ({"EventSourceArn": f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s"}, "InvalidParameterValueException", None),
+        ({"EventSourceArn": f"arn:aws:kafka:{REGION}:{ACCOUNT}:cluster/c/1"}, "InvalidParameterValueException", None),
+        ({"EventSourceArn": f"arn:aws:mq:{REGION}:{ACCOUNT}:broker:b:1"}, "InvalidParameterValueException", None),
+        ({"EventSourceArn": f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:c"}, "InvalidParameterValueException", None),
         ({"ParallelizationFactor": 2}, "InvalidParameterValueException", None),
+        ({"ProvisionedPollerConfig": {"MinimumPollers": 2}}, "InvalidParameterValueException", None),
+        (
+            {"DestinationConfig": {"OnFailure": {"Destination": QUEUE}}},
+            "InvalidParameterValueException",
+            "Unsupported DestinationConfig parameter for given event source mapping type.",
+        ),
         ({"ScalingConfig": {"MaximumConcurrency": 1001}}, "ValidationException", None),
     ],
 )  # fmt: skip

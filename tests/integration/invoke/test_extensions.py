@@ -73,7 +73,8 @@ open("/tmp/registered", "w").write(json.dumps([status, headers, body.decode()]))
 identifier = headers["lambda-extension-identifier"]
 while True:
     status, headers, body = next_event(identifier)
-    open("/tmp/event", "w").write(json.dumps([status, headers]))
+    open("/tmp/half", "w").write(json.dumps([status, headers]))
+    os.replace("/tmp/half", "/tmp/event")  # the function reads while the next one is written
 """
     )
     code = """

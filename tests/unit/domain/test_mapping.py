@@ -1,6 +1,7 @@
 """What a mapping is stored as, and where its states lead."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -18,11 +19,31 @@ MAPPING = EventSourceMapping(
     state="Updating",
     modified_at=1.5,
     patterns=('{"body": [""]}',),
+    tags={"team": "orders"},
 )
 
 
 def test_what_is_stored_is_read_again() -> None:
     assert EventSourceMapping.from_document(json.loads(json.dumps(MAPPING.document()))) == MAPPING
+
+
+def test_what_was_stored_before_there_were_streams_and_tags_is_read() -> None:
+    members = {"start", "start_at", "lanes", "retries", "max_age_s", "bisect", "tumbling_s", "on_failure", "Tags"}
+    old = {name: value for name, value in MAPPING.document().items() if name not in members}
+    assert EventSourceMapping.from_document(old) == replace(MAPPING, tags={})
+
+
+@pytest.mark.parametrize(
+    ("arn", "service", "is_stream"),
+    [
+        ("arn:aws:sqs:eu-west-1:1:q", "sqs", False),
+        ("arn:aws:kinesis:eu-west-1:1:stream/s.fifo", "kinesis", True),
+        ("arn:aws:dynamodb:eu-west-1:1:table/t/stream/2026-01-01T00:00:00.000", "dynamodb", True),
+    ],
+)
+def test_what_it_reads_from(arn: str, service: str, is_stream: bool) -> None:
+    mapping = replace(MAPPING, source_arn=arn)
+    assert (mapping.service, mapping.is_stream, mapping.fifo) == (service, is_stream, False)
 
 
 def test_the_parts_of_the_queue_s_arn() -> None:

@@ -3,15 +3,25 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
+from tests.support.pollers import VERSION
 
+from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Outcome
 from lamella.domain.mapping import DELETING, KIND, UPDATING, EventSourceMapping
-from lamella.invoke.mappings import Mappings
-from lamella.ports.aws import AwsError
-from lamella.testing.stores import MemoryAccountRecordStore
+from lamella.invoke import queue_poller
+from lamella.invoke.mappings import MappingPorts, Mappings
+from lamella.ports.aws import AwsError, AwsServices
+from lamella.ports.checkpoints import ALL_SHARDS
+from lamella.testing.aws import MemoryAws
+from lamella.testing.clock import FakeClock
+from lamella.testing.queue import MemoryDestinations
+from lamella.testing.stores import MemoryAccountRecordStore, MemoryCheckpointStore
 
 PATIENCE_S = 20.0  # of a test with a poller that hangs; never waited for otherwise
 MAPPING = EventSourceMapping(
@@ -62,7 +72,7 @@ class Queue:
 
 
 class Function:
-    """Answers when it is told to, and counts how often it is asked at once."""
+    """Implements `Callee`. Answers when it is told to, and counts how often it is asked at once."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[list[str]] = asyncio.Queue()
@@ -71,8 +81,12 @@ class Function:
         self.outcome: Outcome | None = Outcome(b"null")
         self.running = self.most = 0
 
-    async def run(self, arn: str, event: bytes, request_id: str) -> Outcome | None:
-        assert arn == MAPPING.function_arn
+    async def find(self, arn: str) -> FunctionVersion | None:
+        return VERSION if arn == MAPPING.function_arn else None
+
+    async def call(self, version: FunctionVersion, arn: str, event: bytes, request_id: str) -> Outcome | None:
+        assert (version, arn) == (VERSION, MAPPING.function_arn)
+        assert request_id
         self.running += 1
         self.most = max(self.most, self.running)
         self.events.put_nowait([record["body"] for record in json.loads(event)["Records"]])
@@ -89,10 +103,14 @@ async def wait_for(condition: Callable[[], object]) -> None:
 
 
 class Stage:
-    def __init__(self) -> None:
+    def __init__(self, aws: AwsServices | None = None) -> None:
         self.records = MemoryAccountRecordStore()
         self.queue, self.function = Queue(), Function()
-        self.mappings = Mappings(self.records, self.queue, self.function.run, delay_s=0)
+        self.checkpoints = MemoryCheckpointStore()
+        ports = MappingPorts(
+            self.records, self.checkpoints, aws or self.queue, MemoryDestinations(), self.function, FakeClock()
+        )
+        self.mappings = Mappings(ports, delay_s=0)
 
     async def put(self, mapping: EventSourceMapping) -> None:
         await self.records.put(mapping.account, mapping.region, KIND, mapping.uuid, mapping.document())
@@ -173,3 +191,87 @@ async def test_what_a_crash_interrupted_is_settled_at_the_start() -> None:
     await wait_for(lambda: stage.queue.polls)
     assert await stage.state() == "Enabled"
     await stage.close()
+
+
+async def test_more_batches_run_at_once_while_messages_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count()
+    monkeypatch.setattr(queue_poller, "monotonic", lambda: float(next(seconds)))  # one passes with each look
+    monkeypatch.setattr(queue_poller, "_LOOK_S", 0.0)
+    stage = Stage()
+    stage.function.go_on.clear()
+    for number in range(12):
+        stage.queue.waiting.put_nowait(str(number))
+    await stage.put(replace(MAPPING, batch_size=1, concurrency=0))
+    await wait_for(lambda: stage.function.running == 12)
+    stage.function.go_on.set()
+    await stage.close()
+
+
+@pytest.fixture
+def stream() -> MemoryAws:
+    """A stream of Kinesis with one shard, and nothing in it."""
+    aws = MemoryAws()
+    created = {"StreamCreationTimestamp": datetime(2026, 11, 20, tzinfo=UTC)}
+    aws.operations = {
+        ("kinesis", "DescribeStreamSummary"): lambda _: {"StreamDescriptionSummary": created},
+        ("kinesis", "ListShards"): lambda _: {"Shards": [{"ShardId": "a"}]},
+        ("kinesis", "GetShardIterator"): lambda _: {"ShardIterator": "i"},
+        ("kinesis", "GetRecords"): lambda _: {"Records": [], "NextShardIterator": "i"},
+    }
+    return aws
+
+
+STREAM_MAPPING = replace(
+    MAPPING, source_arn="arn:aws:kinesis:eu-west-1:111122223333:stream/s", concurrency=0, start="LATEST"
+)
+
+
+async def test_where_a_stream_is_read_from_is_known_before_its_mapping_is_enabled(stream: MemoryAws) -> None:
+    stage = Stage(stream)
+    seen: list[object] = []
+    change = stage.records.change
+
+    async def watched(*place: Any) -> Any:
+        seen.append(set(await stage.checkpoints.load(MAPPING.uuid)))
+        return await change(*place)
+
+    stage.records.change = watched  # type: ignore[method-assign]
+    await stage.put(STREAM_MAPPING)
+    await wait_for(lambda: any(call[1] == "GetRecords" for call in stream.calls))
+    assert await stage.state() == "Enabled"
+    assert seen[-1] == {ALL_SHARDS, "a"}  # before that it is put there
+    assert stage.mappings.last_result(MAPPING.uuid) == "No records processed"
+    await stage.mappings.close(grace_s=PATIENCE_S)
+
+
+async def test_a_stream_that_cannot_be_looked_at_does_not_hold_up_its_mapping(stream: MemoryAws) -> None:
+    del stream.operations["kinesis", "ListShards"]
+    stage = Stage(stream)
+    await stage.put(STREAM_MAPPING)
+    await wait_for(lambda: stage.mappings.last_result(MAPPING.uuid) != "No records processed")
+    assert stage.mappings.last_result(MAPPING.uuid) == "PROBLEM: nobody answers for kinesis"
+    assert await stage.state() == "Enabled"
+    await stage.mappings.close(grace_s=PATIENCE_S)
+
+
+async def test_with_a_mapping_its_checkpoints_go(stream: MemoryAws) -> None:
+    stage = Stage(stream)
+    await stage.put(STREAM_MAPPING)
+    await wait_for(lambda: any(call[1] == "GetRecords" for call in stream.calls))
+    await stage.put(replace(STREAM_MAPPING, state=DELETING))
+    async with asyncio.timeout(PATIENCE_S):
+        while await stage.state() is not None:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    assert await stage.checkpoints.load(MAPPING.uuid) == {}
+    await stage.mappings.close(grace_s=PATIENCE_S)
+
+
+async def test_the_last_result_outlives_the_server(stream: MemoryAws) -> None:
+    stage = Stage(stream)
+    disabled = replace(STREAM_MAPPING, state="Disabled", enabled=False)
+    await stage.records.put(MAPPING.account, MAPPING.region, KIND, MAPPING.uuid, disabled.document())
+    await stage.checkpoints.save(MAPPING.uuid, {ALL_SHARDS: {"created": "", "began_s": 0.0, "result": "OK"}})
+    await stage.mappings.start()
+    assert stage.mappings.last_result(MAPPING.uuid) == "OK"
+    assert stream.calls == []
+    await stage.mappings.close(grace_s=PATIENCE_S)

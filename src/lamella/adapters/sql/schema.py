@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """Every migration this program knows, oldest first. A database at any other revision is from a newer program."""
 
 metadata: Final = MetaData(
@@ -165,6 +165,16 @@ account_records: Final = Table(
     Column("document", JSON, nullable=False),
     PrimaryKeyConstraint("account", "region", "kind", "id"),
 )
+
+checkpoints: Final = Table(
+    "checkpoints",
+    metadata,
+    Column("mapping", String(36), nullable=False),
+    Column("shard", _NAME, nullable=False),  # empty for what belongs to the mapping as a whole
+    Column("document", JSON, nullable=False),
+    PrimaryKeyConstraint("mapping", "shard"),
+)
+"""How far event source mappings have got with streams: written with every batch, so not among the account's records."""
 
 accounts: Final = Table(
     "accounts",
