@@ -10,8 +10,8 @@ from typing import Final
 
 import conformance
 
-import lamella.app  # imports every handler, which registers itself
-from lamella.awsapi.registry import NOT_IMPLEMENTED, OPERATIONS
+from lamella.app.operations import OPERATIONS
+from lamella.awsapi.registry import NOT_IMPLEMENTED
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.quotas import QUOTAS
 
@@ -25,7 +25,6 @@ _MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. 
 def operations_page() -> str:
     """Every operation of the model, with a handler or with the reason for its absence."""
     spec = ServiceSpec.load("lambda")
-    assert lamella.app
     rows = [
         f"| `{name}` | `{operation.http['method']} {operation.http['requestUri'].partition('?')[0]}` | "
         f"{_one_line(OPERATIONS[name].__doc__)} |"

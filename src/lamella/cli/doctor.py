@@ -16,7 +16,7 @@ def doctor(settings: Settings, *, json_: Json = False) -> None:
     Looks, and changes nothing. The exit status is 0 if functions can run, else 1.
     """
     # Here and not above, as in `serve`.
-    from lamella.app import diagnose
+    from lamella.app.main import diagnose
 
     problems = diagnose(settings)
     able = all(problem.ok or not problem.fatal for problem in problems)

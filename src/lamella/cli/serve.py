@@ -12,7 +12,7 @@ def serve(settings: Settings) -> None:
     Each option is also a key of the settings file and a LAMELLA_* environment variable; see docs/reference/settings.md.
     """
     # Here and not above: the server's modules take longer to load than any other command takes to run.
-    from lamella.app import serve as run
+    from lamella.app.main import serve as run
 
     raise typer.Exit(run(settings))
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.wire.control_server import ACCOUNT, REGION, ControlServer, zipped
 
-import lamella.app  # noqa: F401 - with it come the handlers of all operations
+import lamella.app.operations  # noqa: F401 - with it come the handlers of all operations
 from lamella.adapters.sql.database import Database
 from lamella.awsapi.patterns import compile_java
 from lamella.awsapi.registry import OPERATIONS
