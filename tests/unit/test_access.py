@@ -18,7 +18,7 @@ from lamella.httpserver.message import Request
 from lamella.ports.credentials import AccessKey
 from lamella.ports.errors import ConflictError
 from lamella.testing.clock import FakeClock
-from lamella.testing.stores import MemoryCredentialStore
+from lamella.testing.records import MemoryCredentialStore
 
 NOW = datetime(2026, 11, 20, 20, 1, 2, tzinfo=UTC)
 ACCOUNT, OTHER = "111122223333", "444455556666"

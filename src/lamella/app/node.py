@@ -40,9 +40,9 @@ from lamella.frontdoor import Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.asynchronous import AsynchronousServices
 from lamella.invoke.callee import RoutedCallee
+from lamella.invoke.deployment import NodeServices
 from lamella.invoke.dispatcher import Dispatcher
 from lamella.invoke.freezer import Freezer
-from lamella.invoke.host import NodeServices
 from lamella.invoke.mappings import MappingPorts, Mappings
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions

@@ -9,35 +9,27 @@ import math
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from time import monotonic
 from typing import Final, Protocol, assert_never
 
-from lamella.domain.function import FunctionKey, FunctionVersion
 from lamella.httpserver.limits import Limits
-from lamella.httpserver.server import Exchange, Handler, HttpServer
+from lamella.httpserver.server import Exchange, HttpServer
 from lamella.invoke.delivery import Telemetry
-from lamella.invoke.entrypoint import View
+from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.extensions_api import FunctionFacts
-from lamella.invoke.freezer import Freezer
 from lamella.invoke.job import Job
 from lamella.invoke.journal import Journal
-from lamella.invoke.processes import EXTENSIONS, Listeners, Processes, Programs
-from lamella.invoke.recorder import NoRecorder, Recorder
+from lamella.invoke.processes import Listeners, Processes, Programs
 from lamella.invoke.runtime_api import RuntimeApi
 from lamella.invoke.stream import ResponseStream
-from lamella.invoke.tasks import Tasks
 from lamella.invoke.variables import (
-    ON_DEMAND,
-    PROVISIONED,
-    SNAP_START,
     credentials_document,
     extension_variables,
     runtime_variables,
-    takes_snapshots,
 )
 from lamella.invoke.waiting import WaitingCalls
 from lamella.lifecycle.commands import (
@@ -87,9 +79,8 @@ from lamella.lifecycle.events import (
     TransitionError,
 )
 from lamella.lifecycle.telemetry_events import Subscription
-from lamella.ports.logs import LogStore, LogStream
-from lamella.ports.runtimes import RuntimePack
-from lamella.ports.sandbox import Sandbox, SandboxProvider, SandboxSpec
+from lamella.ports.logs import LogStream
+from lamella.ports.sandbox import Sandbox
 
 _log = logging.getLogger(__name__)
 
@@ -128,59 +119,6 @@ class Owner(Protocol):
 
     def gone(self, host: "EnvironmentHost") -> None:
         """The environment takes no more jobs; its sandbox is being destroyed."""
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What every environment of one function version has in common."""
-
-    version: FunctionVersion
-    pack: RuntimePack
-    view: View
-    sandbox: SandboxSpec  # its id is replaced for each environment
-    init_timeout_s: float
-    freeze: bool
-    endpoint_url: str
-    secret_access_key: str
-    provisioned: bool = False
-
-    @cached_property
-    def extensions(self) -> tuple[str, ...]:
-        """Names of the external extensions, sorted (EX-01)."""
-        return self.view.files(EXTENSIONS)
-
-    @cached_property
-    def takes_snapshots(self) -> bool:
-        """Whether AWS would start it from a snapshot."""
-        return takes_snapshots(self.version)
-
-    @property
-    def initialization_type(self) -> str:
-        """`AWS_LAMBDA_INITIALIZATION_TYPE`."""
-        if self.provisioned:
-            return PROVISIONED
-        return SNAP_START if self.takes_snapshots else ON_DEMAND
-
-
-def _record_nothing(environment_id: str, key: FunctionKey, version: str, log_stream: str) -> Recorder:  # noqa: ARG001
-    return NoRecorder()
-
-
-@dataclass(frozen=True, slots=True)
-class NodeServices:
-    """What every environment of a node has in common.
-
-    Attributes:
-        endpoint_for: Gives the handler that answers AWS's API inside the sandboxes of a function.
-        recorder_for: Makes the flight recorder of an environment, of its id, its function, version and log stream.
-    """
-
-    sandboxes: SandboxProvider
-    logs: LogStore
-    freezer: Freezer
-    endpoint_for: Callable[[FunctionKey], Handler]
-    tasks: Tasks
-    recorder_for: Callable[[str, FunctionKey, str, str], Recorder] = _record_nothing
 
 
 class EnvironmentHost:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.fleet import Fleet, Member
-from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
+from lamella.invoke.host import EnvironmentHost
 from lamella.invoke.job import Job
 from lamella.lifecycle.admission import FunctionConcurrency, Throttle
 from lamella.lifecycle.scaling import Load, Scale, Want, decide, overdue

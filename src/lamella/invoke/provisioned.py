@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from lamella.domain.function import FunctionKey, FunctionVersion, State
+from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.fleet import Fleet, Member
-from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
+from lamella.invoke.host import EnvironmentHost
 from lamella.invoke.job import Job
 from lamella.invoke.targets import NotReadyError, Targets
 from lamella.lifecycle.admission import FunctionConcurrency

@@ -15,10 +15,10 @@ from lamella.domain.network import NetworkPolicy
 from lamella.domain.runtimes import kept_runtime
 from lamella.domain.tenancy import isolates_tenants
 from lamella.invoke.beyond import RateNotes
+from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
-from lamella.invoke.host import Deployment, NodeServices
 from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions

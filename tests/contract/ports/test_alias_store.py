@@ -14,7 +14,8 @@ from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, Funct
 from lamella.ports.errors import ConflictError
 from lamella.ports.records import WHOLE, FunctionRecordStore
 from lamella.ports.stores import AliasStore, FunctionStore
-from lamella.testing.stores import MemoryAliasStore, MemoryFunctionRecordStore, MemoryFunctionStore
+from lamella.testing.records import MemoryFunctionRecordStore
+from lamella.testing.stores import MemoryAliasStore, MemoryFunctionStore
 
 KEY = FunctionKey("000000000000", "us-east-1", "f")
 LATEST = FunctionVersion(

@@ -5,7 +5,7 @@ import pytest
 from lamella.adapters.sql.checkpoints import SqlCheckpointStore
 from lamella.adapters.sql.database import Database
 from lamella.ports.checkpoints import ALL_SHARDS, CheckpointStore
-from lamella.testing.stores import MemoryCheckpointStore
+from lamella.testing.records import MemoryCheckpointStore
 
 
 class CheckpointStoreContract:

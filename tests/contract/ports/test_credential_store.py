@@ -9,7 +9,7 @@ from lamella.adapters.sql.credentials import SqlCredentialStore
 from lamella.adapters.sql.database import Database
 from lamella.ports.credentials import AccessKey, Account, CredentialStore
 from lamella.ports.errors import ConflictError
-from lamella.testing.stores import MemoryCredentialStore
+from lamella.testing.records import MemoryCredentialStore
 
 NOW = datetime(2026, 11, 20, 20, 1, 2, 123456, tzinfo=UTC)
 ONE, OTHER = Account("000000000001", "ünïcode", NOW), Account("999999999999", "", NOW)

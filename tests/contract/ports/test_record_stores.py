@@ -12,7 +12,8 @@ from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, Funct
 from lamella.ports.errors import ConflictError
 from lamella.ports.records import AccountRecord, AccountRecordStore, Document, FunctionRecord, FunctionRecordStore
 from lamella.ports.stores import FunctionStore
-from lamella.testing.stores import MemoryAccountRecordStore, MemoryFunctionRecordStore, MemoryFunctionStore
+from lamella.testing.records import MemoryAccountRecordStore, MemoryFunctionRecordStore
+from lamella.testing.stores import MemoryFunctionStore
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 KEY = FunctionKey(ACCOUNT, REGION, "f")

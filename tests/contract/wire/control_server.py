@@ -64,14 +64,8 @@ from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import AliasStore, FunctionStore, LayerStore
 from lamella.testing.aws import MemoryAws
 from lamella.testing.clock import FakeClock
-from lamella.testing.stores import (
-    MemoryAccountRecordStore,
-    MemoryAliasStore,
-    MemoryArtifactStore,
-    MemoryFunctionRecordStore,
-    MemoryFunctionStore,
-    MemoryLayerStore,
-)
+from lamella.testing.records import MemoryAccountRecordStore, MemoryFunctionRecordStore
+from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore, MemoryLayerStore
 
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"

@@ -19,7 +19,7 @@ from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials
 from lamella.ports.credentials import AccessKey
 from lamella.testing.clock import FakeClock
-from lamella.testing.stores import MemoryCredentialStore
+from lamella.testing.records import MemoryCredentialStore
 
 ACCOUNT, OTHER, REGION = "111122223333", "444455556666", "eu-central-1"
 SECRET_OF_OPERATOR = "known to the operator"

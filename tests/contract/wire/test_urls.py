@@ -28,7 +28,8 @@ from lamella.invoke.urls import Urls
 from lamella.lifecycle.admission import Throttle
 from lamella.ports.runtimes import RuntimeNotInstalledError
 from lamella.testing.clock import FakeClock
-from lamella.testing.stores import MemoryFunctionRecordStore, MemoryFunctionStore
+from lamella.testing.records import MemoryFunctionRecordStore
+from lamella.testing.stores import MemoryFunctionStore
 
 WITHIN_S = 30.0  # only a bound for a server that hangs
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)

@@ -13,8 +13,9 @@ import lamella.invoke.fleet as fleet_module
 import lamella.invoke.pool as pool_module
 from lamella.domain.function import FunctionKey
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.fleet import Fleet
-from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
+from lamella.invoke.host import EnvironmentHost
 from lamella.invoke.job import Job
 from lamella.invoke.pool import Pool, PoolClosedError, WaitedTooLongError
 from lamella.lifecycle.admission import Concurrency, Limits

@@ -21,7 +21,7 @@ from lamella.ports.checkpoints import ALL_SHARDS
 from lamella.testing.aws import MemoryAws
 from lamella.testing.clock import FakeClock
 from lamella.testing.queue import MemoryDestinations
-from lamella.testing.stores import MemoryAccountRecordStore, MemoryCheckpointStore
+from lamella.testing.records import MemoryAccountRecordStore, MemoryCheckpointStore
 
 PATIENCE_S = 20.0  # of a test with a poller that hangs; never waited for otherwise
 MAPPING = EventSourceMapping(

@@ -16,7 +16,8 @@ from lamella.domain.statements import function_statement, with_statement
 from lamella.invoke.permissions import Permissions
 from lamella.ports.records import WHOLE, FunctionRecord
 from lamella.ports.stores import Page
-from lamella.testing.stores import MemoryFunctionRecordStore, MemoryFunctionStore
+from lamella.testing.records import MemoryFunctionRecordStore
+from lamella.testing.stores import MemoryFunctionStore
 
 OTHER, THIRD, ORGANIZATION = "210987654321", "333333333333", "o-a1b2c3d4e5"
 FUNCTION, LIVE = FunctionReference(KEY), FunctionReference(KEY, "live")

@@ -14,10 +14,11 @@ from lamella.domain.invocation import Invocation, Outcome
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.handler import Handler
 from lamella.httpserver.message import Request
+from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
 from lamella.invoke.freezer import Freezer
-from lamella.invoke.host import BrokenEnvironmentError, Deployment, EnvironmentHost, NodeServices
+from lamella.invoke.host import BrokenEnvironmentError, EnvironmentHost
 from lamella.invoke.job import Job
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool

@@ -11,8 +11,9 @@ from tests.unit.invoke.test_targets import KEY, LATEST
 import lamella.invoke.provisioned as module
 from lamella.domain.alias import Alias, Route
 from lamella.domain.function import FunctionVersion, State
+from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.fleet import Fleet, Member
-from lamella.invoke.host import Deployment, EnvironmentHost, NodeServices
+from lamella.invoke.host import EnvironmentHost
 from lamella.invoke.job import Job
 from lamella.invoke.provisioned import INIT_FAILED, ProvisionedPool, Provisions
 from lamella.invoke.targets import Targets

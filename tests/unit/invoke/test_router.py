@@ -11,8 +11,8 @@ import pytest
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation
 from lamella.httpserver.handler import Handler
+from lamella.invoke.deployment import NodeServices
 from lamella.invoke.freezer import Freezer
-from lamella.invoke.host import NodeServices
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router, RouterSettings
 from lamella.invoke.targets import Targets
@@ -21,7 +21,8 @@ from lamella.lifecycle.admission import Limits, Throttle
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
-from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionRecordStore, MemoryFunctionStore
+from lamella.testing.records import MemoryFunctionRecordStore
+from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore
 
 KEY = FunctionKey("000000000000", "us-east-1", "f")
 VERSION = FunctionVersion(

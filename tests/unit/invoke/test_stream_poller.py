@@ -21,7 +21,7 @@ from lamella.ports.aws import AwsError
 from lamella.ports.checkpoints import ALL_SHARDS
 from lamella.ports.errors import UnavailableError
 from lamella.testing.queue import MemoryDestinations
-from lamella.testing.stores import MemoryCheckpointStore
+from lamella.testing.records import MemoryCheckpointStore
 
 QUEUE = "arn:aws:sqs:eu-west-1:111122223333:lost"
 MAPPING = EventSourceMapping(

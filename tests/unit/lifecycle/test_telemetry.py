@@ -661,11 +661,13 @@ def _walk(walk: list[tuple[str, str]], close_after: int) -> None:
     feed(Thawed())
     feed(InitCompleted())
     feed(FlushRequested())
-    while in_flight:
+    while in_flight or machine.deadline_s < math.inf:
         for identifier in list(in_flight):
             settle(identifier, taken=True)
+        if not in_flight and machine.deadline_s < math.inf:  # what has failed before is tried again after a while
+            now_s = max(now_s, machine.deadline_s)
+            feed(DeadlinePassed())
     assert flushes
-    assert machine.deadline_s == math.inf
     for identifier in joined:
         expected = [number for number, kind in produced if kind in SUBSCRIBERS[identifier]]
         notes = [json.loads(data)[1] for data in delivered[identifier] if data.startswith(b'["dropped"')]
