@@ -45,6 +45,7 @@ from lamella.ports.runtimes import RuntimeNotInstalledError
 
 _MAX_CLIENT_CONTEXT_BYTES: Final = 3583
 """Source: model, member `ClientContext` of Invoke: "up to 3,583 bytes of base64-encoded data"."""
+_UNTYPED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 _MAX_HEADER_CHARS: Final = 8192
 """AWS's clients read headers with libcurl, which gives up at 100 KiB and ends the environment."""
 
@@ -182,7 +183,7 @@ def _invocation(
     return Invocation(
         request_id=ctx.request_id,
         payload=_payload(req),
-        content_type=_carried(ctx.header("content-type")) or "application/json",
+        content_type=_event_type(ctx.header("content-type")),
         function_arn=reference.arn,
         trace_id=_carried(ctx.header("x-amzn-trace-id")) or new_trace_id(),
         client_context=_client_context(req.get("ClientContext", "")),
@@ -234,6 +235,15 @@ def api_error(error: BaseException) -> BaseException:
             return ServiceException(f"The execution environment could not be made: {error}")
         case _:
             return error
+
+
+def _event_type(value: str) -> str:
+    """What the runtime is told that the event is.
+
+    Version 2 of AWS's SDK for JavaScript calls every event `binary/octet-stream`; AWS's runtime for Python parses only
+    what is called JSON, and on AWS gets objects from that SDK.
+    """
+    return "application/json" if value in _UNTYPED else _carried(value) or "application/json"
 
 
 def _carried(value: str) -> str:

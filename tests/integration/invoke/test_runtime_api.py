@@ -51,6 +51,28 @@ def test_an_event_comes_with_its_headers(client: Any) -> None:
     assert "Lambda-Runtime-Deadline-Ms: 1" in head
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("binary/octet-stream", "application/json"),  # as version 2 of the SDK for JavaScript calls every event
+        ("application/octet-stream", "application/json"),
+        ("application/cbor", "application/cbor"),
+    ],
+)
+def test_the_type_of_an_event(client: Any, sent: str, told: str) -> None:
+    """The runtime of Python parses only what is called JSON, whoever sent it."""
+    function = bash(client, 'while true; do next; respond "$(json < /tmp/head)" >/dev/null; done')
+
+    def typed(request: Any, **_: object) -> None:
+        request.headers["Content-Type"] = sent
+
+    client.meta.events.register("before-send.lambda.Invoke", typed)
+    try:
+        assert f"Content-Type: {told}" in function.invoke(tail=False).document
+    finally:
+        client.meta.events.unregister("before-send.lambda.Invoke", typed)
+
+
 def test_the_arn_carries_the_qualifier(client: Any) -> None:
     """RT-21."""
     function = bash(client, 'while true; do next; respond "$(json < /tmp/head)" >/dev/null; done')
