@@ -44,6 +44,7 @@ from lamella.httpserver.message import (
 )
 from lamella.invoke.eager import drive
 from lamella.invoke.urls import UrlAddress, Urls
+from lamella.neighbour.answers import ANSWERS_PATH, STACKS
 from lamella.neighbour.proxy import BODY, UNSIGNED, Neighbours, forward
 from lamella.neighbour.refusals import error_answer, too_large
 
@@ -265,6 +266,8 @@ class FrontDoor:
             credential = None
         if credential is not None:
             return None if credential.service == "lambda" else credential.service
+        if request.path.startswith(ANSWERS_PATH):
+            return STACKS
         if self._api.knows(request.path) or not self._neighbours.serves(UNSIGNED):
             return None
         # Who must sign, and does not, is told so in the words of what they asked, as far as that can be seen.

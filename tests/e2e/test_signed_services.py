@@ -16,6 +16,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from tests.support.functions import archive
 from tests.support.server import LamellaServer
+from tests.support.stacks import Deployment
 
 pytestmark = pytest.mark.sandbox
 
@@ -139,3 +140,34 @@ def test_motos_own_pages_are_nobodys(signed: LamellaServer) -> None:
         assert caught.value.code == (404 if headers else 403)
         caught.value.close()
     assert [found["Name"] for found in s3.list_buckets()["Buckets"]] == ["kept"]
+
+
+def test_a_stack_is_its_keys_account(signed: LamellaServer) -> None:
+    """A function answers for its custom resource without a signature, from within its sandbox."""
+    (own, mine), (_, others) = new_account(signed), new_account(signed)
+    source = """
+import cfnresponse
+
+def handler(event, context):
+    cfnresponse.send(event, context, cfnresponse.SUCCESS, {"Account": context.invoked_function_arn.split(":")[4]}, "it")
+"""
+    maker = {
+        "Runtime": f"python3.{sys.version_info.minor}",
+        "Handler": "index.handler",
+        "Role": f"arn:aws:iam::{own}:role/any",
+        "Timeout": 20,
+        "Code": {"ZipFile": source},
+    }
+    template = {
+        "Resources": {
+            "Maker": {"Type": "AWS::Lambda::Function", "Properties": maker},
+            "It": {"Type": "Custom::It", "Properties": {"ServiceToken": {"Fn::GetAtt": ["Maker", "Arn"]}}},
+        },
+        "Outputs": {"Account": {"Value": {"Fn::GetAtt": ["It", "Account"]}}},
+    }
+    stack = Deployment(client(signed, "cloudformation", mine), "signed")
+    assert stack.create(template) == "CREATE_COMPLETE", stack.failures
+    assert stack.outputs == {"Account": own}
+    with pytest.raises(ClientError, match="does not exist"):
+        Deployment(client(signed, "cloudformation", others), "signed").describe()
+    assert stack.delete() == "DELETE_COMPLETE"

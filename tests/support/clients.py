@@ -1,4 +1,4 @@
-"""AWS's and others' clients, built from their registries: runtime clients, extensions, signers of requests.
+"""AWS's and others' clients, built from their registries: runtime clients, extensions, signers, programs that deploy.
 
 `tests/clients/<name>` has the sources of a small function, extension or program for each, its dependencies locked by
 checksum, and `build.sh`, which fetches, then builds archives that can be uploaded, or programs. That happens once for
@@ -24,12 +24,15 @@ from tests.support.server import CACHE, ROOT, locked
 
 CLIENTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
+        "cdk": (),
         "go": ("go", "zip"),
         "java": ("javac", "jlink", "mvn", "strip", "zip"),
         "minio-go": ("go",),
         "node": ("c++", "cmake", "make", "strip", "xz", "zip"),
         "opentelemetry-extension": ("cargo 1.92", "cc", "zip"),
         "rust": ("cargo 1.85", "cc", "zip"),
+        "sam": (),
+        "serverless": (),
         "web-adapter": ("cargo 1.85", "cc", "zip"),
     }
 )
@@ -55,10 +58,11 @@ def archive_of(client: str, name: str) -> bytes:
         client: One of `CLIENTS`.
         name: Such as `layer.zip`.
     """
-    return (_directory(client) / name).read_bytes()
+    return (directory_of(client) / name).read_bytes()
 
 
-def _directory(client: str) -> Path:
+def directory_of(client: str) -> Path:
+    """All that a client's `build.sh` makes; see `archive_of`."""
     target = _BUILT / f"{client}-{_digest(_SOURCES / client)}"
     if target.exists():
         return target

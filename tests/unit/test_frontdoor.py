@@ -169,3 +169,12 @@ def test_the_signature_says_whose_a_request_is(path: str, headers: dict[str, str
     neighbours = Neighbours({"s3": Endpoint.parse("http://127.0.0.1:1")}, None)
     door = FrontDoor(api, Services(), here, neighbours)
     assert isinstance(door.head(request("POST", path, **headers)), Streamed) is foreign
+
+
+@pytest.mark.parametrize(("path", "streamed"), [("/_cloudformation/x", True), ("/bucket/key", False)])
+def test_answers_of_custom_resources_are_for_stacks_whoever_has_s3(path: str, streamed: bool) -> None:
+    """Nobody else is there: what is taken for S3's is for nobody, and bounded as Lambda's own requests are."""
+    api = Api(ServiceSpec.load("lambda"), {})
+    here = Door("us-east-1", "000000000000", one_account=True, hosts=HOSTS, pages={})
+    neighbours = Neighbours({"cloudformation": Endpoint.parse("http://127.0.0.1:1")}, None)
+    assert isinstance(FrontDoor(api, Services(), here, neighbours).head(request("PUT", path)), Streamed) is streamed

@@ -103,7 +103,8 @@ def neighbour_client(service: str, account_id: str, region: str) -> Client:
 def _client(bridge: _Bridge, claim: Claim) -> Client:
     headers = {BRIDGE_HEADER: bridge.secret, **dict(claim.headers())}
     transport = _Transport(f"{bridge.directory}/{BRIDGE_SOCKET}", headers)
-    return _make(bridge, "lambda", claim.account, claim.region, transport)
+    # Lambda validates: the events of a stack have its words for what is wrong with a template.
+    return _make(bridge, "lambda", claim.account, claim.region, transport, parameter_validation=False)
 
 
 def _make(
@@ -113,7 +114,7 @@ def _make(
     region: str,
     transport: "_Transport",
     *,
-    parameter_validation: bool = True,
+    parameter_validation: bool,
 ) -> Client:
     with bridge.making:
         client = bridge.session.create_client(

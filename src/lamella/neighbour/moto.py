@@ -214,6 +214,8 @@ class MotoProcess:
             moto.setdefault("MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS", "false")
         return {
             **kept,
+            # Stacks give functions roles with AWS's policies.
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
             **moto,
             "HOME": str(self._directory),
             "TMPDIR": str(self._directory),

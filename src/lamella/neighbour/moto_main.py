@@ -13,16 +13,20 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from flask import Flask
+from moto.backends import SERVICE_NAMES
 from moto.iam.models import get_account_id_from
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.utilities.docker_utilities import DockerModel
 from werkzeug.serving import make_server
 
 from lamella.neighbour import moto_kinesis, services
+from lamella.neighbour.answers import ANSWERS_PATH
 from lamella.neighbour.bridge import open_bridge
 
 _CLONE_NEWNET: Final = 0x4000_0000
@@ -63,6 +67,29 @@ def _account_of(environ: dict[str, Any], default: str) -> str:
     return default if account == get_account_id_from(_NOBODY) else account
 
 
+class _Services:
+    """moto's services, and CloudFormation, which is ours."""
+
+    def __init__(self) -> None:
+        self._moto = DomainDispatcherApplication(self._make)
+        self._answers: Application | None = None
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a request."""
+        if self._answers is not None and environ["PATH_INFO"].startswith(ANSWERS_PATH):
+            return self._answers(environ, start_response)
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+    def _make(self, service: SERVICE_NAMES) -> Flask:
+        """Called by moto with the first request for a service."""
+        if service == "cloudformation":
+            # Not before: it takes seconds and much memory to import, and most servers never see a stack.
+            stacks = import_module("lamella.neighbour.stacks.install")
+            self._answers = stacks.install()
+        return create_backend_app(service)
+
+
 def _refuse_containers(_: object) -> object:
     raise RuntimeError("Lamella's neighbour starts no containers")
 
@@ -91,7 +118,7 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it goes to the whole group; the parent decides
-    app = DomainDispatcherApplication(create_backend_app)
+    app = _Services()
     server = make_server(
         "unix://neighbour",
         0,

@@ -41,8 +41,6 @@ _NOT_FORWARDED: Final = frozenset(
     }
 )
 _NOT_RETURNED: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"})
-_NOT_MOTOS: Final = frozenset({"cloudformation"})
-"""What moto would do with resources of its own: its stacks make functions that nobody can invoke here."""
 _REWRITTEN_BYTES_MAX: Final = 1024**2
 
 Rewrite = Callable[[bytes], bytes]
@@ -72,7 +70,7 @@ class Neighbours:
 
     def serves(self, service: str) -> bool:
         """Whether anybody answers for the service."""
-        return service in self.overrides or self._other(service) is not None
+        return service in self.overrides or self.other is not None
 
     async def endpoint(self, service: str) -> Endpoint | None:
         """Where the service is; started if need be.
@@ -80,21 +78,12 @@ class Neighbours:
         Raises:
             UpstreamError: It cannot be started.
         """
-        found = self.overrides.get(service) or self._other(service)
+        found = self.overrides.get(service) or self.other
         return found if found is None or isinstance(found, Endpoint) else await found.wait_ready()
 
     def is_own(self, service: str) -> bool:
         """Whether it is our own child that answers for the service."""
         return service not in self.overrides and self._has_moto
-
-    def why_not(self, service: str) -> str:
-        """Why nobody answers for the service, as the end of a sentence."""
-        if self.other is not None and service in _NOT_MOTOS:
-            return "moto's stacks would be made of functions of its own, which are not Lamella's"
-        return self.absence
-
-    def _other(self, service: str) -> Moto | Endpoint | None:
-        return None if self._has_moto and service in _NOT_MOTOS else self.other
 
     @property
     def _has_moto(self) -> bool:
@@ -187,8 +176,7 @@ class _Body:
 
 def absent(neighbours: Neighbours, service: str) -> str:
     """What to tell who asks for a service that nobody answers for."""
-    reason = neighbours.why_not(service)
-    return f"Lamella does not answer for {service} itself, and {reason}. See docs/how-to/neighbour.md."
+    return f"Lamella does not answer for {service} itself, and {neighbours.absence}. See docs/how-to/neighbour.md."
 
 
 def refused(exchange: Exchange, service: str, error: ServiceError) -> None:

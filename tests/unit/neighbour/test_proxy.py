@@ -48,14 +48,12 @@ class Moto:
         return Endpoint.parse("http://127.0.0.1:2")
 
 
-async def test_motos_stacks_are_nobodys() -> None:
-    """They would be made of functions that are not ours."""
+async def test_who_answers_for_a_service() -> None:
     named = Endpoint.parse("http://127.0.0.1:1")
-    mine = Neighbours({}, Moto())
-    assert await mine.endpoint("sqs") is not None
-    assert await mine.endpoint("cloudformation") is None
-    assert not mine.serves("cloudformation")
-    assert "are not Lamella's" in absent(mine, "cloudformation")
+    assert await Neighbours({}, Moto()).endpoint("cloudformation") == await Moto().wait_ready()
     assert await Neighbours({"cloudformation": named}, Moto()).endpoint("cloudformation") == named
     assert await Neighbours({}, named).endpoint("cloudformation") == named
-    assert "nobody is there" in absent(Neighbours({}, None, "nobody is there"), "cloudformation")
+    nobody = Neighbours({"sqs": named}, None, "nobody is there")
+    assert await nobody.endpoint("cloudformation") is None
+    assert (nobody.serves("sqs"), nobody.serves("cloudformation")) == (True, False)
+    assert "nobody is there" in absent(nobody, "cloudformation")

@@ -1,6 +1,6 @@
 """What makes moto's services invoke the functions of Lamella. Runs within the child."""
 
-from lamella.neighbour.services import events, functions, logs, s3, secrets, ses, sns, steps
+from lamella.neighbour.services import buckets, events, functions, logs, s3, secrets, ses, sns, steps
 
 
 def install() -> None:
@@ -9,5 +9,5 @@ def install() -> None:
     Raises:
         UnknownMotoError: This version of moto is built differently.
     """
-    for service in (functions, s3, sns, events, logs, secrets, ses, steps):
+    for service in (functions, s3, buckets, sns, events, logs, secrets, ses, steps):
         service.install()

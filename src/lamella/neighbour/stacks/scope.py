@@ -1,0 +1,141 @@
+"""What the functions in a stack's template refer to while it is carried out."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from lamella.neighbour.stacks.errors import StackError
+from lamella.neighbour.stacks.intrinsics import NO_VALUE, decide
+from lamella.neighbour.stacks.model import Design, Stack
+from lamella.neighbour.stacks.parameters import Lookup
+from lamella.neighbour.stacks.template import Json
+
+Exports = Callable[[], Mapping[str, str]]
+Client = Callable[[str], Any]  # Any: botocore
+_PARTITION: Final = "aws"
+_SUFFIX: Final = "amazonaws.com"
+
+
+class StackScope:
+    """The parameters of a design, and the resources that its stack has by now."""
+
+    def __init__(self, stack: Stack, design: Design, exports: Exports, client: Client) -> None:
+        self._stack = stack
+        self._design = design
+        self._exports = exports
+        self._client = client
+        self._conditions = dict[str, bool | None]()
+        self.imports = set[str]()
+
+    def ref(self, name: str) -> Json:
+        """See `Scope`."""
+        stack = self._stack
+        match name:
+            case "AWS::AccountId":
+                return stack.account
+            case "AWS::NoValue":
+                return NO_VALUE
+            case "AWS::NotificationARNs":
+                return list(self._design.notifications)
+            case "AWS::Partition":
+                return _PARTITION
+            case "AWS::Region":
+                return stack.region
+            case "AWS::StackId":
+                return stack.id
+            case "AWS::StackName":
+                return stack.name
+            case "AWS::URLSuffix":
+                return _SUFFIX
+            case _:
+                pass
+        if (parameter := self._design.parameters.get(name)) is not None:
+            return parameter.value
+        if (resource := stack.resources.get(name)) is not None:
+            return resource.physical_id
+        raise _unresolved(name)
+
+    def attribute(self, name: str, attribute: str) -> Json:
+        """See `Scope`."""
+        resource = self._stack.resources.get(name)
+        if resource is None:
+            raise _unresolved(name)
+        try:
+            return resource.attributes[attribute]
+        except KeyError:
+            raise StackError(
+                f"Template error: resource {name} does not support attribute type {attribute} in Fn::GetAtt"
+            ) from None
+
+    def condition(self, name: str) -> bool:
+        """See `Scope`."""
+        definitions = self._design.template.get("Conditions", {})
+        if name not in definitions:
+            raise StackError(f"Template format error: Unresolved condition {name}")
+        if name not in self._conditions:
+            self._conditions[name] = None
+            self._conditions[name] = decide(definitions[name], self)
+        known = self._conditions[name]
+        if known is None:
+            raise StackError(f"Template format error: Circular dependency between conditions: [{name}]")
+        return known
+
+    def mapping(self, name: str) -> Mapping[str, Json] | None:
+        """See `Scope`."""
+        found: Mapping[str, Json] | None = self._design.template.get("Mappings", {}).get(name)
+        return found
+
+    def imported(self, name: str) -> Json:
+        """See `Scope`."""
+        found = self._exports().get(name)
+        if found is None:
+            raise StackError(f"No export named {name} found. Rollback requested by user.")
+        self.imports.add(name)
+        return found
+
+    def dynamic(self, service: str, key: str) -> str:
+        """See `Scope`."""
+        if service in ("ssm", "ssm-secure"):
+            return parameter_of(self._client, key)
+        if service != "secretsmanager":
+            raise StackError(f"Template error: dynamic references to {service} are not known")
+        secret, _, rest = key.partition(":SecretString")
+        field = rest.removeprefix(":").partition(":")[0]
+        try:
+            value: str = self._client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+        except ClientError as error:
+            raise StackError(f"Could not resolve the secret {secret}: {error}") from error
+        return _field(secret, value, field) if field else value
+
+
+def parameter_of(client: Client, name: str) -> str:
+    """The value of a parameter of SSM.
+
+    Raises:
+        StackError: There is none.
+    """
+    try:
+        value: str = client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+    except ClientError as error:
+        raise StackError(f"Unable to fetch parameters [{name}] from parameter store for this account.") from error
+    return value
+
+
+def lookup(client: Client) -> Lookup:
+    """See `Lookup`."""
+    return lambda name: parameter_of(client, name)
+
+
+def _field(secret: str, value: str, field: str) -> str:
+    try:
+        return str(json.loads(value)[field])
+    except (ValueError, KeyError, TypeError):
+        raise StackError(f"Could not find the key {field} in the secret {secret}") from None
+
+
+def _unresolved(name: str) -> StackError:
+    return StackError(
+        f"Template format error: Unresolved resource dependencies [{name}] in the Resources block of the template"
+    )
