@@ -32,6 +32,7 @@ CLIENTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "opentelemetry-extension": ("cargo 1.92", "cc", "zip"),
         "rust": ("cargo 1.85", "cc", "zip"),
         "sam": (),
+        "sdk-javascript": (),
         "serverless": (),
         "web-adapter": ("cargo 1.85", "cc", "zip"),
     }
