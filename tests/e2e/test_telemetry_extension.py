@@ -65,7 +65,7 @@ def test_every_line_and_report_reaches_the_collector_once_and_in_order(server: L
 def test_a_backend_that_does_not_answer_costs_the_function_nothing(client: Any) -> None:
     """The records wait for the next batch; the extension says so in the function's own log.
 
-    What init has brought is shipped at the first invocation, at the latest at the second; when more comes is open.
+    When the extension tries to ship what it has, and in whose log it says so, is open.
     """
     layer = publish(client, tree(EXAMPLE / "layer"))
     orders = create(
@@ -76,6 +76,9 @@ def test_a_backend_that_does_not_answer_costs_the_function_nothing(client: Any) 
         Layers=[layer],
         Environment={"Variables": {"TELEMETRY_ENDPOINT": "http://169.254.100.1:1/"}},
     )
-    answers = [orders.invoke({"order": number, "prices": [1]}) for number in range(3)]
-    assert [answer.document for answer in answers] == [{"total": 1}] * 3
-    assert any("could not be shipped" in answer.tail for answer in answers)
+    for number in range(100):
+        answer = orders.invoke({"order": number, "prices": [1]})
+        assert answer.document == {"total": 1}
+        if "could not be shipped" in answer.tail:
+            return
+    raise AssertionError

@@ -45,7 +45,8 @@ class Held:
     def hold(self, times: int) -> list[Future[Answer]]:
         """Invoke so often, and wait until all of them are being run."""
         self._held += times
-        calls = [self._threads.submit(self.function.invoke, "hold", tail=False) for _ in range(times)]
+        # With the log, so that the environment is idle again when the answer comes.
+        calls = [self._threads.submit(self.function.invoke, "hold") for _ in range(times)]
         url = f"{self._server.url}/_lamella/logs/{self.function.name}?follow=1"
         with urllib.request.urlopen(url, timeout=60) as lines:
             for line in lines:
