@@ -150,6 +150,10 @@ class Forecast:
         """See `Scope`."""
         return self._scope.dynamic(service, key)
 
+    def spend(self, characters: int) -> None:
+        """See `Scope`."""
+        self._scope.spend(characters)
+
 
 def _modified(old: Resource, new: Mapping[str, Json]) -> Change:
     fixed = schema_of(old.kind).replacing(old.properties, new)

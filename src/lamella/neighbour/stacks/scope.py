@@ -14,6 +14,8 @@ from lamella.neighbour.stacks.template import Json
 
 Exports = Callable[[], Mapping[str, str]]
 Client = Callable[[str], Any]  # Any: botocore
+_MADE_MOST: Final = 16 * 1024**2
+"""Characters that the functions of a template may make in one operation; a template has 1 MB at most."""
 _PARTITION: Final = "aws"
 _SUFFIX: Final = "amazonaws.com"
 
@@ -27,6 +29,7 @@ class StackScope:
         self._exports = exports
         self._client = client
         self._conditions = dict[str, bool | None]()
+        self._left = _MADE_MOST
         self.imports = set[str]()
 
     def ref(self, name: str) -> Json:
@@ -108,6 +111,12 @@ class StackScope:
         except ClientError as error:
             raise StackError(f"Could not resolve the secret {secret}: {error}") from error
         return _field(secret, value, field) if field else value
+
+    def spend(self, characters: int) -> None:
+        """See `Scope`."""
+        self._left -= characters
+        if self._left < 0:
+            raise StackError(f"Template error: the functions of the template make more than {_MADE_MOST} characters")
 
 
 def parameter_of(client: Client, name: str) -> str:
