@@ -143,7 +143,8 @@ def _wait(slot: _Slot, task: Task, limit_s: float, kind: str) -> None:
 def _made(answer: Mapping[str, Json], task: Task, request_id: str, kind: str, previous: str) -> Made:
     identity = str(answer.get("PhysicalResourceId") or previous)
     data = answer.get("Data") or {}
-    made = Made(identity, data if isinstance(data, Mapping) else {})
+    secret = text(answer.get("NoEcho", False)).lower() == "true"
+    made = Made(identity, data if isinstance(data, Mapping) else {}, secret=secret)
     if answer.get("Status") == "SUCCESS":
         if not identity:
             raise ResourceError("Invalid PhysicalResourceId")

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import uuid4
 
+from lamella.neighbour.stacks.kinds import Made
 from lamella.neighbour.stacks.parameters import Parameter
 from lamella.neighbour.stacks.template import Json, Template
 
@@ -32,6 +33,8 @@ class Resource:
         kind: Its type.
         physical_id: What `Ref` gives.
         properties: Resolved.
+        secret: Whether events do not tell what its attributes are.
+        shown: The properties as events tell of them, in JSON: without secrets.
         attributes: What `Fn::GetAtt` gives.
         depends_on: Logical ids of what has to be there while it is.
         handle: Whatever its kind wants to keep of it.
@@ -50,9 +53,21 @@ class Resource:
     deletion: Policy = Policy.DELETE
     replacement: Policy = Policy.DELETE
     metadata: Json = None
+    secret: bool = False
+    shown: str = ""
     status: str = "CREATE_IN_PROGRESS"
     reason: str = ""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def become(self, made: Made) -> "Resource":
+        """The same as its kind has made it."""
+        return replace(
+            self,
+            physical_id=made.physical_id,
+            attributes=made.attributes,
+            handle=made.handle,
+            secret=made.secret,
+        )
 
     def told(self, status: str, reason: str = "") -> "Resource":
         """The same in another status."""

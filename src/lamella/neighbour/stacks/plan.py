@@ -1,12 +1,14 @@
 """What has to be done for a stack to be as its template says, and in which order. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 from lamella.neighbour.stacks.errors import StackError
 from lamella.neighbour.stacks.intrinsics import UNKNOWN, Scope, references, resolve
 from lamella.neighbour.stacks.model import STACK, Change, Design, Resource, Stack
 from lamella.neighbour.stacks.schemas import schema_of
+from lamella.neighbour.stacks.scope import ShownScope
 from lamella.neighbour.stacks.template import Json, Template
 
 PSEUDO: Final = frozenset(
@@ -72,6 +74,19 @@ def properties_of(definition: Mapping[str, Json], kind: str, design: Design, sco
     resolved = resolve(definition.get("Properties", {}), scope)
     assert isinstance(resolved, dict)
     return tagged(kind, resolved, design.tags)
+
+
+def shown_properties(
+    definition: Mapping[str, Json], kind: str, design: Design, scope: Scope, secret: Collection[str]
+) -> str:
+    """The properties as events tell of them, in JSON; empty if there are none. Attributes of `secret` are not told."""
+    hidden = {*secret, *(name for name, parameter in design.parameters.items() if parameter.hidden)}
+    try:
+        shown = properties_of(definition, kind, design, ShownScope(scope, hidden))
+    except StackError:
+        # A function may want more of a secret than the asterisks in its place, such as a part of it.
+        shown = definition.get("Properties", {})
+    return json.dumps(shown, default=str) if shown else ""
 
 
 def tagged(kind: str, properties: dict[str, Json], tags: Mapping[str, str]) -> dict[str, Json]:
