@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from lamella.neighbour.stacks.intrinsics import resolve, text
 from lamella.neighbour.stacks.kinds import Clients
-from lamella.neighbour.stacks.model import Change, ChangeSet, Design, Stack
+from lamella.neighbour.stacks.model import Change, ChangeSet, Design, Stack, Wish
 from lamella.neighbour.stacks.parameters import settle
 from lamella.neighbour.stacks.plan import Forecast, changes
 from lamella.neighbour.stacks.runner import World
@@ -15,13 +15,10 @@ from lamella.neighbour.stacks.scope import StackScope, lookup
 from lamella.neighbour.stacks.template import check, parse, transforms_of
 from lamella.neighbour.stacks.transforms import transform
 
-if TYPE_CHECKING:  # it imports this module
-    from lamella.neighbour.stacks.service import Wish
-
 _NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
-def design_of(clients: Clients, stack: Stack, wish: "Wish", previous: Design | None) -> Design:
+def design_of(clients: Clients, stack: Stack, wish: Wish, previous: Design | None) -> Design:
     """What a stack is to be.
 
     Raises:

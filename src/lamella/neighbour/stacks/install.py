@@ -37,8 +37,8 @@ def install() -> Application:
     answers = Answers()
     templates = _Templates(clients)
     more: dict[str, Kind] = {}
-    stacks = Stacks(catalog(answers, more), clients, templates.fetch)
-    more[STACK] = NestedStack(stacks)
+    stacks = Stacks(catalog(answers, more), clients)
+    more[STACK] = NestedStack(stacks, templates.fetch)
     Responses.stacks = stacks
     Responses.template_at = staticmethod(templates.fetch)
     # moto's own stacks make functions of its own, fail as a whole, and read templates with a loader that can run code.

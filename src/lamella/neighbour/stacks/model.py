@@ -13,6 +13,8 @@ from lamella.neighbour.stacks.parameters import Parameter
 from lamella.neighbour.stacks.template import Json, Template
 
 STACK: Final = "AWS::CloudFormation::Stack"
+_EVENTS_MOST: Final = 10_000
+"""Ours: of a stack; to make one with 500 resources takes 1,500."""
 
 
 class Policy(StrEnum):
@@ -149,7 +151,7 @@ class Stack:
     base_url: str = ""
     imports: set[str] = field(default_factory=set)
     settled: threading.Event = field(default_factory=threading.Event)
-    """Set when no operation is under way."""
+    """Of the last operation: set when it has ended."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the operation under way is to end early."""
 
@@ -163,10 +165,42 @@ class Stack:
         """What it gives to other stacks."""
         return {output.export: output.value for output in self.outputs if output.export}
 
+    @property
+    def gone(self) -> bool:
+        """Whether it was removed."""
+        return self.status == "DELETE_COMPLETE"
+
     def tell(self, status: str, reason: str = "", token: str = "") -> None:
         """Change the stack's own status, and add the event that says so."""
-        self.events.append(Event(self.name, self.id, STACK, status, reason, token=token))
+        self.note(Event(self.name, self.id, STACK, status, reason, token=token))
         self.status, self.reason = status, reason
+
+    def note(self, event: Event) -> None:
+        """Add an event, and forget the oldest of very many."""
+        self.events.append(event)
+        del self.events[:-_EVENTS_MOST]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for, whichever operation it is.
+
+    Attributes:
+        text: The template; empty for the one that the stack has.
+        parameters: By name; `None` for the value that the stack has.
+        tags: `None` to keep those that the stack has.
+        base_url: Under which the client knows this server.
+        token: For the events.
+    """
+
+    text: str
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    tags: Mapping[str, str] | None = None
+    capabilities: tuple[str, ...] = ()
+    role: str = ""
+    notifications: tuple[str, ...] = ()
+    base_url: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +233,8 @@ class ChangeSet:
     on_failure: str = ""
     nested: bool = False
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def outdate(self) -> None:
+        """The stack is not what this would change any more."""
+        if self.execution == "AVAILABLE":
+            self.execution = "OBSOLETE"

@@ -10,7 +10,7 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from lamella.neighbour.stacks import capabilities
 from lamella.neighbour.stacks.errors import ChangeSetNotFoundError, NotImplementedHereError, StackError
-from lamella.neighbour.stacks.model import Stack
+from lamella.neighbour.stacks.model import Stack, Wish
 from lamella.neighbour.stacks.rendering import (
     change_set_document,
     change_set_summary,
@@ -22,7 +22,7 @@ from lamella.neighbour.stacks.rendering import (
     stack_document,
     stack_summary,
 )
-from lamella.neighbour.stacks.service import Stacks, Wish
+from lamella.neighbour.stacks.service import Stacks
 from lamella.neighbour.stacks.template import Template, parse, transforms_of
 
 _PAGE: Final = 100

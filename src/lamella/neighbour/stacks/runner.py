@@ -97,6 +97,7 @@ class Runner:
         wanted = "Rollback" if on_failure == "ROLLBACK" else "Delete"
         status = "ROLLBACK" if on_failure == "ROLLBACK" else "DELETE"
         self._tell(f"{status}_IN_PROGRESS", f"{failure} {wanted} requested by user.")
+        self._stack.stop.clear()  # what is undone is waited for
         left = self._remove_all(self._stack.resources, undone=True)
         if left:
             self._tell(f"{status}_FAILED", could_not("delete", left))
@@ -120,6 +121,7 @@ class Runner:
             self._tell("UPDATE_FAILED", failure)
             return
         self._tell("UPDATE_ROLLBACK_IN_PROGRESS", failure)
+        stack.stop.clear()  # what is undone is waited for
         stack.design, stack.outputs = old_design, old_outputs
         left = self._undo()
         if left:
@@ -343,7 +345,7 @@ class Runner:
         return self.scope.masked(reason_of(error))
 
     def _note(self, resource: Resource) -> None:
-        self._stack.events.append(
+        self._stack.note(
             Event(
                 resource.logical_id,
                 resource.physical_id,

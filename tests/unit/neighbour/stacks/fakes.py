@@ -6,8 +6,9 @@ from typing import Any
 
 from lamella.neighbour.stacks.errors import HalfMadeError, ResourceError
 from lamella.neighbour.stacks.kinds import Clients, Kind, Made, Properties, Task
-from lamella.neighbour.stacks.model import ChangeSet, Stack
-from lamella.neighbour.stacks.service import Stacks, Wish
+from lamella.neighbour.stacks.model import STACK, ChangeSet, Stack, Wish
+from lamella.neighbour.stacks.nested import NestedStack
+from lamella.neighbour.stacks.service import Stacks
 from lamella.neighbour.stacks.template import Json
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
@@ -69,10 +70,9 @@ class World:
     def __init__(self, templates: dict[str, str] | None = None, clients: Clients | None = None) -> None:
         self.kind = FakeKind()
         self.more: dict[str, Kind] = {}
+        self.stacks = Stacks(lambda kind: self.more.get(kind, self.kind), clients or _no_clients)
         found = templates or {}
-        self.stacks = Stacks(
-            lambda kind: self.more.get(kind, self.kind), clients or _no_clients, lambda url, account, region: found[url]
-        )
+        self.more[STACK] = NestedStack(self.stacks, lambda url, account, region: found[url])
 
     def create(self, text: str, name: str = "s", **more: Any) -> Stack:
         stack = self.stacks.create(ACCOUNT, REGION, name, Wish(text), **more)

@@ -8,9 +8,8 @@ from botocore.exceptions import ClientError
 from tests.unit.neighbour.stacks.fakes import ACCOUNT, REGION, World, reasons
 
 from lamella.neighbour.stacks.errors import StackError
-from lamella.neighbour.stacks.model import Stack
+from lamella.neighbour.stacks.model import Stack, Wish
 from lamella.neighbour.stacks.rendering import stack_document
-from lamella.neighbour.stacks.service import Wish
 
 SECRET = "s3cr3t-word"
 
