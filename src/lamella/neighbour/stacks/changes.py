@@ -12,12 +12,13 @@ from lamella.neighbour.stacks.parameters import settle
 from lamella.neighbour.stacks.plan import Forecast, changes
 from lamella.neighbour.stacks.runner import World
 from lamella.neighbour.stacks.scope import StackScope, lookup
-from lamella.neighbour.stacks.template import check, parse, transforms_of
+from lamella.neighbour.stacks.template import check, parse, refusing_shapes, transforms_of
 from lamella.neighbour.stacks.transforms import transform
 
 _NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
+@refusing_shapes()
 def design_of(clients: Clients, stack: Stack, wish: Wish, previous: Design | None) -> Design:
     """What a stack is to be.
 
@@ -50,6 +51,7 @@ def design_of(clients: Clients, stack: Stack, wish: Wish, previous: Design | Non
     return replace(design, template=processed)
 
 
+@refusing_shapes()
 def new_change_set(world: World, stack: Stack, design: Design, kind: str, name: str) -> ChangeSet:
     """A change set; a failed one if it would change nothing.
 

@@ -23,7 +23,7 @@ from lamella.neighbour.stacks.rendering import (
     stack_summary,
 )
 from lamella.neighbour.stacks.service import Stacks
-from lamella.neighbour.stacks.template import Template, parse, transforms_of
+from lamella.neighbour.stacks.template import Template, parse, refusing_shapes, transforms_of
 
 _PAGE: Final = 100
 _MOMENT_S: Final = 3.0
@@ -228,6 +228,7 @@ class Responses(BaseResponse):
         body = json.dumps(design.template) if processed else design.text
         return ActionResult({"TemplateBody": body, "StagesAvailable": ["Original", "Processed"]})
 
+    @refusing_shapes()
     def get_template_summary(self) -> ActionResult:
         """See the API."""
         stack = self._stack() if self._get_param("StackName") else None
@@ -242,6 +243,7 @@ class Responses(BaseResponse):
         }
         return ActionResult(found)
 
+    @refusing_shapes()
     def validate_template(self) -> ActionResult:
         """See the API."""
         template = parse(self._template() or "")
@@ -310,7 +312,7 @@ class Responses(BaseResponse):
 
     def _page(self, key: str, items: Sequence[Any], render: Callable[[Any], Any]) -> ActionResult:
         token = self._get_param("NextToken") or "0"
-        if not token.isdigit():
+        if not (token.isascii() and token.isdigit() and len(token) < 9):
             raise StackError("Invalid NextToken")
         start = int(token)
         after = str(start + _PAGE) if start + _PAGE < len(items) else None

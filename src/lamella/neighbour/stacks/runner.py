@@ -29,6 +29,7 @@ from lamella.neighbour.stacks.plan import (
 from lamella.neighbour.stacks.reasons import is_absent, reason_of
 from lamella.neighbour.stacks.schemas import schema_of
 from lamella.neighbour.stacks.scope import ShownScope, StackScope
+from lamella.neighbour.stacks.template import refusing_shapes
 
 _log = logging.getLogger(__name__)
 
@@ -148,8 +149,9 @@ class Runner:
         """Make and change all that the design has; returns why that did not succeed, or nothing."""
         stack, scope = self._stack, self.scope
         try:
-            definitions = active(self._design.template, scope.condition)
-            ordered = order(self._design.template, definitions, scope.condition)
+            with refusing_shapes():
+                definitions = active(self._design.template, scope.condition)
+                ordered = order(self._design.template, definitions, scope.condition)
         except StackError as error:
             return error.message
         for name, depends_on in ordered.items():
@@ -159,8 +161,8 @@ class Runner:
                 verb = "update" if stack.status.startswith("UPDATE") else "create"
                 return f"The following resource(s) failed to {verb}: [{', '.join(self._failed)}]."
         try:
-            outputs = self._outputs()
-            stack.outputs = outputs
+            with refusing_shapes():
+                stack.outputs = self._outputs()
             self._export(stack)
         except StackError as error:
             return error.message

@@ -245,7 +245,7 @@ class Stacks(Shelf):
             except Exception as error:  # noqa: BLE001  # a thread has nobody above it, and the stack has to end
                 _log.exception("an operation on the stack %s failed", stack.name)
                 verb = stack.status.removesuffix("_IN_PROGRESS").removesuffix("_CLEANUP").removesuffix("_COMPLETE")
-                stack.tell(f"{verb}_FAILED", f"Internal failure: {error}", token)
+                stack.tell(f"{verb}_FAILED", runner.scope.masked(f"Internal failure: {error}"), token)
             finally:
                 settled.set()
 

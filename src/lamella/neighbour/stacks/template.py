@@ -1,12 +1,16 @@
 """Reads templates: JSON, or YAML with the short forms of intrinsic functions."""
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import yaml
 
 from lamella.neighbour.stacks.errors import StackError
+
+_log = logging.getLogger(__name__)
 
 Json: TypeAlias = Any  # templates hold any JSON, at any place
 Template: TypeAlias = dict[str, Json]
@@ -133,6 +137,22 @@ def parse(text: str) -> Template:
     return document
 
 
+@contextmanager
+def refusing_shapes() -> Iterator[None]:
+    """Refuse a template whose parts have another shape than whoever looks at them expects.
+
+    A template is JSON that anybody can write. What is often wrong with it is found by `check`, and said better.
+
+    Raises:
+        StackError: Instead of what would be taken for a fault of ours.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
+        _log.warning("a template cannot be used", exc_info=error)
+        raise unsupported() from error
+
+
 def unsupported() -> StackError:
     """What AWS says of a template that has not the form of one, whatever it is that it lacks."""
     return StackError("Template format error: unsupported structure.")
@@ -201,6 +221,8 @@ def check(template: Template) -> None:
     for name, output in template.get("Outputs", {}).items():
         if not isinstance(output, Mapping) or "Value" not in output:
             raise StackError(f"Template format error: Output {name} is malformed. It needs a Value.")
+        if not isinstance(output.get("Condition", ""), str):
+            raise StackError(f"Template format error: Output {name} is malformed. Its Condition must be a name.")
 
 
 def check_quotas(template: Template) -> None:
@@ -210,7 +232,8 @@ def check_quotas(template: Template) -> None:
         StackError: In AWS's words.
     """
     for section, most in _MOST.items():
-        count = len(template.get(section) or ())
+        there = template.get(section)
+        count = len(there) if isinstance(there, Mapping) else 0
         if count > most:
             raise StackError(
                 f"Template format error: Number of {section.lower()}, {count}, is greater than maximum allowed, {most}"
