@@ -100,7 +100,10 @@ class Mappings:
         place = (mapping.account, mapping.region, KIND, mapping.uuid)
         poller = self._poller(mapping)
         if mapping.next_state == ENABLED:
-            await poller.prepare()
+            try:
+                await poller.prepare()
+            except Exception:  # noqa: BLE001  # as in `_keep`: else the mapping would never be settled
+                _log.exception("%s cannot be looked at yet", mapping.source_arn)
         while True:
             try:
                 if mapping.state == DELETING:
@@ -146,9 +149,20 @@ class Mappings:
 
         return report
 
+    async def _keep(self, mapping: EventSourceMapping, poller: Poller) -> None:
+        """Poll until it is stopped; a fault of ours, or an answer that nobody expected, must not end it for good."""
+        while True:
+            try:
+                await poller.run()
+            except Exception:  # noqa: BLE001  # the boundary of a task that serves nobody: it begins again
+                _log.exception("%s is not polled for a moment", mapping.source_arn)
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                return
+
     def _poll(self, mapping: EventSourceMapping, poller: Poller) -> None:
         if mapping.state == ENABLED:
-            task = self._tasks.start(poller.run(), name=f"poll for mapping {mapping.uuid}")
+            task = self._tasks.start(self._keep(mapping, poller), name=f"poll for mapping {mapping.uuid}")
             self._pollers[mapping.uuid] = (poller, task)
 
 
