@@ -36,7 +36,7 @@ from lamella.control.urls import UrlServices
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import LimitProfile
-from lamella.frontdoor import Door, FrontDoor
+from lamella.frontdoor import LIMITS, Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.asynchronous import AsynchronousServices
 from lamella.invoke.callee import RoutedCallee
@@ -137,7 +137,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         )
         if not settings.listen.is_loopback:
             _log.warning("other machines are served over plain HTTP: a proxy in front of the server has to add TLS")
-        server = HttpServer(FrontDoor(api, services, door, neighbours))
+        server = HttpServer(FrontDoor(api, services, door, neighbours), LIMITS)
         await server.start(sock=listener)
         try:
             yield f"http://{address}"
