@@ -8,7 +8,7 @@ from lamella.neighbour.stacks.errors import StackError
 from lamella.neighbour.stacks.intrinsics import UNKNOWN, Scope, references, resolve
 from lamella.neighbour.stacks.model import STACK, Change, Design, Resource, Stack
 from lamella.neighbour.stacks.schemas import schema_of
-from lamella.neighbour.stacks.scope import ShownScope
+from lamella.neighbour.stacks.scope import ScopeAround, ShownScope
 from lamella.neighbour.stacks.template import Json, Template
 
 PSEUDO: Final = frozenset(
@@ -134,40 +134,20 @@ def differs(kind: str, old: Resource, new: Mapping[str, Json], scope: "Forecast 
     return dict(old.properties) != dict(new) or (kind == STACK and scope is None)
 
 
-class Forecast:
+class Forecast(ScopeAround):
     """A scope before the deployment: what is to be made or replaced is not known yet."""
 
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        super().__init__(scope)
         self.unknown = set[str]()
 
     def ref(self, name: str) -> Json:
         """See `Scope`."""
-        return UNKNOWN if name in self.unknown else self._scope.ref(name)
+        return UNKNOWN if name in self.unknown else super().ref(name)
 
     def attribute(self, name: str, attribute: str) -> Json:
         """See `Scope`."""
-        return UNKNOWN if name in self.unknown else self._scope.attribute(name, attribute)
-
-    def condition(self, name: str) -> bool:
-        """See `Scope`."""
-        return self._scope.condition(name)
-
-    def mapping(self, name: str) -> Mapping[str, Json] | None:
-        """See `Scope`."""
-        return self._scope.mapping(name)
-
-    def imported(self, name: str) -> Json:
-        """See `Scope`."""
-        return self._scope.imported(name)
-
-    def dynamic(self, service: str, key: str) -> str:
-        """See `Scope`."""
-        return self._scope.dynamic(service, key)
-
-    def spend(self, characters: int) -> None:
-        """See `Scope`."""
-        self._scope.spend(characters)
+        return UNKNOWN if name in self.unknown else super().attribute(name, attribute)
 
 
 def _modified(old: Resource, new: Mapping[str, Json]) -> Change:

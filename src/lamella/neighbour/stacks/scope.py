@@ -136,32 +136,19 @@ class StackScope:
             raise StackError(f"Template error: the functions of the template make more than {_MADE_MOST} characters")
 
 
-class ShownScope:
-    """A scope for what is told: dynamic references stand there as they are, and nothing that has `NoEcho`.
+class ScopeAround:
+    """Another scope, for those that differ from it in something."""
 
-    Source: CloudFormation user guide, "Parameters" and "Custom resource response objects", on `NoEcho`; "Get values
-    stored in other services using dynamic references": CloudFormation returns the literal reference and not the value.
-
-    Args:
-        scope: What is true.
-        hidden: Parameters, and resources whose attributes are not told.
-    """
-
-    def __init__(self, scope: Scope, hidden: Collection[str]) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._hidden = hidden
 
     def ref(self, name: str) -> Json:
         """See `Scope`."""
-        value = self._scope.ref(name)
-        if name not in self._hidden:
-            return value
-        return [HIDDEN] * len(value) if isinstance(value, list) else HIDDEN
+        return self._scope.ref(name)
 
     def attribute(self, name: str, attribute: str) -> Json:
         """See `Scope`."""
-        value = self._scope.attribute(name, attribute)
-        return HIDDEN if name in self._hidden else value
+        return self._scope.attribute(name, attribute)
 
     def condition(self, name: str) -> bool:
         """See `Scope`."""
@@ -177,11 +164,43 @@ class ShownScope:
 
     def dynamic(self, service: str, key: str) -> str:
         """See `Scope`."""
-        return f"{{{{resolve:{service}:{key}}}}}"
+        return self._scope.dynamic(service, key)
 
     def spend(self, characters: int) -> None:
         """See `Scope`."""
         self._scope.spend(characters)
+
+
+class ShownScope(ScopeAround):
+    """A scope for what is told: dynamic references stand there as they are, and nothing that has `NoEcho`.
+
+    Source: CloudFormation user guide, "Parameters" and "Custom resource response objects", on `NoEcho`; "Get values
+    stored in other services using dynamic references": CloudFormation returns the literal reference and not the value.
+
+    Args:
+        scope: What is true.
+        hidden: Parameters, and resources whose attributes are not told.
+    """
+
+    def __init__(self, scope: Scope, hidden: Collection[str]) -> None:
+        super().__init__(scope)
+        self._hidden = hidden
+
+    def ref(self, name: str) -> Json:
+        """See `Scope`."""
+        value = super().ref(name)
+        if name not in self._hidden:
+            return value
+        return [HIDDEN] * len(value) if isinstance(value, list) else HIDDEN
+
+    def attribute(self, name: str, attribute: str) -> Json:
+        """See `Scope`."""
+        value = super().attribute(name, attribute)
+        return HIDDEN if name in self._hidden else value
+
+    def dynamic(self, service: str, key: str) -> str:
+        """See `Scope`."""
+        return f"{{{{resolve:{service}:{key}}}}}"
 
 
 def parameter_of(client: Client, name: str, *, secure: bool = False) -> str:
