@@ -289,6 +289,7 @@ async def _drain(plane: _Plane, server: HttpServer, *, grace_s: float) -> None:
     """The listener closes at once; what it has accepted may end within the grace, with its environments."""
     deadline_s = monotonic() + grace_s
     plane.dispatcher.stop()
+    plane.mappings.stop()  # what is taken from a queue now might have no time left
     await server.close(grace_s=grace_s)
     await plane.dispatcher.close(grace_s=max(0.0, deadline_s - monotonic()))
     await plane.mappings.close(grace_s=max(0.0, deadline_s - monotonic()))

@@ -64,6 +64,7 @@ class Mappings:
         self._tasks = Tasks()
         self._pollers: dict[str, tuple[Poller, asyncio.Task[None]]] = {}
         self._results: dict[str, str] = {}
+        self._stopped = False
 
     async def start(self) -> None:
         """Go on with what is stored; what a crash interrupted is settled."""
@@ -85,10 +86,15 @@ class Mappings:
         """See the port."""
         return self._results.get(uuid, NO_RECORDS)
 
-    async def close(self, *, grace_s: float) -> None:
-        """Stop polling. Batches that are with a function may end within the grace; else their records come again."""
+    def stop(self) -> None:
+        """Take nothing more from queues and streams, also for mappings that are settled later. `close` follows."""
+        self._stopped = True
         for poller, _ in self._pollers.values():
             poller.stop()
+
+    async def close(self, *, grace_s: float) -> None:
+        """Stop polling. Batches that are with a function may end within the grace; else their records come again."""
+        self.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._tasks.wait_idle()
@@ -161,7 +167,7 @@ class Mappings:
                 return
 
     def _poll(self, mapping: EventSourceMapping, poller: Poller) -> None:
-        if mapping.state == ENABLED:
+        if mapping.state == ENABLED and not self._stopped:
             task = self._tasks.start(self._keep(mapping, poller), name=f"poll for mapping {mapping.uuid}")
             self._pollers[mapping.uuid] = (poller, task)
 

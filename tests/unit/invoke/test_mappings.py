@@ -182,6 +182,23 @@ async def test_an_answer_that_nobody_expected_does_not_end_the_poller(monkeypatc
     await stage.close()
 
 
+async def test_when_it_stops_nothing_more_is_taken_and_what_runs_goes_on() -> None:
+    stage = Stage()
+    stage.function.go_on.clear()
+    await stage.put(MAPPING)
+    stage.queue.waiting.put_nowait("a")
+    assert await stage.function.events.get() == ["a"]
+    stage.mappings.stop()
+    await stage.put(replace(MAPPING, uuid="late"))
+    for one in "bc":
+        stage.queue.waiting.put_nowait(one)
+    stage.function.go_on.set()
+    assert await stage.queue.deleted.get() == "a"
+    await stage.mappings.close(grace_s=PATIENCE_S)
+    assert stage.function.events.empty()
+    assert {*stage.queue.returned, *stage.queue.waiting._queue} == {"b", "c"}  # type: ignore[attr-defined]
+
+
 class StrangeStream:
     """Implements `AwsServices.call` for a stream whose description has nothing in it."""
 
