@@ -73,7 +73,7 @@ class Responses(BaseResponse):
         stack = self.stacks.create(
             self.current_account,
             self.region,
-            self._get_param("StackName"),
+            str(self._get_param("StackName") or ""),
             self._wish(),
             on_failure="DO_NOTHING" if disable_rollback else on_failure,
             disable_rollback=disable_rollback,
@@ -104,7 +104,7 @@ class Responses(BaseResponse):
     def create_change_set(self) -> ActionResult:
         """See the API."""
         kind = str(self._get_param("ChangeSetType") or "UPDATE")
-        name = str(self._get_param("StackName"))
+        name = str(self._get_param("StackName") or "")
         if kind == "IMPORT" or self._get_param("ResourcesToImport"):
             raise NotImplementedHereError("Lamella does not import resources into stacks.")
         stack = self._stack() if kind == "UPDATE" else None
@@ -112,7 +112,7 @@ class Responses(BaseResponse):
             self.current_account,
             self.region,
             name,
-            str(self._get_param("ChangeSetName")),
+            str(self._get_param("ChangeSetName") or ""),
             self._wish(stack),
             kind=kind,
             description=self._get_param("Description") or "",
@@ -278,12 +278,12 @@ class Responses(BaseResponse):
         if text is None and not (stack is not None and self._get_param("UsePreviousTemplate")):
             raise StackError(_NO_TEMPLATE)
         given = self._get_param("Parameters") or []
-        parameters = {one["ParameterKey"]: _value(one) for one in given}
+        parameters = {_member(one, "ParameterKey"): _value(one) for one in given}
         tags = self._get_param("Tags")
         return Wish(
             text or "",
             parameters,
-            None if tags is None else {one["Key"]: one["Value"] for one in tags},
+            None if tags is None else {_member(one, "Key"): _member(one, "Value") for one in tags},
             tuple(self._get_param("Capabilities") or ()),
             self._get_param("RoleARN") or "",
             tuple(self._get_param("NotificationARNs") or ()),
@@ -323,6 +323,12 @@ def _value(parameter: Mapping[str, Any]) -> str | None:
     if parameter.get("UsePreviousValue"):
         return None
     return str(parameter.get("ParameterValue", ""))
+
+
+def _member(given: Mapping[str, Any], name: str) -> str:
+    if given.get(name) is None:
+        raise StackError(f"1 validation error detected: {name} failed to satisfy constraint: Member must not be null")
+    return str(given[name])
 
 
 def _method(action: str) -> str:

@@ -20,6 +20,7 @@ from lamella.neighbour.stacks.errors import (
 )
 from lamella.neighbour.stacks.kinds import Clients, Kind
 from lamella.neighbour.stacks.model import ChangeSet, Design, Stack, Wish
+from lamella.neighbour.stacks.names import check_name
 from lamella.neighbour.stacks.runner import Runner, World
 from lamella.neighbour.stacks.shelf import Shelf
 
@@ -135,6 +136,7 @@ class Stacks(Shelf):
         Raises:
             StackError, AlreadyExistsError: See there.
         """
+        check_name("changeSetName", name)
         with self.lock:
             if kind == "CREATE":
                 stack = self._reviewed(account, region, stack_name, wish)
@@ -189,6 +191,7 @@ class Stacks(Shelf):
         self._run(stack, change_set.design, token, settled, carry_out)
 
     def _new(self, account: str, region: str, name: str, wish: Wish, **more: Any) -> Stack:
+        check_name("stackName", name)
         self.check_name(account, region, name)
         identity = f"arn:aws:cloudformation:{region}:{account}:stack/{name}/{uuid4()}"
         design = Design("", {}, {}, {})

@@ -180,6 +180,17 @@ class TestOrder:
 
 
 class TestLimits:
+    @pytest.mark.parametrize("name", ["", "1a", "a/b", "../a", "arn:aws:x", "a\n", "ä", "a" * 129, "-a"])
+    def test_names_that_are_none(self, name: str) -> None:
+        """They become part of ARNs, and of the names of functions, buckets and queues."""
+        world = World()
+        with pytest.raises(StackError, match=r"at 'stackName' failed to satisfy constraint"):
+            world.create(template(), name)
+        with pytest.raises(StackError, match=r"at 'stackName' failed to satisfy constraint"):
+            world.change_set(template(), "CREATE", name=name)
+        with pytest.raises(StackError, match=r"at 'changeSetName' failed to satisfy constraint"):
+            world.change_set(template(), "CREATE", called=name)
+
     def test_stacks_of_an_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shelf, "_STACKS_MOST", 2)
         world = World()
