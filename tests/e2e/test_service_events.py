@@ -354,8 +354,32 @@ def test_a_task_of_a_state_machine(own: Account) -> None:
     assert found["plain"]["answer"]["StatusCode"] == 200
 
 
-def _ended(steps: Any, run: str) -> Any:
+def test_a_state_machine_acts_for_its_own_account_whatever_its_roles_say(own: Account) -> None:
+    """Else whoever can make one could do in any account whatever that can do itself."""
+    function, steps = own.function(), Account(own.server, OTHER)("stepfunctions")
+    theirs, mine = f"arn:aws:iam::{OWN}:role/steps", f"arn:aws:iam::{OTHER}:role/steps"
+    invoke = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"FunctionName": own.arn(function)},
+        "End": True,
+    }
+    plain = json.dumps({"StartAt": "Run", "States": {"Run": invoke}})
+    with pytest.raises(ClientError, match="Cross-account pass role is not allowed"):
+        steps.create_state_machine(name=f"a-{function.name}", definition=plain, roleArn=theirs)
+    arn = steps.create_state_machine(name=f"b-{function.name}", definition=plain, roleArn=mine)["stateMachineArn"]
+    with pytest.raises(ClientError, match="Cross-account pass role is not allowed"):
+        steps.update_state_machine(stateMachineArn=arn, roleArn=theirs)
+    taken = {"StartAt": "Run", "States": {"Run": {**invoke, "Credentials": {"RoleArn": theirs}}}}
+    steps.update_state_machine(stateMachineArn=arn, definition=json.dumps(taken))
+    run = steps.start_execution(stateMachineArn=arn, input="{}")["executionArn"]
+    assert _ended(steps, run, "FAILED")["status"] == "FAILED"
+    own.functions.invoke(FunctionName=function.name, Payload=b'"mine"')
+    assert next(own.got(function)) == "mine"
+
+
+def _ended(steps: Any, run: str, status: str = "SUCCEEDED") -> Any:
     while (described := steps.describe_execution(executionArn=run))["status"] == "RUNNING":
         pass
-    assert described["status"] == "SUCCEEDED", described
+    assert described["status"] == status, described
     return described
