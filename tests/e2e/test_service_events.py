@@ -378,6 +378,31 @@ def test_a_state_machine_acts_for_its_own_account_whatever_its_roles_say(own: Ac
     assert next(own.got(function)) == "mine"
 
 
+def test_what_leads_back_to_itself_goes_round_once(own: Account) -> None:
+    """Twice over, so that it would be more each time."""
+    function, events, logs = own.function(), own("events"), own("logs")
+    bus = events.create_event_bus(Name=f"bus-{function.name}")["EventBusArn"]
+    pattern = json.dumps({"source": ["round"]})
+    for name in ("one", "two"):
+        events.put_rule(Name=name, EventBusName=bus, EventPattern=pattern)
+        events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "a", "Arn": bus}])
+    rule = events.put_rule(Name="told", EventBusName=bus, EventPattern=pattern)["RuleArn"]
+    own.permit(function, "events.amazonaws.com", SourceArn=rule)
+    events.put_targets(Rule="told", EventBusName=bus, Targets=[{"Id": "a", "Arn": own.arn(function)}])
+    entry = {"Source": "round", "DetailType": "d", "Detail": "{}", "EventBusName": bus}
+    assert events.put_events(Entries=[entry])["FailedEntryCount"] == 0
+    told = own.got(function)
+    assert [next(told)["source"] for _ in range(3)] == ["round"] * 3
+    group, stream = f"g-{function.name}", {"logGroupName": f"g-{function.name}", "logStreamName": "s"}
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(**stream)
+    arn = f"arn:aws:logs:{REGION}:{OWN}:log-group:{group}:*"
+    for name in ("one", "two"):
+        logs.put_subscription_filter(logGroupName=group, filterName=name, filterPattern="", destinationArn=arn)
+    logs.put_log_events(**stream, logEvents=[{"timestamp": int(time.time() * 1000), "message": "m"}])
+    assert len(logs.get_log_events(**stream)["events"]) == 3
+
+
 def _ended(steps: Any, run: str, status: str = "SUCCEEDED") -> Any:
     while (described := steps.describe_execution(executionArn=run))["status"] == "RUNNING":
         pass
