@@ -32,6 +32,7 @@ from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, 
 from lamella.domain.url import UrlName
 from lamella.foreign import ForeignAccess
 from lamella.httpserver.exchange import Exchange
+from lamella.httpserver.limits import Limits
 from lamella.httpserver.message import (
     Answer,
     Buffered,
@@ -64,6 +65,9 @@ _UPLOADS: Final[Mapping[str, Quota]] = {
     "UpdateFunctionCode": UPLOAD_REQUEST,
     "PublishLayerVersion": UPLOAD_REQUEST,
 }
+LIMITS: Final = Limits(max_connections=8192, held_bytes=1024**3)
+"""Of the host's listener. A body is kept until its signature can be verified, and who knows the id of a key, which is
+no secret, can begin as many as there are connections: all that are still coming in have a bound together."""
 _INVOKES: Final = frozenset({"Invoke", "InvokeWithResponseStream"})
 _JSON: Final = (("Content-Type", "application/json"),)
 # Pages that need no signature: one tells nothing secret, the others have signatures of their own.

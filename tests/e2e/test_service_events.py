@@ -354,8 +354,57 @@ def test_a_task_of_a_state_machine(own: Account) -> None:
     assert found["plain"]["answer"]["StatusCode"] == 200
 
 
-def _ended(steps: Any, run: str) -> Any:
+def test_a_state_machine_acts_for_its_own_account_whatever_its_roles_say(own: Account) -> None:
+    """Else whoever can make one could do in any account whatever that can do itself."""
+    function, steps = own.function(), Account(own.server, OTHER)("stepfunctions")
+    theirs, mine = f"arn:aws:iam::{OWN}:role/steps", f"arn:aws:iam::{OTHER}:role/steps"
+    invoke = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"FunctionName": own.arn(function)},
+        "End": True,
+    }
+    plain = json.dumps({"StartAt": "Run", "States": {"Run": invoke}})
+    with pytest.raises(ClientError, match="Cross-account pass role is not allowed"):
+        steps.create_state_machine(name=f"a-{function.name}", definition=plain, roleArn=theirs)
+    arn = steps.create_state_machine(name=f"b-{function.name}", definition=plain, roleArn=mine)["stateMachineArn"]
+    with pytest.raises(ClientError, match="Cross-account pass role is not allowed"):
+        steps.update_state_machine(stateMachineArn=arn, roleArn=theirs)
+    taken = {"StartAt": "Run", "States": {"Run": {**invoke, "Credentials": {"RoleArn": theirs}}}}
+    steps.update_state_machine(stateMachineArn=arn, definition=json.dumps(taken))
+    run = steps.start_execution(stateMachineArn=arn, input="{}")["executionArn"]
+    assert _ended(steps, run, "FAILED")["status"] == "FAILED"
+    own.functions.invoke(FunctionName=function.name, Payload=b'"mine"')
+    assert next(own.got(function)) == "mine"
+
+
+def test_what_leads_back_to_itself_goes_round_once(own: Account) -> None:
+    """Twice over, so that it would be more each time."""
+    function, events, logs = own.function(), own("events"), own("logs")
+    bus = events.create_event_bus(Name=f"bus-{function.name}")["EventBusArn"]
+    pattern = json.dumps({"source": ["round"]})
+    for name in ("one", "two"):
+        events.put_rule(Name=name, EventBusName=bus, EventPattern=pattern)
+        events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "a", "Arn": bus}])
+    rule = events.put_rule(Name="told", EventBusName=bus, EventPattern=pattern)["RuleArn"]
+    own.permit(function, "events.amazonaws.com", SourceArn=rule)
+    events.put_targets(Rule="told", EventBusName=bus, Targets=[{"Id": "a", "Arn": own.arn(function)}])
+    entry = {"Source": "round", "DetailType": "d", "Detail": "{}", "EventBusName": bus}
+    assert events.put_events(Entries=[entry])["FailedEntryCount"] == 0
+    told = own.got(function)
+    assert [next(told)["source"] for _ in range(3)] == ["round"] * 3
+    group, stream = f"g-{function.name}", {"logGroupName": f"g-{function.name}", "logStreamName": "s"}
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(**stream)
+    arn = f"arn:aws:logs:{REGION}:{OWN}:log-group:{group}:*"
+    for name in ("one", "two"):
+        logs.put_subscription_filter(logGroupName=group, filterName=name, filterPattern="", destinationArn=arn)
+    logs.put_log_events(**stream, logEvents=[{"timestamp": int(time.time() * 1000), "message": "m"}])
+    assert len(logs.get_log_events(**stream)["events"]) == 3
+
+
+def _ended(steps: Any, run: str, status: str = "SUCCEEDED") -> Any:
     while (described := steps.describe_execution(executionArn=run))["status"] == "RUNNING":
         pass
-    assert described["status"] == "SUCCEEDED", described
+    assert described["status"] == status, described
     return described

@@ -171,3 +171,70 @@ def handler(event, context):
     with pytest.raises(ClientError, match="does not exist"):
         Deployment(client(signed, "cloudformation", others), "signed").describe()
     assert stack.delete() == "DELETE_COMPLETE"
+
+
+def test_no_arn_leads_into_another_account(signed: LamellaServer) -> None:
+    """Neither that of a stack's resource, nor a function's, nor a client's; the front door looks at the last alone."""
+    (own, mine), (other, others) = new_account(signed), new_account(signed)
+    topic = client(signed, "sns", others).create_topic(Name="theirs")["TopicArn"]
+    queue = client(signed, "sqs", others)
+    url = queue.create_queue(QueueName="theirs")["QueueUrl"]
+    client(signed, "logs", others).create_log_group(logGroupName="theirs")
+    stack = Deployment(client(signed, "cloudformation", mine), "reaching")
+    to_queue = {"Protocol": "sqs", "TopicArn": {"Ref": "Topic"}, "Endpoint": f"arn:aws:sqs:us-east-1:{other}:theirs"}
+    to_own = {**to_queue, "Endpoint": f"arn:aws:sqs:us-east-1:{own}:mine"}
+    for resource, said in (
+        ({"Type": "AWS::SNS::Subscription", "Properties": {**to_own, "TopicArn": topic}}, "Topic does not exist"),
+        ({"Type": "AWS::SNS::Subscription", "Properties": to_queue}, "kept apart"),
+        ({"Type": "AWS::SNS::TopicPolicy", "Properties": {"Topics": [topic], "PolicyDocument": {}}}, "does not exist"),
+        ({"Type": "Custom::Told", "Properties": {"ServiceToken": topic}}, "Endpoint does not exist"),
+    ):
+        resources = {"Topic": {"Type": "AWS::SNS::Topic"}, "Reaching": resource}
+        assert stack.create({"Resources": resources}) == "ROLLBACK_COMPLETE"
+        assert said in str(stack.failures)
+        assert stack.delete() == "DELETE_COMPLETE"
+    events = client(signed, "events", mine)
+    events.put_rule(Name="reaching", EventPattern='{"source": ["mine"]}')
+    bus = f"arn:aws:events:us-east-1:{other}:event-bus/default"
+    with pytest.raises(ClientError, match="kept apart"):
+        events.put_targets(Rule="reaching", Targets=[{"Id": "a", "Arn": bus}])
+    logs = client(signed, "logs", mine)
+    logs.create_log_group(logGroupName="mine")
+    group = f"arn:aws:logs:us-east-1:{other}:log-group:theirs:*"
+    with pytest.raises(ClientError, match="kept apart"):
+        logs.put_subscription_filter(logGroupName="mine", filterName="f", filterPattern="", destinationArn=group)
+    assert function_says(signed, own, mine, PUBLISH, {"topic": topic}) == {"status": 404}
+    assert client(signed, "sns", others).publish(TopicArn=topic, Message="m")["MessageId"]
+    assert "Messages" not in queue.receive_message(QueueUrl=url)
+
+
+PUBLISH = """
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+
+def handler(event, context):
+    scope = os.environ["AWS_ACCESS_KEY_ID"] + "/20261120/" + os.environ["AWS_REGION"] + "/sns/aws4_request"
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"}
+    asked = urllib.parse.urlencode({"Action": "Publish", "TopicArn": event["topic"], "Message": "m"}).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(os.environ["AWS_ENDPOINT_URL"], asked, headers)) as answer:
+            return {"status": answer.status}
+    except urllib.error.HTTPError as error:
+        return {"status": error.code}
+"""
+
+
+def function_says(server: LamellaServer, account: str, variables: Variables, source: str, event: object) -> Any:
+    api = client(server, "lambda", variables)
+    api.create_function(
+        FunctionName="reaching",
+        Runtime=f"python3.{sys.version_info.minor}",
+        Handler="index.handler",
+        Role=f"arn:aws:iam::{account}:role/any",
+        Timeout=20,
+        Code={"ZipFile": archive({"index.py": source})},
+    )
+    api.get_waiter("function_active_v2").wait(FunctionName="reaching")
+    return json.loads(api.invoke(FunctionName="reaching", Payload=json.dumps(event))["Payload"].read())

@@ -46,6 +46,7 @@ class MemoryStream:
         shards: What it is made of.
         troubles: What the next reads raise instead of answering.
         opened: Where reading was begun: shard and position.
+        last_read: How many records were before the place where the last read ended.
     """
 
     most = 1000
@@ -57,6 +58,7 @@ class MemoryStream:
         self.records: dict[str, list[StreamRecord]] = {shard.id: [] for shard in shards}
         self.troubles: list[Exception] = []
         self.opened: list[tuple[str, Position]] = []
+        self.last_read = 0
 
     def put(self, shard: str, *texts: str, key: str = "k", arrived_s: float = 0.0) -> None:
         """Records with these sequence numbers."""
@@ -90,7 +92,7 @@ class MemoryStream:
             raise self.troubles.pop(0)
         start = int(iterator)
         found = self.records[shard][start : start + most]
-        end = start + len(found)
+        end = self.last_read = start + len(found)
         over = self.shards[shard].closed and end == len(self.records[shard])
         return Page(found, None if over else str(end), tip=end == len(self.records[shard]))
 

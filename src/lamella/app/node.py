@@ -36,7 +36,7 @@ from lamella.control.urls import UrlServices
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import LimitProfile
-from lamella.frontdoor import Door, FrontDoor
+from lamella.frontdoor import LIMITS, Door, FrontDoor
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.asynchronous import AsynchronousServices
 from lamella.invoke.callee import RoutedCallee
@@ -137,7 +137,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         )
         if not settings.listen.is_loopback:
             _log.warning("other machines are served over plain HTTP: a proxy in front of the server has to add TLS")
-        server = HttpServer(FrontDoor(api, services, door, neighbours))
+        server = HttpServer(FrontDoor(api, services, door, neighbours), LIMITS)
         await server.start(sock=listener)
         try:
             yield f"http://{address}"
@@ -289,6 +289,7 @@ async def _drain(plane: _Plane, server: HttpServer, *, grace_s: float) -> None:
     """The listener closes at once; what it has accepted may end within the grace, with its environments."""
     deadline_s = monotonic() + grace_s
     plane.dispatcher.stop()
+    plane.mappings.stop()  # what is taken from a queue now might have no time left
     await server.close(grace_s=grace_s)
     await plane.dispatcher.close(grace_s=max(0.0, deadline_s - monotonic()))
     await plane.mappings.close(grace_s=max(0.0, deadline_s - monotonic()))

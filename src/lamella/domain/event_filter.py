@@ -153,13 +153,16 @@ def _textual(name: str, operand: Any) -> Matcher:
         case "wildcard":
             if "**" in operand:
                 raise PatternError("wildcard has two stars in a row")
-            # Without backtracking over several stars: each part is looked for after the one before it.
-            return _wildcard(operand)
+            return wildcard(operand)
         case _:
             raise PatternError(f"there is no operator {name}")
 
 
-def _wildcard(pattern: str) -> Matcher:
+def wildcard(pattern: str) -> Matcher:
+    """Whether a text matches a pattern, in which a star stands for anything unless a backslash is before it.
+
+    Without going back over several stars: each part is looked for after the one before it.
+    """
     parts = [re.sub(r"\\([*\\])", r"\1", part) for part in re.split(r"(?<!\\)\*", pattern)]
 
     def matches(value: Any) -> bool:

@@ -64,6 +64,7 @@ class Mappings:
         self._tasks = Tasks()
         self._pollers: dict[str, tuple[Poller, asyncio.Task[None]]] = {}
         self._results: dict[str, str] = {}
+        self._stopped = False
 
     async def start(self) -> None:
         """Go on with what is stored; what a crash interrupted is settled."""
@@ -85,10 +86,15 @@ class Mappings:
         """See the port."""
         return self._results.get(uuid, NO_RECORDS)
 
-    async def close(self, *, grace_s: float) -> None:
-        """Stop polling. Batches that are with a function may end within the grace; else their records come again."""
+    def stop(self) -> None:
+        """Take nothing more from queues and streams, also for mappings that are settled later. `close` follows."""
+        self._stopped = True
         for poller, _ in self._pollers.values():
             poller.stop()
+
+    async def close(self, *, grace_s: float) -> None:
+        """Stop polling. Batches that are with a function may end within the grace; else their records come again."""
+        self.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._tasks.wait_idle()
@@ -100,7 +106,10 @@ class Mappings:
         place = (mapping.account, mapping.region, KIND, mapping.uuid)
         poller = self._poller(mapping)
         if mapping.next_state == ENABLED:
-            await poller.prepare()
+            try:
+                await poller.prepare()
+            except Exception:  # noqa: BLE001  # as in `_keep`: else the mapping would never be settled
+                _log.exception("%s cannot be looked at yet", mapping.source_arn)
         while True:
             try:
                 if mapping.state == DELETING:
@@ -146,9 +155,20 @@ class Mappings:
 
         return report
 
+    async def _keep(self, mapping: EventSourceMapping, poller: Poller) -> None:
+        """Poll until it is stopped; a fault of ours, or an answer that nobody expected, must not end it for good."""
+        while True:
+            try:
+                await poller.run()
+            except Exception:  # noqa: BLE001  # the boundary of a task that serves nobody: it begins again
+                _log.exception("%s is not polled for a moment", mapping.source_arn)
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                return
+
     def _poll(self, mapping: EventSourceMapping, poller: Poller) -> None:
-        if mapping.state == ENABLED:
-            task = self._tasks.start(poller.run(), name=f"poll for mapping {mapping.uuid}")
+        if mapping.state == ENABLED and not self._stopped:
+            task = self._tasks.start(self._keep(mapping, poller), name=f"poll for mapping {mapping.uuid}")
             self._pollers[mapping.uuid] = (poller, task)
 
 

@@ -105,7 +105,7 @@ def window_event(
 def state_of(outcome: Outcome) -> tuple[Any, int] | None:
     """The state that a function has returned, and its size; `None` if it has not, which is an error of it."""
     try:
-        answer = json.loads(outcome.payload)
+        answer = json.loads(outcome.payload, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return None
     if outcome.function_error is not None or not isinstance(answer, dict) or answer.get("state") is None:
@@ -218,6 +218,11 @@ def discarded(
         when_s=when_s,
         folder=f"{mapping.uuid}/{shard}",
     )
+
+
+def _no_number(name: str) -> Any:
+    """NaN and Infinity, which Python reads: a state is kept in a database that may take JSON at its word."""
+    raise ValueError(name)
 
 
 def _content(data: bytes) -> Any:  # Any: JSON

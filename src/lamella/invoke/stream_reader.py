@@ -22,6 +22,8 @@ PAUSE_S: Final = 1.0
 PAUSE_MAX_S: Final = 30.0
 _READ_LEAST: Final = 100
 """Records are asked for by the hundred at least, however small batches are: filters may leave few of them."""
+_OPEN_MOST: Final = 10_000
+"""Records that may be known besides those that lanes hold: what filters leave out behind one that is not done."""
 _EXPIRED: Final = "ExpiredIteratorException"
 _TRIMMED: Final = "TrimmedDataAccessException"
 
@@ -94,7 +96,7 @@ class ShardReader:
         """Whether the end of the shard was reached."""
         pause_s = PAUSE_S
         while not self._stopping.is_set():
-            if not all(one.room for one in self._lanes):
+            if not self._has_room():
                 self._drained.clear()
                 await self._drained.wait()
                 continue
@@ -113,6 +115,10 @@ class ShardReader:
             if not page.records:
                 await wait_set(self._stopping, self._source.idle_s)
         return False
+
+    def _has_room(self) -> bool:
+        """Whether it makes sense to read further."""
+        return self._mark.open < 4 * self._most + _OPEN_MOST and all(one.room for one in self._lanes)
 
     async def _read(self) -> Page:
         if self._iterator is None:
@@ -152,6 +158,7 @@ class ShardReader:
     async def _done(self, numbers: Sequence[int]) -> None:
         """These records are over; returns when the checkpoint is stored, if that or the window is another."""
         self._mark.done(numbers)
+        self._drained.set()
         # One after the other, so that no older one comes last; whoever has waited may find it done.
         async with self._saving:
             while (checkpoint := self._checkpoint()) != self._saved:

@@ -44,7 +44,7 @@ class MotoProcess:
     Args:
         directory: Of its own, made if need be and open to its owner alone; holds the socket and temporary files.
         account: Of requests that name none.
-        apart: Whether accounts are kept apart where moto by itself would not: a bucket is its account's alone.
+        apart: Whether accounts are kept apart where moto by itself would not: buckets, topics and what ARNs lead to.
 
     Attributes:
         secret: What the child is known by where it calls Lambda.
@@ -143,7 +143,7 @@ class MotoProcess:
         self._last_words.clear()
         descriptor = self._listener.fileno()
         arguments = ["--fd", str(descriptor), "--account", self._account, "--parent", str(os.getpid())]
-        arguments += ["--directory", str(self._directory)]
+        arguments += ["--directory", str(self._directory), *(["--apart"] if self._apart else [])]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--account", required=True)
     parser.add_argument("--directory", required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--apart", action="store_true")
     arguments = parser.parse_args()
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -112,7 +113,7 @@ def main() -> None:
     os.umask(0o077)
     os.chdir(arguments.directory)
     open_bridge(Path(arguments.directory), sys.stdin.readline().strip())
-    services.install()
+    services.install(accounts_apart=arguments.apart)
     DockerModel.docker_client = property(_refuse_containers)  # type: ignore[assignment,method-assign]
     moto_kinesis.correct()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
 """The front door on a real socket, with handlers of the control API and stores in memory."""
 
 import http.client
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from lamella.access import OPERATOR, Access, Keyring
 from lamella.cli.client import Client, Endpoint, Key
 from lamella.control.services import ControlSettings
 from lamella.domain.quotas import LimitProfile
-from lamella.frontdoor import Door, FrontDoor
+from lamella.frontdoor import LIMITS, Door, FrontDoor
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.server import HttpServer
 from lamella.neighbour.proxy import Neighbours
@@ -30,6 +31,7 @@ class FrontServer:
 
     Args:
         neighbours: Who answers for other services; nobody by default.
+        held_bytes: What all requests that are still coming in may take.
 
     Attributes:
         seen: Queries of the pages that were asked, but for those of accounts and keys.
@@ -41,6 +43,7 @@ class FrontServer:
         required: bool = True,
         limits: LimitProfile = LimitProfile.AWS,
         neighbours: Neighbours | None = None,
+        held_bytes: int | None = LIMITS.held_bytes,
     ) -> None:
         self.control = ControlServer()
         self.control.settings = ControlSettings(limits=limits)
@@ -71,7 +74,8 @@ class FrontServer:
         )
         if neighbours is None:
             neighbours = Neighbours({}, None, "nobody is there")
-        self.http = HttpServer(FrontDoor(self.control.api, self.control.services(), door, neighbours))
+        front = FrontDoor(self.control.api, self.control.services(), door, neighbours)
+        self.http = HttpServer(front, replace(LIMITS, held_bytes=held_bytes))
         self.run(self.http.start(host="127.0.0.1"))
         self.port: int = self.http.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}"

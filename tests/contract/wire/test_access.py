@@ -2,6 +2,7 @@
 
 import json
 import random
+import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -210,3 +211,39 @@ class TestPages:
         with pytest.raises(CommandError):
             server.operator()._ours("POST", page, document)
         assert server.operator().accounts() == before
+
+
+class TestMemory:
+    def test_bodies_that_are_still_coming_in_have_a_bound_together(self) -> None:
+        """The id of a key is no secret: whoever knows it can begin uploads, and need not end them."""
+        server = FrontServer(held_bytes=4 * 1024**2)
+        key = server.key()
+        try:
+            begun = [self._begin(server, key) for _ in range(2)]
+            answers = [self._answer(one) for one in begun]
+            assert sorted(answer[:12] for answer in answers) == [b"", b"HTTP/1.1 503"]
+            assert server.client(key).list_functions()["Functions"] == []
+        finally:
+            server.close()
+
+    def _begin(self, server: FrontServer, key: AccessKey) -> socket.socket:
+        """Three megabytes of six, with a signature that would turn out to be wrong."""
+        moment = f"{server.clock.now():%Y%m%dT%H%M%SZ}"
+        head = (
+            "POST /2015-03-31/functions HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{server.port}\r\nX-Amz-Date: {moment}\r\nContent-Length: 6000000\r\n"
+            f"Authorization: AWS4-HMAC-SHA256 Credential={key.id}/{moment[:8]}/{REGION}/lambda/aws4_request, "
+            f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}\r\n\r\n"
+        )
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(head.encode() + b"x" * 3_000_000)
+        return connection
+
+    def _answer(self, connection: socket.socket) -> bytes:
+        """What comes within a moment; the one that is waited for has none to give."""
+        with connection:
+            connection.settimeout(1.0)
+            try:
+                return connection.recv(4096)
+            except TimeoutError:
+                return b""

@@ -14,7 +14,7 @@ from tests.support.pollers import VERSION
 from lamella.domain.function import FunctionVersion
 from lamella.domain.invocation import Outcome
 from lamella.domain.mapping import DELETING, KIND, UPDATING, EventSourceMapping
-from lamella.invoke import queue_poller
+from lamella.invoke import mappings, queue_poller
 from lamella.invoke.mappings import MappingPorts, Mappings
 from lamella.ports.aws import AwsError, AwsServices
 from lamella.ports.checkpoints import ALL_SHARDS
@@ -59,6 +59,8 @@ class Queue:
                     ids.append(self.waiting.get_nowait())
                 if "gone" in ids:
                     raise AwsError("QueueDoesNotExist", "gone")
+                if "strange" in ids:
+                    return {"Messages": [{"Body": "it has no id"}]}
                 return {"Messages": [{"MessageId": one, "ReceiptHandle": one, "Body": one} for one in ids]}
             case "DeleteMessageBatch":
                 for entry in parameters["Entries"]:
@@ -167,6 +169,55 @@ async def test_no_more_batches_at_once_than_allowed_and_none_is_taken_for_nobody
         await stage.queue.deleted.get()
     assert stage.function.most == 2
     await stage.close()
+
+
+async def test_an_answer_that_nobody_expected_does_not_end_the_poller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mappings, "_PAUSE_S", 0.0)
+    stage = Stage()
+    stage.queue.waiting.put_nowait("strange")
+    await stage.put(MAPPING)
+    await wait_for(lambda: stage.queue.polls == 2)
+    stage.queue.waiting.put_nowait("a")
+    assert await stage.function.events.get() == ["a"]
+    await stage.close()
+
+
+async def test_when_it_stops_nothing_more_is_taken_and_what_runs_goes_on() -> None:
+    stage = Stage()
+    stage.function.go_on.clear()
+    await stage.put(MAPPING)
+    stage.queue.waiting.put_nowait("a")
+    assert await stage.function.events.get() == ["a"]
+    stage.mappings.stop()
+    await stage.put(replace(MAPPING, uuid="late"))
+    for one in "bc":
+        stage.queue.waiting.put_nowait(one)
+    stage.function.go_on.set()
+    assert await stage.queue.deleted.get() == "a"
+    await stage.mappings.close(grace_s=PATIENCE_S)
+    assert stage.function.events.empty()
+    assert {*stage.queue.returned, *stage.queue.waiting._queue} == {"b", "c"}  # type: ignore[attr-defined]
+
+
+class StrangeStream:
+    """Implements `AwsServices.call` for a stream whose description has nothing in it."""
+
+    async def call(self, service: str, operation: str, parameters: Mapping[str, Any], **_: str) -> Mapping[str, Any]:
+        return {}
+
+    def fetch(self, *_: object, **__: object) -> Any:
+        raise NotImplementedError
+
+
+async def test_nor_does_it_keep_a_mapping_from_being_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mappings, "_PAUSE_S", 0.0)
+    stage = Stage(StrangeStream())
+    stream = replace(MAPPING, source_arn="arn:aws:kinesis:eu-west-1:111122223333:stream/s", start="LATEST")
+    await stage.put(stream)
+    async with asyncio.timeout(PATIENCE_S):
+        while await stage.state() != "Enabled":  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    await stage.mappings.close(grace_s=PATIENCE_S)
 
 
 async def test_a_mapping_that_is_deleted_gives_back_what_it_has_not_handed_over() -> None:

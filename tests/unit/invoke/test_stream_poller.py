@@ -267,6 +267,24 @@ async def test_only_what_a_filter_lets_through_comes_and_the_rest_is_left_behind
         await place.wait_sequence("3")
 
 
+async def test_what_is_left_out_behind_a_record_that_is_not_done_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a function that hangs on one record would have the server remember the whole stream behind it."""
+    monkeypatch.setattr(stream_reader, "_OPEN_MOST", 0)
+    place = Place()
+    place.stream.put("a", "wanted")
+    place.stream.put("a", *(f"other {number}" for number in range(2000)))
+    place.stream.put("a", "wanted too")
+    place.function.gates["wanted"] = asyncio.Event()
+    async with place.polling(batch_size=1, patterns=('{"data": [{"prefix": "wanted"}]}',)) as function:
+        assert await function.take(1) == [["wanted"]]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert place.stream.last_read < 1000
+        place.function.gates["wanted"].set()
+        assert await function.take(1) == [["wanted too"]]
+        await place.wait_sequence("wanted too")
+
+
 @pytest.mark.parametrize("code", ["ExpiredIteratorException", "InternalFailure"])
 async def test_after_an_error_of_the_stream_reading_goes_on_where_it_was(code: str) -> None:
     place = Place()
@@ -424,12 +442,12 @@ async def test_a_shard_is_not_over_before_its_last_window_is() -> None:
 
 async def test_an_answer_without_a_state_is_a_failure() -> None:
     place = Place()
-    place.function.answers = [Outcome(b"{}"), Outcome(b"null"), state("1")]
+    place.function.answers = [Outcome(b"{}"), Outcome(b"null"), Outcome(b'{"state": [NaN]}'), state("1")]
     place.stream.put("a", "1", arrived_s=2_000_000_040.0)
     async with place.polling(tumbling_s=30) as function:
-        assert await function.take(3) == [["1"]] * 3
+        assert await function.take(4) == [["1"]] * 4
         await place.wait_sequence("1")
-    assert [one[1] for one in windows(function)] == [{}] * 3
+    assert [one[1] for one in windows(function)] == [{}] * 4
 
 
 async def test_of_a_partial_failure_the_state_is_kept_if_it_goes_on() -> None:

@@ -18,6 +18,7 @@ from moto.events.models import Rule
 from moto.events.utils import EventMessageType
 
 from lamella.neighbour.services.functions import Service
+from lamella.neighbour.services.hops import hop
 from lamella.neighbour.services.patching import replace
 
 _PRINCIPAL: Final = "events.amazonaws.com"
@@ -108,6 +109,12 @@ def _sending(send: Callable[..., None]) -> Callable[..., None]:
                 else:
                     alone = copy.copy(rule)
                     alone.targets = [target]
+                    if ":event-bus/" in arn:
+                        # Source: EventBridge user guide, "Sending and receiving events between event buses": an event
+                        # is not routed on from the bus that has received it.
+                        with hop():
+                            send(alone, copy.deepcopy(original_event), transform_input)
+                        continue
                     send(alone, copy.deepcopy(original_event), transform_input)
             except Exception as error:  # noqa: BLE001  # as on AWS: who put the event is not told
                 print(f"{rule.arn} could not reach its target {arn}: {error!r}", file=sys.stderr)

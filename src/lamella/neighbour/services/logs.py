@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from moto.core.exceptions import JsonRESTError
@@ -16,6 +17,7 @@ from moto.logs.models import LogsBackend, LogStream
 from moto.logs.utils import EventMessageFilter
 
 from lamella.neighbour.services.functions import Service
+from lamella.neighbour.services.hops import HopError, hop
 from lamella.neighbour.services.patching import replace
 
 _NO_PERMISSION: Final = (
@@ -58,6 +60,11 @@ def _sending(send: Callable[..., None]) -> Callable[..., None]:
         wanted = EventMessageFilter(group.subscription_filters[filter_name].filter_pattern)
         events = [event for event in log_events if wanted.matches(event["message"])]
         if not events:
+            return
+        if service == "logs":
+            # Ours: AWS has no such destination.
+            with suppress(HopError), hop():
+                send(stream, service, destination_arn, filter_name, events)
             return
         if service != "lambda":
             send(stream, service, destination_arn, filter_name, events)

@@ -2,26 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from lamella.neighbour.stacks.intrinsics import resolve, text
 from lamella.neighbour.stacks.kinds import Clients
-from lamella.neighbour.stacks.model import Change, ChangeSet, Design, Stack
+from lamella.neighbour.stacks.model import Change, ChangeSet, Design, Stack, Wish
 from lamella.neighbour.stacks.parameters import settle
 from lamella.neighbour.stacks.plan import Forecast, changes
 from lamella.neighbour.stacks.runner import World
 from lamella.neighbour.stacks.scope import StackScope, lookup
-from lamella.neighbour.stacks.template import check, parse, transforms_of
+from lamella.neighbour.stacks.template import check, parse, refusing_shapes, transforms_of
 from lamella.neighbour.stacks.transforms import transform
-
-if TYPE_CHECKING:  # it imports this module
-    from lamella.neighbour.stacks.service import Wish
 
 _NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
-def design_of(clients: Clients, stack: Stack, wish: "Wish", previous: Design | None) -> Design:
+@refusing_shapes()
+def design_of(clients: Clients, stack: Stack, wish: Wish, previous: Design | None) -> Design:
     """What a stack is to be.
 
     Raises:
@@ -53,6 +51,7 @@ def design_of(clients: Clients, stack: Stack, wish: "Wish", previous: Design | N
     return replace(design, template=processed)
 
 
+@refusing_shapes()
 def new_change_set(world: World, stack: Stack, design: Design, kind: str, name: str) -> ChangeSet:
     """A change set; a failed one if it would change nothing.
 

@@ -7,6 +7,7 @@ Source: CloudFormation user guide, "Custom resource request objects" and "Custom
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -67,8 +68,10 @@ class Answers:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"Nobody waits for this.\n"]
         body = get_input_stream(dict(environ)).read(_LIMIT_BYTES + 1)
-        slot.answer = _read(body)
-        slot.came.set()
+        with self._lock:
+            if not slot.came.is_set():  # the first answer is the answer
+                slot.answer = _read(body)
+                slot.came.set()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
         return [b""]
 
@@ -110,10 +113,19 @@ class CustomResource:
         }
         try:
             _send(task, str(properties["ServiceToken"]), event)
-            _wait(slot, task, float(properties.get("ServiceTimeout", _WAIT_S)), kind)
+            _wait(slot, task, _limit_s(properties), kind)
         finally:
             self._answers.close(token)
         return _made(slot.answer, task, request_id, kind, str(more.get("PhysicalResourceId", "")))
+
+
+def _limit_s(properties: Properties) -> float:
+    """Source: template reference, `AWS::CloudFormation::CustomResource`: from 1 to 3600 seconds."""
+    given = text(properties.get("ServiceTimeout", _WAIT_S))
+    limit_s = float(given) if re.fullmatch(r"[0-9]{1,4}(\.0)?", given) else 0.0
+    if not 1 <= limit_s <= _WAIT_S:
+        raise ResourceError(f"ServiceTimeout has to be between 1 and {_WAIT_S:g}")
+    return limit_s
 
 
 def _send(task: Task, service: str, event: Mapping[str, Json]) -> None:
@@ -143,7 +155,8 @@ def _wait(slot: _Slot, task: Task, limit_s: float, kind: str) -> None:
 def _made(answer: Mapping[str, Json], task: Task, request_id: str, kind: str, previous: str) -> Made:
     identity = str(answer.get("PhysicalResourceId") or previous)
     data = answer.get("Data") or {}
-    made = Made(identity, data if isinstance(data, Mapping) else {})
+    secret = text(answer.get("NoEcho", False)).lower() == "true"
+    made = Made(identity, data if isinstance(data, Mapping) else {}, secret=secret)
     if answer.get("Status") == "SUCCESS":
         if not identity:
             raise ResourceError("Invalid PhysicalResourceId")
@@ -165,7 +178,7 @@ def _read(body: bytes) -> Mapping[str, Json]:
         return {"Status": "FAILED", "Reason": _TOO_LONG}
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if isinstance(answer, dict):
         return answer

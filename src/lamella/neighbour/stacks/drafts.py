@@ -19,7 +19,7 @@ def drafted(name: str, definition: Mapping[str, Json], depends_on: frozenset[str
 def as_made(resource: Resource, named: Resource | None = None) -> Made:
     """What its kind knew of it; `named` has the physical id if the resource itself was never finished."""
     known = resource if resource.physical_id or named is None else named
-    return Made(known.physical_id, known.attributes, known.handle)
+    return Made(known.physical_id, known.attributes, known.handle, known.secret)
 
 
 def check_properties(draft: Resource) -> None:

@@ -32,6 +32,16 @@ class InvalidChangeSetStatusError(StackError):
     code = "InvalidChangeSetStatus"
 
 
+class LimitExceededError(StackError):
+    """There are as many as there may be."""
+
+    code = "LimitExceededException"
+
+
+class NoUpdatesError(StackError):
+    """The stack is already what it is to be."""
+
+
 class InsufficientCapabilitiesError(StackError):
     """The template asks for more than its sender has acknowledged."""
 

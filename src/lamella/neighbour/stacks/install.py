@@ -18,6 +18,7 @@ from lamella.neighbour.stacks.model import STACK
 from lamella.neighbour.stacks.nested import NestedStack
 from lamella.neighbour.stacks.responses import Responses
 from lamella.neighbour.stacks.service import Stacks
+from lamella.neighbour.stacks.template import unsupported
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]  # Any: WSGI
 _PATH: Final = "{0}/$"
@@ -37,8 +38,8 @@ def install() -> Application:
     answers = Answers()
     templates = _Templates(clients)
     more: dict[str, Kind] = {}
-    stacks = Stacks(catalog(answers, more), clients, templates.fetch)
-    more[STACK] = NestedStack(stacks)
+    stacks = Stacks(catalog(answers, more), clients)
+    more[STACK] = NestedStack(stacks, templates.fetch)
     Responses.stacks = stacks
     Responses.template_at = staticmethod(templates.fetch)
     # moto's own stacks make functions of its own, fail as a whole, and read templates with a loader that can run code.
@@ -78,7 +79,10 @@ class _Templates:
         body: bytes = found["Body"].read(_LIMIT_BYTES + 1)
         if len(body) > _LIMIT_BYTES:
             raise StackError("Template may not exceed 1000000 bytes in size.")
-        return body.decode()
+        try:
+            return body.decode()
+        except UnicodeDecodeError:
+            raise unsupported() from None
 
 
 def place_of(url: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final, Protocol
 
 from lamella.neighbour.stacks.errors import StackError
@@ -17,6 +18,7 @@ UNKNOWN: Final = "{{changeSet:KNOWN_AFTER_APPLY}}"
 """Stands in a change set for what only the deployment will tell. Source: API reference, `DescribeChangeSet`."""
 
 _PLACE: Final = re.compile(r"\$\{(!?)([^${}]+)\}")
+_BLOCKS_MOST: Final = 256
 _DYNAMIC: Final = re.compile(r"\{\{resolve:([a-z-]+):([^{}]+)\}\}")
 
 
@@ -48,6 +50,13 @@ class Scope(Protocol):
     def dynamic(self, service: str, key: str) -> str:
         """A dynamic reference, such as to a parameter of SSM. Raises `StackError` if there is none."""
 
+    def spend(self, characters: int) -> None:
+        """So much is made by functions. A few of them within each other could make more than there is memory.
+
+        Raises:
+            StackError: It is too much.
+        """
+
 
 def resolve(value: Json, scope: Scope) -> Json:
     """The value with all functions in it evaluated.
@@ -56,14 +65,14 @@ def resolve(value: Json, scope: Scope) -> Json:
         StackError: A function is malformed, or refers to nothing.
     """
     if isinstance(value, str):
-        return _DYNAMIC.sub(lambda found: scope.dynamic(found[1], found[2]), value) if "{{resolve:" in value else value
+        return _DYNAMIC.sub(lambda found: _dynamic(found, scope), value) if "{{resolve:" in value else value
     if isinstance(value, Mapping):
         if len(value) == 1:
             ((name, argument),) = value.items()
-            if name == "Ref":
-                return scope.ref(_name(argument, scope))
             if (function := _FUNCTIONS.get(name)) is not None:
-                return function(argument, scope)
+                found = function(argument, scope)
+                scope.spend(_weight(found))
+                return found
             if name.startswith("Fn::"):
                 raise StackError(f"Template error: {name} is not supported here")
         pairs = ((key, resolve(item, scope)) for key, item in value.items())
@@ -145,6 +154,20 @@ def text(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else str(value)
 
 
+def _weight(value: Json) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(len(key) + _weight(item) for key, item in value.items()) + 1
+    return sum(map(_weight, value)) + 1 if isinstance(value, list) else 1
+
+
+def _dynamic(found: re.Match[str], scope: Scope) -> str:
+    value = scope.dynamic(found[1], found[2])
+    scope.spend(len(value))
+    return value
+
+
 def _places(form: str) -> Iterator[str]:
     for found in _PLACE.finditer(form):
         if not found[1]:
@@ -184,14 +207,21 @@ def _sub(argument: Json, scope: Scope) -> str:
                 "of values to replace in the string"
             )
 
+    known = dict[str, str]()  # an argument may stand in the text as often as it likes
+
     def replace(found: re.Match[str]) -> str:
         name = found[2].strip()
         if found[1]:
             return "${" + found[2] + "}"
         if name in values:
-            return text(resolve(values[name], scope))
-        resource, dot, attribute = name.partition(".")
-        return text(scope.attribute(resource, attribute) if dot else scope.ref(name))
+            if name not in known:
+                known[name] = text(resolve(values[name], scope))
+            value = known[name]
+        else:
+            resource, dot, attribute = name.partition(".")
+            value = text(scope.attribute(resource, attribute) if dot else scope.ref(name))
+        scope.spend(len(value))
+        return value
 
     return text(resolve(_PLACE.sub(replace, form), scope))
 
@@ -212,7 +242,9 @@ def _join(argument: Json, scope: Scope) -> str:
             if resolved == UNKNOWN:
                 return UNKNOWN
             if isinstance(resolved, list):
-                return delimiter.join(text(item) for item in resolved)
+                items = [text(item) for item in resolved]
+                scope.spend(len(delimiter) * len(items) + sum(map(len, items)))
+                return delimiter.join(items)
         case _:
             pass
     raise StackError(
@@ -224,7 +256,7 @@ def _join(argument: Json, scope: Scope) -> str:
 
 def _split(argument: Json, scope: Scope) -> Json:
     match resolve(argument, scope):
-        case [str(delimiter), str(source)]:
+        case [str(delimiter), str(source)] if delimiter:
             return UNKNOWN if source == UNKNOWN else source.split(delimiter)
         case _:
             pass
@@ -239,7 +271,7 @@ def _select(argument: Json, scope: Scope) -> Json:
         case [_, str(unknown)] if unknown == UNKNOWN:
             return UNKNOWN
         case [int() | str() as index, [*items]]:
-            if str(index).isdigit() and int(index) < len(items):
+            if re.fullmatch("[0-9]{1,9}", str(index)) and int(index) < len(items):
                 return items[int(index)]
             raise StackError(f"Template error: Fn::Select cannot select nonexistent value at index {index}")
         case _:
@@ -282,15 +314,29 @@ def _cidr(argument: Json, scope: Scope) -> list[str]:
     match resolve(argument, scope):
         case [str(block), count, *rest]:
             try:
-                network = ipaddress.ip_network(block)
-                bits = int(rest[0]) if rest else 8
-                subnets = network.subnets(new_prefix=network.max_prefixlen - bits)
-                return [str(subnet) for _, subnet in zip(range(int(count)), subnets, strict=False)]
-            except ValueError as error:
+                return _blocks(block, int(count), int(rest[0]) if rest else 8)
+            except (TypeError, ValueError) as error:
                 raise StackError(f"Template error: Fn::Cidr: {error}") from error
         case _:
             pass
     raise StackError("Template error: every Fn::Cidr object requires two parameters, an address block and a count")
+
+
+def _blocks(block: str, count: int, bits: int) -> list[str]:
+    """Source: user guide, "Fn::Cidr", for the bounds of the count."""
+    if not 1 <= count <= _BLOCKS_MOST:
+        raise ValueError(f"the count is 1 at least and {_BLOCKS_MOST} at most")
+    network = ipaddress.ip_network(block)
+    subnets = network.subnets(new_prefix=network.max_prefixlen - bits)
+    return [str(subnet) for subnet in islice(subnets, count)]
+
+
+def _length(argument: Json, scope: Scope) -> int:
+    match resolve(argument, scope):
+        case [*items]:
+            return len(items)
+        case _:
+            raise StackError("Template error: Fn::Length requires a list, or a function that returns one")
 
 
 _FUNCTIONS: Final[Mapping[str, Callable[[Json, Scope], Json]]] = {
@@ -302,9 +348,10 @@ _FUNCTIONS: Final[Mapping[str, Callable[[Json, Scope], Json]]] = {
     "Fn::If": _if,
     "Fn::ImportValue": lambda argument, scope: scope.imported(text(resolve(argument, scope))),
     "Fn::Join": _join,
-    "Fn::Length": lambda argument, scope: len(resolve(argument, scope)),
+    "Fn::Length": _length,
     "Fn::Select": _select,
     "Fn::Split": _split,
     "Fn::Sub": _sub,
+    "Ref": lambda argument, scope: scope.ref(_name(argument, scope)),
     "Fn::ToJsonString": lambda argument, scope: json.dumps(resolve(argument, scope), separators=(",", ":")),
 }

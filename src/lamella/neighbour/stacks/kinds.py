@@ -52,11 +52,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A resource as it is now."""
+    """A resource as it is now.
+
+    Attributes:
+        secret: Whether events do not tell what its attributes are.
+    """
 
     physical_id: str
     attributes: Mapping[str, Json] = field(default_factory=dict)
     handle: Any = None  # of its kind
+    secret: bool = False
 
 
 class Kind(Protocol):

@@ -8,10 +8,13 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import uuid4
 
+from lamella.neighbour.stacks.kinds import Made
 from lamella.neighbour.stacks.parameters import Parameter
 from lamella.neighbour.stacks.template import Json, Template
 
 STACK: Final = "AWS::CloudFormation::Stack"
+_EVENTS_MOST: Final = 10_000
+"""Ours: of a stack; to make one with 500 resources takes 1,500."""
 
 
 class Policy(StrEnum):
@@ -32,6 +35,8 @@ class Resource:
         kind: Its type.
         physical_id: What `Ref` gives.
         properties: Resolved.
+        secret: Whether events do not tell what its attributes are.
+        shown: The properties as events tell of them, in JSON: without secrets.
         attributes: What `Fn::GetAtt` gives.
         depends_on: Logical ids of what has to be there while it is.
         handle: Whatever its kind wants to keep of it.
@@ -50,9 +55,21 @@ class Resource:
     deletion: Policy = Policy.DELETE
     replacement: Policy = Policy.DELETE
     metadata: Json = None
+    secret: bool = False
+    shown: str = ""
     status: str = "CREATE_IN_PROGRESS"
     reason: str = ""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def become(self, made: Made) -> "Resource":
+        """The same as its kind has made it."""
+        return replace(
+            self,
+            physical_id=made.physical_id,
+            attributes=made.attributes,
+            handle=made.handle,
+            secret=made.secret,
+        )
 
     def told(self, status: str, reason: str = "") -> "Resource":
         """The same in another status."""
@@ -134,7 +151,7 @@ class Stack:
     base_url: str = ""
     imports: set[str] = field(default_factory=set)
     settled: threading.Event = field(default_factory=threading.Event)
-    """Set when no operation is under way."""
+    """Of the last operation: set when it has ended."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the operation under way is to end early."""
 
@@ -148,10 +165,42 @@ class Stack:
         """What it gives to other stacks."""
         return {output.export: output.value for output in self.outputs if output.export}
 
+    @property
+    def gone(self) -> bool:
+        """Whether it was removed."""
+        return self.status == "DELETE_COMPLETE"
+
     def tell(self, status: str, reason: str = "", token: str = "") -> None:
         """Change the stack's own status, and add the event that says so."""
-        self.events.append(Event(self.name, self.id, STACK, status, reason, token=token))
+        self.note(Event(self.name, self.id, STACK, status, reason, token=token))
         self.status, self.reason = status, reason
+
+    def note(self, event: Event) -> None:
+        """Add an event, and forget the oldest of very many."""
+        self.events.append(event)
+        del self.events[:-_EVENTS_MOST]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for, whichever operation it is.
+
+    Attributes:
+        text: The template; empty for the one that the stack has.
+        parameters: By name; `None` for the value that the stack has.
+        tags: `None` to keep those that the stack has.
+        base_url: Under which the client knows this server.
+        token: For the events.
+    """
+
+    text: str
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    tags: Mapping[str, str] | None = None
+    capabilities: tuple[str, ...] = ()
+    role: str = ""
+    notifications: tuple[str, ...] = ()
+    base_url: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +233,8 @@ class ChangeSet:
     on_failure: str = ""
     nested: bool = False
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def outdate(self) -> None:
+        """The stack is not what this would change any more."""
+        if self.execution == "AVAILABLE":
+            self.execution = "OBSOLETE"

@@ -3,11 +3,15 @@
 Source: CloudFormation user guide, "Name type": the stack's name, the logical id and a random part.
 """
 
+import re
 import secrets
 import string
 from collections.abc import Mapping
 from typing import Any, Final
 
+from lamella.neighbour.stacks.errors import StackError
+
+_NAME: Final = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _LETTERS: Final = string.ascii_letters + string.digits
 _LOWER: Final = string.ascii_lowercase + string.digits
 RANDOM: Final = 12
@@ -25,6 +29,21 @@ _LENGTHS: Final[Mapping[str, int]] = {
 _LENGTH: Final = 128
 _LOWERCASE: Final = frozenset({"AWS::ECR::Repository", "AWS::S3::Bucket"})
 _FIFO: Final[Mapping[str, str]] = {"AWS::SNS::Topic": "FifoTopic", "AWS::SQS::Queue": "FifoQueue"}
+
+
+def check_name(member: str, name: str) -> None:
+    """Refuse what cannot be the name of a stack or of a change set: it becomes part of ARNs and of other names.
+
+    Source: API reference, `CreateStack` and `CreateChangeSet`.
+
+    Raises:
+        StackError: See there.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise StackError(
+            f"1 validation error detected: Value '{name[:128]}' at '{member}' failed to satisfy constraint: Member "
+            "must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*, and have length less than or equal to 128"
+        )
 
 
 def physical_name(stack: str, logical_id: str, kind: str, properties: Mapping[str, Any]) -> str:  # Any: template

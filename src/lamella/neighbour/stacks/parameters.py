@@ -3,19 +3,26 @@
 Source: CloudFormation user guide, "CloudFormation template Parameters syntax".
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import regex
+
 from lamella.neighbour.stacks.errors import StackError
-from lamella.neighbour.stacks.template import Json, Template
+from lamella.neighbour.stacks.template import Json, Template, check_quotas, unsupported
 
 Lookup = Callable[[str], str]
 """The value of a parameter of SSM. Raises `StackError` if there is none."""
 
 _SSM: Final = "AWS::SSM::Parameter::Value<"
-_HIDDEN: Final = "****"
+HIDDEN: Final = "****"
+_VALUE_BYTES: Final = 4096
+"""Source: CloudFormation user guide, "Understand CloudFormation quotas"."""
+_PATTERN_S: Final = 1.0
+"""A pattern can be written so that it takes for ever; one that means well takes some microseconds."""
+_PATTERN_MOST: Final = 4096
+"""Characters: a very long one takes seconds to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Parameter:
     @property
     def shown(self) -> str:
         """What callers are told."""
-        return _HIDDEN if self.hidden else self.given
+        return HIDDEN if self.hidden else self.given
 
 
 def settle(
@@ -55,6 +62,9 @@ def settle(
         StackError: One is missing, unknown, or not allowed.
     """
     definitions = template.get("Parameters", {})
+    if not isinstance(definitions, Mapping) or not all(isinstance(one, Mapping) for one in definitions.values()):
+        raise unsupported()
+    check_quotas(template)
     unknown = [name for name in sent if name not in definitions]
     if unknown:
         raise StackError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
@@ -76,6 +86,8 @@ def settle(
 
 
 def _settled(name: str, definition: Mapping[str, Any], given: str, lookup: Lookup) -> Parameter:  # Any: template
+    if len(given.encode()) > _VALUE_BYTES:
+        raise StackError(f"Parameter {name} must contain at most {_VALUE_BYTES} bytes")
     kind = str(definition.get("Type", "String"))
     value, resolved = given, ""
     if kind.startswith(_SSM):
@@ -101,7 +113,7 @@ def _check(name: str, definition: Mapping[str, Any], kind: str, value: str) -> N
         # The spelling is AWS's: it names the parameter with a quote before it.
         raise StackError(f"Parameter '{name}' must be one of AllowedValues")
     pattern = definition.get("AllowedPattern")
-    if pattern is not None and re.fullmatch(str(pattern), value) is None:
+    if pattern is not None and not _matches(name, str(pattern), value):
         raise refuse(f"Parameter {name} must match pattern {pattern}")
     if kind == "Number":
         try:
@@ -110,14 +122,32 @@ def _check(name: str, definition: Mapping[str, Any], kind: str, value: str) -> N
             raise StackError(
                 f"Parameter validation failed: parameter value {value} for parameter name {name} is not a number"
             ) from None
-        if "MinValue" in definition and number < float(definition["MinValue"]):
+        if "MinValue" in definition and number < _bound(name, definition, "MinValue"):
             raise refuse(f"Parameter {name} must be number not less than {definition['MinValue']}")
-        if "MaxValue" in definition and number > float(definition["MaxValue"]):
+        if "MaxValue" in definition and number > _bound(name, definition, "MaxValue"):
             raise refuse(f"Parameter {name} must be number not greater than {definition['MaxValue']}")
-    if "MinLength" in definition and len(value) < int(definition["MinLength"]):
+    if "MinLength" in definition and len(value) < _bound(name, definition, "MinLength"):
         raise refuse(f"Parameter {name} must contain at least {definition['MinLength']} characters")
-    if "MaxLength" in definition and len(value) > int(definition["MaxLength"]):
+    if "MaxLength" in definition and len(value) > _bound(name, definition, "MaxLength"):
         raise refuse(f"Parameter {name} must contain at most {definition['MaxLength']} characters")
+
+
+def _matches(name: str, pattern: str, value: str) -> bool:
+    if len(pattern) > _PATTERN_MOST:
+        raise StackError(f"Template error: the AllowedPattern of parameter {name} is too long")
+    try:
+        return regex.fullmatch(pattern, value, timeout=_PATTERN_S, concurrent=True) is not None
+    except TimeoutError:
+        raise StackError(f"Template error: the AllowedPattern of parameter {name} takes too long") from None
+    except (regex.error, RecursionError) as error:
+        raise StackError(f"Template error: the AllowedPattern of parameter {name} is none: {error}") from error
+
+
+def _bound(name: str, definition: Mapping[str, Any], key: str) -> float:  # Any: template
+    try:
+        return float(definition[key])
+    except (TypeError, ValueError):
+        raise StackError(f"Template format error: {key} of parameter {name} must be a number") from None
 
 
 def _text(value: Json) -> str:

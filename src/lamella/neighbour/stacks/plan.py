@@ -1,12 +1,14 @@
 """What has to be done for a stack to be as its template says, and in which order. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 from lamella.neighbour.stacks.errors import StackError
 from lamella.neighbour.stacks.intrinsics import UNKNOWN, Scope, references, resolve
 from lamella.neighbour.stacks.model import STACK, Change, Design, Resource, Stack
 from lamella.neighbour.stacks.schemas import schema_of
+from lamella.neighbour.stacks.scope import ScopeAround, ShownScope
 from lamella.neighbour.stacks.template import Json, Template
 
 PSEUDO: Final = frozenset(
@@ -74,6 +76,19 @@ def properties_of(definition: Mapping[str, Json], kind: str, design: Design, sco
     return tagged(kind, resolved, design.tags)
 
 
+def shown_properties(
+    definition: Mapping[str, Json], kind: str, design: Design, scope: Scope, secret: Collection[str]
+) -> str:
+    """The properties as events tell of them, in JSON; empty if there are none. Attributes of `secret` are not told."""
+    hidden = {*secret, *(name for name, parameter in design.parameters.items() if parameter.hidden)}
+    try:
+        shown = properties_of(definition, kind, design, ShownScope(scope, hidden))
+    except StackError:
+        # A function may want more of a secret than the asterisks in its place, such as a part of it.
+        shown = definition.get("Properties", {})
+    return json.dumps(shown, default=str) if shown else ""
+
+
 def tagged(kind: str, properties: dict[str, Json], tags: Mapping[str, str]) -> dict[str, Json]:
     """The properties with tags that are not among them yet."""
     given = properties.get("Tags", [])
@@ -119,36 +134,20 @@ def differs(kind: str, old: Resource, new: Mapping[str, Json], scope: "Forecast 
     return dict(old.properties) != dict(new) or (kind == STACK and scope is None)
 
 
-class Forecast:
+class Forecast(ScopeAround):
     """A scope before the deployment: what is to be made or replaced is not known yet."""
 
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        super().__init__(scope)
         self.unknown = set[str]()
 
     def ref(self, name: str) -> Json:
         """See `Scope`."""
-        return UNKNOWN if name in self.unknown else self._scope.ref(name)
+        return UNKNOWN if name in self.unknown else super().ref(name)
 
     def attribute(self, name: str, attribute: str) -> Json:
         """See `Scope`."""
-        return UNKNOWN if name in self.unknown else self._scope.attribute(name, attribute)
-
-    def condition(self, name: str) -> bool:
-        """See `Scope`."""
-        return self._scope.condition(name)
-
-    def mapping(self, name: str) -> Mapping[str, Json] | None:
-        """See `Scope`."""
-        return self._scope.mapping(name)
-
-    def imported(self, name: str) -> Json:
-        """See `Scope`."""
-        return self._scope.imported(name)
-
-    def dynamic(self, service: str, key: str) -> str:
-        """See `Scope`."""
-        return self._scope.dynamic(service, key)
+        return UNKNOWN if name in self.unknown else super().attribute(name, attribute)
 
 
 def _modified(old: Resource, new: Mapping[str, Json]) -> Change:

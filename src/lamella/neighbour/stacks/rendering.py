@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamella.neighbour.stacks.model import Change, ChangeSet, Event, Output, Resource, Stack
-from lamella.neighbour.stacks.parameters import Parameter
+from lamella.neighbour.stacks.parameters import HIDDEN, Parameter
 
 Document = dict[str, Any]  # Any: as the model has it
 
@@ -172,7 +172,7 @@ def _parameter(name: str, parameter: Parameter) -> Document:
     return {
         "ParameterKey": name,
         "ParameterValue": parameter.shown,
-        "ResolvedValue": parameter.resolved or None,
+        "ResolvedValue": (HIDDEN if parameter.hidden else parameter.resolved) if parameter.resolved else None,
     }
 
 

@@ -10,7 +10,7 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from lamella.neighbour.stacks import capabilities
 from lamella.neighbour.stacks.errors import ChangeSetNotFoundError, NotImplementedHereError, StackError
-from lamella.neighbour.stacks.model import Stack
+from lamella.neighbour.stacks.model import Stack, Wish
 from lamella.neighbour.stacks.rendering import (
     change_set_document,
     change_set_summary,
@@ -22,8 +22,8 @@ from lamella.neighbour.stacks.rendering import (
     stack_document,
     stack_summary,
 )
-from lamella.neighbour.stacks.service import Stacks, Wish
-from lamella.neighbour.stacks.template import Template, parse, transforms_of
+from lamella.neighbour.stacks.service import Stacks
+from lamella.neighbour.stacks.template import Template, parse, refusing_shapes, transforms_of
 
 _PAGE: Final = 100
 _MOMENT_S: Final = 3.0
@@ -73,7 +73,7 @@ class Responses(BaseResponse):
         stack = self.stacks.create(
             self.current_account,
             self.region,
-            self._get_param("StackName"),
+            str(self._get_param("StackName") or ""),
             self._wish(),
             on_failure="DO_NOTHING" if disable_rollback else on_failure,
             disable_rollback=disable_rollback,
@@ -104,7 +104,7 @@ class Responses(BaseResponse):
     def create_change_set(self) -> ActionResult:
         """See the API."""
         kind = str(self._get_param("ChangeSetType") or "UPDATE")
-        name = str(self._get_param("StackName"))
+        name = str(self._get_param("StackName") or "")
         if kind == "IMPORT" or self._get_param("ResourcesToImport"):
             raise NotImplementedHereError("Lamella does not import resources into stacks.")
         stack = self._stack() if kind == "UPDATE" else None
@@ -112,7 +112,7 @@ class Responses(BaseResponse):
             self.current_account,
             self.region,
             name,
-            str(self._get_param("ChangeSetName")),
+            str(self._get_param("ChangeSetName") or ""),
             self._wish(stack),
             kind=kind,
             description=self._get_param("Description") or "",
@@ -228,6 +228,7 @@ class Responses(BaseResponse):
         body = json.dumps(design.template) if processed else design.text
         return ActionResult({"TemplateBody": body, "StagesAvailable": ["Original", "Processed"]})
 
+    @refusing_shapes()
     def get_template_summary(self) -> ActionResult:
         """See the API."""
         stack = self._stack() if self._get_param("StackName") else None
@@ -242,6 +243,7 @@ class Responses(BaseResponse):
         }
         return ActionResult(found)
 
+    @refusing_shapes()
     def validate_template(self) -> ActionResult:
         """See the API."""
         template = parse(self._template() or "")
@@ -276,12 +278,12 @@ class Responses(BaseResponse):
         if text is None and not (stack is not None and self._get_param("UsePreviousTemplate")):
             raise StackError(_NO_TEMPLATE)
         given = self._get_param("Parameters") or []
-        parameters = {one["ParameterKey"]: _value(one) for one in given}
+        parameters = {_member(one, "ParameterKey"): _value(one) for one in given}
         tags = self._get_param("Tags")
         return Wish(
             text or "",
             parameters,
-            None if tags is None else {one["Key"]: one["Value"] for one in tags},
+            None if tags is None else {_member(one, "Key"): _member(one, "Value") for one in tags},
             tuple(self._get_param("Capabilities") or ()),
             self._get_param("RoleARN") or "",
             tuple(self._get_param("NotificationARNs") or ()),
@@ -310,7 +312,7 @@ class Responses(BaseResponse):
 
     def _page(self, key: str, items: Sequence[Any], render: Callable[[Any], Any]) -> ActionResult:
         token = self._get_param("NextToken") or "0"
-        if not token.isdigit():
+        if not (token.isascii() and token.isdigit() and len(token) < 9):
             raise StackError("Invalid NextToken")
         start = int(token)
         after = str(start + _PAGE) if start + _PAGE < len(items) else None
@@ -321,6 +323,12 @@ def _value(parameter: Mapping[str, Any]) -> str | None:
     if parameter.get("UsePreviousValue"):
         return None
     return str(parameter.get("ParameterValue", ""))
+
+
+def _member(given: Mapping[str, Any], name: str) -> str:
+    if given.get(name) is None:
+        raise StackError(f"1 validation error detected: {name} failed to satisfy constraint: Member must not be null")
+    return str(given[name])
 
 
 def _method(action: str) -> str:

@@ -6,7 +6,6 @@ were replaced are the old ones again, which are removed only when all else has s
 Source: CloudFormation user guide, "Stack failure options", "Update behaviors of stack resources", "DeletionPolicy".
 """
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +17,19 @@ from lamella.neighbour.stacks.intrinsics import resolve, text
 from lamella.neighbour.stacks.kinds import Clients, Kind, Task
 from lamella.neighbour.stacks.model import Design, Event, Output, Policy, Resource, Stack
 from lamella.neighbour.stacks.names import physical_name
-from lamella.neighbour.stacks.plan import Definitions, active, backwards, differs, order, properties_of
+from lamella.neighbour.stacks.plan import (
+    Definitions,
+    active,
+    backwards,
+    differs,
+    order,
+    properties_of,
+    shown_properties,
+)
 from lamella.neighbour.stacks.reasons import is_absent, reason_of
 from lamella.neighbour.stacks.schemas import schema_of
-from lamella.neighbour.stacks.scope import StackScope
+from lamella.neighbour.stacks.scope import ShownScope, StackScope
+from lamella.neighbour.stacks.template import refusing_shapes
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +98,7 @@ class Runner:
         wanted = "Rollback" if on_failure == "ROLLBACK" else "Delete"
         status = "ROLLBACK" if on_failure == "ROLLBACK" else "DELETE"
         self._tell(f"{status}_IN_PROGRESS", f"{failure} {wanted} requested by user.")
+        self._stack.stop.clear()  # what is undone is waited for
         left = self._remove_all(self._stack.resources, undone=True)
         if left:
             self._tell(f"{status}_FAILED", could_not("delete", left))
@@ -113,6 +122,7 @@ class Runner:
             self._tell("UPDATE_FAILED", failure)
             return
         self._tell("UPDATE_ROLLBACK_IN_PROGRESS", failure)
+        stack.stop.clear()  # what is undone is waited for
         stack.design, stack.outputs = old_design, old_outputs
         left = self._undo()
         if left:
@@ -139,8 +149,9 @@ class Runner:
         """Make and change all that the design has; returns why that did not succeed, or nothing."""
         stack, scope = self._stack, self.scope
         try:
-            definitions = active(self._design.template, scope.condition)
-            ordered = order(self._design.template, definitions, scope.condition)
+            with refusing_shapes():
+                definitions = active(self._design.template, scope.condition)
+                ordered = order(self._design.template, definitions, scope.condition)
         except StackError as error:
             return error.message
         for name, depends_on in ordered.items():
@@ -150,8 +161,8 @@ class Runner:
                 verb = "update" if stack.status.startswith("UPDATE") else "create"
                 return f"The following resource(s) failed to {verb}: [{', '.join(self._failed)}]."
         try:
-            outputs = self._outputs()
-            stack.outputs = outputs
+            with refusing_shapes():
+                stack.outputs = self._outputs()
             self._export(stack)
         except StackError as error:
             return error.message
@@ -163,9 +174,11 @@ class Runner:
         old = self._stack.resources.get(name)
         draft = drafted(name, definition, depends_on)
         try:
-            metadata = resolve(definition.get("Metadata"), self.scope)
-            draft = replace(draft, properties=properties_of(definition, draft.kind, self._design, self.scope))
-            draft = replace(draft, metadata=metadata)
+            # Metadata is told as it is, but for what dynamic references stand for.
+            metadata = resolve(definition.get("Metadata"), ShownScope(self.scope, ()))
+            properties = properties_of(definition, draft.kind, self._design, self.scope)
+            shown = shown_properties(definition, draft.kind, self._design, self.scope, self._secret())
+            draft = replace(draft, properties=properties, metadata=metadata, shown=shown)
             check_properties(draft)
             self._bring(draft, old)
         except Exception as error:  # noqa: BLE001  # the boundary: whatever it is, it is this resource's failure
@@ -173,12 +186,13 @@ class Runner:
             there = self._stack.resources.get(name, draft)
             verb = "UPDATE" if old is not None else "CREATE"
             if isinstance(error, HalfMadeError) and old is None:
-                half = replace(draft, physical_id=error.made.physical_id, attributes=error.made.attributes)
+                half = draft.become(error.made)
                 self._stack.resources[name] = there = half
                 self._steps.append(_Step(half))
-            self._note(replace(there, properties=draft.properties).told(f"{verb}_FAILED", reason_of(error)))
+            reason = self._reason(error)
+            self._note(replace(there, shown=draft.shown).told(f"{verb}_FAILED", reason))
             if name in self._stack.resources:
-                self._stack.resources[name] = there.told(f"{verb}_FAILED", reason_of(error))
+                self._stack.resources[name] = there.told(f"{verb}_FAILED", reason)
             return False
         return True
 
@@ -196,19 +210,19 @@ class Runner:
             return
         fixed = schema_of(draft.kind).replacing(old.properties, draft.properties)
         if fixed or old.kind != draft.kind:
-            self._note(replace(old, properties=draft.properties).told("UPDATE_IN_PROGRESS", _REPLACES))
+            self._note(replace(old, shown=draft.shown).told("UPDATE_IN_PROGRESS", _REPLACES))
             refuse_same_name(old, draft)
             made = self._make(draft, status="UPDATE_IN_PROGRESS")
             self._steps.append(_Step(made, old, replaced=True))
         else:
-            self._note(replace(old, properties=draft.properties).told("UPDATE_IN_PROGRESS"))
+            self._note(replace(old, shown=draft.shown).told("UPDATE_IN_PROGRESS"))
             made = self._change(old, draft)
         self._keep(made, "UPDATE_COMPLETE")
 
     def _make(self, draft: Resource, status: str = "CREATE_IN_PROGRESS") -> Resource:
         task = self._task(draft)
         made = self._world.kind_of(draft.kind).create(task, draft.properties)
-        resource = replace(draft, physical_id=made.physical_id, attributes=made.attributes, handle=made.handle)
+        resource = draft.become(made)
         self._note(resource.told(status, _INITIATED))
         return resource
 
@@ -216,7 +230,7 @@ class Runner:
         # Before it is done: what fails half-way has to be undone as well.
         self._steps.append(_Step(draft, old))
         made = self._world.kind_of(draft.kind).update(self._task(old), as_made(old), old.properties, draft.properties)
-        changed = replace(draft, physical_id=made.physical_id, attributes=made.attributes, handle=made.handle)
+        changed = draft.become(made)
         # A custom resource may say that it is another one now.
         self._steps[-1] = _Step(changed, old, replaced=changed.physical_id != old.physical_id)
         return changed
@@ -261,7 +275,7 @@ class Runner:
                 made = kind.update(self._task(old), as_made(step.new, old), step.new.properties, old.properties)
             except Exception as error:  # noqa: BLE001  # the boundary: see `_bring_one`
                 left.append(name)
-                failed = old.told("UPDATE_FAILED", reason_of(error))
+                failed = old.told("UPDATE_FAILED", self._reason(error))
                 self._stack.resources[name] = failed
                 self._note(failed)
                 continue
@@ -313,7 +327,7 @@ class Runner:
             pass
         except Exception as error:  # noqa: BLE001  # the boundary: see `_bring_one`
             if not is_absent(error):
-                failed = resource.told("DELETE_FAILED", reason_of(error))
+                failed = resource.told("DELETE_FAILED", self._reason(error))
                 self._note(failed)
                 if self._stack.resources.get(resource.logical_id) is resource:
                     self._stack.resources[resource.logical_id] = failed
@@ -326,16 +340,21 @@ class Runner:
     def _tell(self, status: str, reason: str = "") -> None:
         self._stack.tell(status, reason, self._token)
 
+    def _secret(self) -> set[str]:
+        return {name for name, resource in self._stack.resources.items() if resource.secret}
+
+    def _reason(self, error: Exception) -> str:
+        return self.scope.masked(reason_of(error))
+
     def _note(self, resource: Resource) -> None:
-        properties = json.dumps(resource.properties, default=str) if resource.properties else ""
-        self._stack.events.append(
+        self._stack.note(
             Event(
                 resource.logical_id,
                 resource.physical_id,
                 resource.kind,
                 resource.status,
                 resource.reason,
-                properties,
+                resource.shown,
                 self._token,
             )
         )

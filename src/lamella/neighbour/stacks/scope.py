@@ -1,19 +1,23 @@
 """What the functions in a stack's template refer to while it is carried out."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from lamella.neighbour.stacks.errors import StackError
-from lamella.neighbour.stacks.intrinsics import NO_VALUE, decide
+from lamella.neighbour.stacks.intrinsics import NO_VALUE, Scope, decide, text
 from lamella.neighbour.stacks.model import Design, Stack
-from lamella.neighbour.stacks.parameters import Lookup
+from lamella.neighbour.stacks.parameters import HIDDEN, Lookup
 from lamella.neighbour.stacks.template import Json
 
 Exports = Callable[[], Mapping[str, str]]
 Client = Callable[[str], Any]  # Any: botocore
+_MADE_MOST: Final = 16 * 1024**2
+"""Characters that the functions of a template may make in one operation; a template has 1 MB at most."""
+_TELLING_BYTES: Final = 4
+"""A shorter secret stands in too many words to be looked for."""
 _PARTITION: Final = "aws"
 _SUFFIX: Final = "amazonaws.com"
 
@@ -27,6 +31,10 @@ class StackScope:
         self._exports = exports
         self._client = client
         self._conditions = dict[str, bool | None]()
+        self._left = _MADE_MOST
+        self._secrets = {
+            text(value) for one in design.parameters.values() if one.hidden for value in _leaves(one.value)
+        }
         self.imports = set[str]()
 
     def ref(self, name: str) -> Json:
@@ -97,10 +105,22 @@ class StackScope:
 
     def dynamic(self, service: str, key: str) -> str:
         """See `Scope`."""
-        if service in ("ssm", "ssm-secure"):
+        if service == "ssm":
             return parameter_of(self._client, key)
-        if service != "secretsmanager":
+        if service not in ("ssm-secure", "secretsmanager"):
             raise StackError(f"Template error: dynamic references to {service} are not known")
+        value = parameter_of(self._client, key, secure=True) if service == "ssm-secure" else self._secret(key)
+        self._secrets.add(value)
+        return value
+
+    def masked(self, told: str) -> str:
+        """A text without the secrets that have been used so far: whoever refuses one may quote it."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            if len(secret) >= _TELLING_BYTES:
+                told = told.replace(secret, HIDDEN)
+        return told
+
+    def _secret(self, key: str) -> str:
         secret, _, rest = key.partition(":SecretString")
         field = rest.removeprefix(":").partition(":")[0]
         try:
@@ -109,23 +129,104 @@ class StackScope:
             raise StackError(f"Could not resolve the secret {secret}: {error}") from error
         return _field(secret, value, field) if field else value
 
+    def spend(self, characters: int) -> None:
+        """See `Scope`."""
+        self._left -= characters
+        if self._left < 0:
+            raise StackError(f"Template error: the functions of the template make more than {_MADE_MOST} characters")
 
-def parameter_of(client: Client, name: str) -> str:
-    """The value of a parameter of SSM.
+
+class ScopeAround:
+    """Another scope, for those that differ from it in something."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def ref(self, name: str) -> Json:
+        """See `Scope`."""
+        return self._scope.ref(name)
+
+    def attribute(self, name: str, attribute: str) -> Json:
+        """See `Scope`."""
+        return self._scope.attribute(name, attribute)
+
+    def condition(self, name: str) -> bool:
+        """See `Scope`."""
+        return self._scope.condition(name)
+
+    def mapping(self, name: str) -> Mapping[str, Json] | None:
+        """See `Scope`."""
+        return self._scope.mapping(name)
+
+    def imported(self, name: str) -> Json:
+        """See `Scope`."""
+        return self._scope.imported(name)
+
+    def dynamic(self, service: str, key: str) -> str:
+        """See `Scope`."""
+        return self._scope.dynamic(service, key)
+
+    def spend(self, characters: int) -> None:
+        """See `Scope`."""
+        self._scope.spend(characters)
+
+
+class ShownScope(ScopeAround):
+    """A scope for what is told: dynamic references stand there as they are, and nothing that has `NoEcho`.
+
+    Source: CloudFormation user guide, "Parameters" and "Custom resource response objects", on `NoEcho`; "Get values
+    stored in other services using dynamic references": CloudFormation returns the literal reference and not the value.
+
+    Args:
+        scope: What is true.
+        hidden: Parameters, and resources whose attributes are not told.
+    """
+
+    def __init__(self, scope: Scope, hidden: Collection[str]) -> None:
+        super().__init__(scope)
+        self._hidden = hidden
+
+    def ref(self, name: str) -> Json:
+        """See `Scope`."""
+        value = super().ref(name)
+        if name not in self._hidden:
+            return value
+        return [HIDDEN] * len(value) if isinstance(value, list) else HIDDEN
+
+    def attribute(self, name: str, attribute: str) -> Json:
+        """See `Scope`."""
+        value = super().attribute(name, attribute)
+        return HIDDEN if name in self._hidden else value
+
+    def dynamic(self, service: str, key: str) -> str:
+        """See `Scope`."""
+        return f"{{{{resolve:{service}:{key}}}}}"
+
+
+def parameter_of(client: Client, name: str, *, secure: bool = False) -> str:
+    """The value of a parameter of SSM; an encrypted one only where the template says that it is one.
 
     Raises:
-        StackError: There is none.
+        StackError: There is none, or none of this sort.
     """
     try:
-        value: str = client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        found = client("ssm").get_parameter(Name=name, WithDecryption=secure)["Parameter"]
     except ClientError as error:
         raise StackError(f"Unable to fetch parameters [{name}] from parameter store for this account.") from error
+    if found["Type"] == "SecureString" and not secure:
+        # Source: AWS's answer as quoted in aws/aws-cdk issue 15135.
+        raise StackError(f"Parameters [{name}] referenced by template have types not supported by CloudFormation.")
+    value: str = found["Value"]
     return value
 
 
 def lookup(client: Client) -> Lookup:
     """See `Lookup`."""
     return lambda name: parameter_of(client, name)
+
+
+def _leaves(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
 
 
 def _field(secret: str, value: str, field: str) -> str:

@@ -5,28 +5,27 @@ What takes long is done in a thread of the stack's own; clients look at the stac
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
 
 from lamella.neighbour.stacks.capabilities import missing_capabilities
 from lamella.neighbour.stacks.changes import design_of, failed_change_set, new_change_set
 from lamella.neighbour.stacks.errors import (
-    AlreadyExistsError,
-    ChangeSetNotFoundError,
     InsufficientCapabilitiesError,
     InvalidChangeSetStatusError,
+    NoUpdatesError,
     StackError,
     TransformError,
 )
-from lamella.neighbour.stacks.kinds import Clients, Kind, Task
-from lamella.neighbour.stacks.model import ChangeSet, Design, Stack
+from lamella.neighbour.stacks.kinds import Clients, Kind
+from lamella.neighbour.stacks.model import ChangeSet, Design, Stack, Wish
+from lamella.neighbour.stacks.names import check_name
 from lamella.neighbour.stacks.runner import Runner, World
+from lamella.neighbour.stacks.shelf import Shelf
 
 _log = logging.getLogger(__name__)
 
-_NO_UPDATES: Final = "No updates are to be performed."
 _UPDATABLE: Final = frozenset(
     {
         "CREATE_COMPLETE",
@@ -39,94 +38,18 @@ _UPDATABLE: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request asks for, whichever operation it is.
-
-    Attributes:
-        text: The template; empty for the one that the stack has.
-        parameters: By name; `None` for the value that the stack has.
-        tags: `None` to keep those that the stack has.
-        base_url: Under which the client knows this server.
-        token: For the events.
-    """
-
-    text: str
-    parameters: Mapping[str, str | None] = field(default_factory=dict)
-    tags: Mapping[str, str] | None = None
-    capabilities: tuple[str, ...] = ()
-    role: str = ""
-    notifications: tuple[str, ...] = ()
-    base_url: str = ""
-    token: str = ""
-
-
-class Stacks:
+class Stacks(Shelf):
     """See the module.
 
     Args:
         kind_of: Who makes resources of a type.
         clients: For them, and for values of parameters.
-        template_at: Fetches a template by its URL, for an account and region.
     """
 
-    def __init__(
-        self, kind_of: Callable[[str], Kind], clients: Clients, template_at: Callable[[str, str, str], str]
-    ) -> None:
-        self._world = World(kind_of, clients, self.exports, self._is_known)
+    def __init__(self, kind_of: Callable[[str], Kind], clients: Clients) -> None:
+        super().__init__()
+        self._world = World(kind_of, clients, self.exports, self.is_known)
         self._clients = clients
-        self._template_at = template_at
-        self._stacks = dict[str, Stack]()
-        self._change_sets = dict[str, ChangeSet]()
-        self._lock = threading.RLock()
-
-    # Looking
-
-    def find(self, account: str, region: str, name: str) -> Stack:
-        """By name, which finds no deleted one, or by id.
-
-        Raises:
-            StackError: There is none.
-        """
-        with self._lock:
-            stack = self._stacks.get(name)
-            if stack is not None and (stack.account, stack.region) == (account, region):
-                return stack
-            for stack in self._stacks.values():
-                if (stack.account, stack.region, stack.name) == (account, region, name) and not _is_gone(stack):
-                    return stack
-        raise StackError(f"Stack with id {name} does not exist")
-
-    def every(self, account: str, region: str, *, gone: bool = False) -> list[Stack]:
-        """The newest first."""
-        with self._lock:
-            mine = [stack for stack in self._stacks.values() if (stack.account, stack.region) == (account, region)]
-        return sorted((one for one in mine if gone or not _is_gone(one)), key=lambda one: one.created_at, reverse=True)
-
-    def exports(self, account: str, region: str) -> dict[str, str]:
-        """What all stacks give to others."""
-        return {name: value for stack in self.every(account, region) for name, value in stack.exports.items()}
-
-    def change_set(self, account: str, region: str, name: str, stack: str | None) -> ChangeSet:
-        """By id, or by its name and that of its stack.
-
-        Raises:
-            ChangeSetNotFoundError, StackError: There is none.
-        """
-        with self._lock:
-            found = self._change_sets.get(name)
-            if found is None and stack:
-                owner = self.find(account, region, stack)
-                same = [one for one in self._change_sets.values() if one.stack is owner and one.name == name]
-                found = same[0] if same else None
-        if found is None or (found.stack.account, found.stack.region) != (account, region):
-            raise ChangeSetNotFoundError(f"ChangeSet [{name}] does not exist")
-        return found
-
-    def change_sets(self, stack: Stack) -> Sequence[ChangeSet]:
-        """Of a stack."""
-        with self._lock:
-            return [one for one in self._change_sets.values() if one.stack is stack]
 
     # Changing
 
@@ -138,13 +61,14 @@ class Stacks:
         Raises:
             StackError, AlreadyExistsError, InsufficientCapabilitiesError: See there.
         """
-        with self._lock:
-            stack = self._new(account, region, name, wish, **more)
-            stack.design = design_of(self._clients, stack, wish, None)
-            _check_capabilities(stack.design, wish)
-            self._stacks[stack.id] = stack
-            self._begin(stack, "CREATE_IN_PROGRESS", wish.token)
-        self._run(stack, stack.design, wish.token, lambda runner: runner.create(on_failure))
+        # A template can take seconds to be read: others do not wait for that.
+        stack = self._new(account, region, name, wish, **more)
+        stack.design = design_of(self._clients, stack, wish, None)
+        _check_capabilities(stack.design, wish)
+        with self.lock:
+            self.add(stack)
+            settled = self._begin(stack, "CREATE_IN_PROGRESS", wish.token)
+        self._run(stack, stack.design, wish.token, settled, lambda runner: runner.create(on_failure))
         return stack
 
     def update(self, stack: Stack, wish: Wish, *, disable_rollback: bool = False) -> None:
@@ -153,14 +77,20 @@ class Stacks:
         Raises:
             StackError, InsufficientCapabilitiesError: It cannot be; among others if nothing would differ.
         """
-        with self._lock:
+        _check_idle(stack, "updated")
+        previous = stack.design
+        design = design_of(self._clients, stack, wish, previous)
+        _check_capabilities(design, wish)
+        if new_change_set(self._world, stack, design, "UPDATE", "").status == "FAILED":
+            raise NoUpdatesError("No updates are to be performed.")
+        with self.lock:
             _check_idle(stack, "updated")
-            design = design_of(self._clients, stack, wish, stack.design)
-            _check_capabilities(design, wish)
-            if new_change_set(self._world, stack, design, "UPDATE", "").status == "FAILED":
-                raise StackError(_NO_UPDATES)
-            self._begin(stack, "UPDATE_IN_PROGRESS", wish.token)
-        self._run(stack, design, wish.token, lambda runner: runner.update(disable_rollback=disable_rollback))
+            if stack.design is not previous:
+                raise StackError(f"Stack:{stack.id} was updated by another request meanwhile.")
+            settled = self._begin(stack, "UPDATE_IN_PROGRESS", wish.token)
+            for change_set in self.change_sets(stack):
+                change_set.outdate()
+        self._run(stack, design, wish.token, settled, lambda runner: runner.update(disable_rollback=disable_rollback))
 
     def delete(self, stack: Stack, token: str, retained: frozenset[str] = frozenset()) -> threading.Event:
         """Begin to remove a stack; what is under way with it ends early.
@@ -171,27 +101,28 @@ class Stacks:
         Raises:
             StackError: It is protected.
         """
-        done = threading.Event()
-        with self._lock:
-            if _is_gone(stack) or stack.status == "DELETE_IN_PROGRESS":
+        with self.lock:
+            if stack.gone or stack.status == "DELETE_IN_PROGRESS":
                 return stack.settled
             if stack.protected:
                 raise StackError(f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled")
-            users = self._users(stack)
+            users = self.importers(stack)
             if users:
                 export, user = users[0]
                 stack.tell("DELETE_IN_PROGRESS", "User Initiated", token)
                 stack.tell("DELETE_FAILED", f"Cannot delete export {export} as it is in use by {user}.", token)
                 return stack.settled
-            self._forget_change_sets(stack)
+            self.forget_change_sets(stack)
+            if stack.status == "REVIEW_IN_PROGRESS":
+                stack.tell("DELETE_COMPLETE", token=token)
+                return stack.settled
+            if not stack.busy:
+                return self._begin_delete(stack, token, retained)
             stack.stop.set()
-        if stack.status == "REVIEW_IN_PROGRESS":
-            stack.tell("DELETE_COMPLETE", token=token)
-            return stack.settled
+        done = threading.Event()
 
         def work() -> None:
-            self._delete(stack, token, retained)
-            stack.settled.wait()
+            self._delete_when_idle(stack, token, retained).wait()
             done.set()
 
         threading.Thread(target=work, name=f"delete {stack.name}", daemon=True).start()
@@ -205,7 +136,8 @@ class Stacks:
         Raises:
             StackError, AlreadyExistsError: See there.
         """
-        with self._lock:
+        check_name("changeSetName", name)
+        with self.lock:
             if kind == "CREATE":
                 stack = self._reviewed(account, region, stack_name, wish)
                 previous = None
@@ -213,13 +145,17 @@ class Stacks:
                 stack = self.find(account, region, stack_name)
                 _check_idle(stack, "updated")
                 previous = stack.design
-            if any(one.name == name for one in self.change_sets(stack)):
-                raise AlreadyExistsError(f"ChangeSet {name} already exists")
-            change_set = self._change_set(stack, name, wish, kind, previous)
-            for key, value in more.items():
-                setattr(change_set, key, value)
-            self._change_sets[change_set.id] = change_set
-            return change_set
+            self.check_change_set(stack, name)
+        change_set = self._change_set(stack, name, wish, kind, previous)
+        for key, value in more.items():
+            setattr(change_set, key, value)
+        with self.lock:
+            if stack.gone:
+                raise StackError(f"Stack [{stack.name}] does not exist")
+            if previous is not None and stack.design is not previous:
+                change_set.outdate()
+            self.keep_change_set(change_set)
+        return change_set
 
     def execute(self, change_set: ChangeSet, token: str, *, disable_rollback: bool = False) -> None:
         """Begin to carry a change set out.
@@ -228,16 +164,20 @@ class Stacks:
             InvalidChangeSetStatusError, StackError: It cannot be.
         """
         stack = change_set.stack
-        with self._lock:
+        with self.lock:
             if change_set.execution != "AVAILABLE":
                 raise InvalidChangeSetStatusError(
                     f"ChangeSet [{change_set.id}] cannot be executed in its current status of [{change_set.status}]"
                 )
             if change_set.kind == "UPDATE":
                 _check_idle(stack, "updated")
+            elif stack.status != "REVIEW_IN_PROGRESS":
+                raise StackError(f"Stack:{stack.id} is in {stack.status} state and can not be created.")
             change_set.execution = "EXECUTE_IN_PROGRESS"
             stack.change_set = change_set.id
-            self._begin(stack, f"{change_set.kind}_IN_PROGRESS", token)
+            # The others say what would change in a stack that is no more. Source: API reference, `ExecuteChangeSet`.
+            self.forget_change_sets(stack, but=change_set)
+            settled = self._begin(stack, f"{change_set.kind}_IN_PROGRESS", token)
 
         def carry_out(runner: Runner) -> None:
             if change_set.kind == "UPDATE":
@@ -248,61 +188,11 @@ class Stacks:
             ended_well = stack.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
             change_set.execution = "EXECUTE_COMPLETE" if ended_well else "EXECUTE_FAILED"
 
-        self._run(stack, change_set.design, token, carry_out)
-
-    def remove_change_set(self, change_set: ChangeSet) -> None:
-        """Forget it; the stack that it would have made stays, as on AWS."""
-        with self._lock:
-            self._change_sets.pop(change_set.id, None)
-
-    # Stacks within stacks: see `nested.Children`
-
-    def make_child(self, task: Task, url: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> Stack:
-        """See there."""
-        parent = self._stacks[task.stack_id]
-        wish = self._child_wish(task, parent, url, parameters, tags)
-        child = self.create(task.account, task.region, task.name, wish, parent=parent.id, root=parent.root or parent.id)
-        child.settled.wait()
-        return child
-
-    def change_child(
-        self, task: Task, identity: str, url: str, parameters: Mapping[str, str], tags: Mapping[str, str]
-    ) -> Stack | None:
-        """See there."""
-        child = self._stacks[identity]
-        wish = self._child_wish(task, self._stacks[task.stack_id], url, parameters, tags)
-        try:
-            self.update(child, wish)
-        except StackError as error:
-            if error.message == _NO_UPDATES:
-                return None
-            raise
-        child.settled.wait()
-        return child
-
-    def remove_child(self, task: Task, identity: str) -> Stack:
-        """See there."""
-        child = self._stacks[identity]
-        self.delete(child, task.token).wait()
-        return child
-
-    def _child_wish(
-        self, task: Task, parent: Stack, url: str, parameters: Mapping[str, str], tags: Mapping[str, str]
-    ) -> Wish:
-        text = self._template_at(url, task.account, task.region)
-        capabilities = parent.design.capabilities
-        return Wish(text, parameters, tags, capabilities, base_url=parent.base_url, token=task.token)
-
-    # Underneath
-
-    def _is_known(self, identity: str) -> bool:
-        with self._lock:
-            return identity in self._stacks
+        self._run(stack, change_set.design, token, settled, carry_out)
 
     def _new(self, account: str, region: str, name: str, wish: Wish, **more: Any) -> Stack:
-        for stack in self.every(account, region):
-            if stack.name == name:
-                raise AlreadyExistsError(f"Stack [{name}] already exists")
+        check_name("stackName", name)
+        self.check_name(account, region, name)
         identity = f"arn:aws:cloudformation:{region}:{account}:stack/{name}/{uuid4()}"
         design = Design("", {}, {}, {})
         stack = Stack(identity, name, account, region, design, "CREATE_IN_PROGRESS", base_url=wish.base_url, **more)
@@ -315,7 +205,7 @@ class Stacks:
             if stack.name == name and stack.status == "REVIEW_IN_PROGRESS":
                 return stack
         stack = self._new(account, region, name, wish)
-        self._stacks[stack.id] = stack
+        self.add(stack)
         stack.tell("REVIEW_IN_PROGRESS", "User Initiated", wish.token)
         return stack
 
@@ -332,52 +222,54 @@ class Stacks:
             return failed_change_set(stack, design, kind, name, reason)
         return new_change_set(self._world, stack, design, kind, name)
 
-    def _begin(self, stack: Stack, status: str, token: str) -> None:
-        stack.stop.clear()
-        stack.settled.clear()
-        stack.tell(status, "User Initiated", token)
+    def _begin(self, stack: Stack, status: str, token: str) -> threading.Event:
+        """With the lock held; returns what is to be set when it is done.
 
-    def _run(self, stack: Stack, design: Design, token: str, operation: Callable[[Runner], None]) -> None:
+        Each operation has an event of its own: the next one may begin between an operation's last status and its end.
+        """
+        stack.stop.clear()
+        stack.settled = threading.Event()
+        stack.tell(status, "User Initiated", token)
+        return stack.settled
+
+    def _run(
+        self,
+        stack: Stack,
+        design: Design,
+        token: str,
+        settled: threading.Event,
+        operation: Callable[[Runner], None],
+    ) -> None:
         def work() -> None:
-            runner = Runner(self._world, stack, design, token=token, export=self._check_exports)
+            runner = Runner(self._world, stack, design, token=token, export=self.check_exports)
             try:
                 operation(runner)
                 stack.imports = runner.scope.imports
             except Exception as error:  # noqa: BLE001  # a thread has nobody above it, and the stack has to end
                 _log.exception("an operation on the stack %s failed", stack.name)
                 verb = stack.status.removesuffix("_IN_PROGRESS").removesuffix("_CLEANUP").removesuffix("_COMPLETE")
-                stack.tell(f"{verb}_FAILED", f"Internal failure: {error}", token)
+                stack.tell(f"{verb}_FAILED", runner.scope.masked(f"Internal failure: {error}"), token)
             finally:
-                stack.settled.set()
+                settled.set()
 
         threading.Thread(target=work, name=f"stack {stack.name}", daemon=True).start()
 
-    def _delete(self, stack: Stack, token: str, retained: frozenset[str]) -> None:
-        stack.settled.wait()
-        with self._lock:
-            if _is_gone(stack) or stack.busy:
-                return
-            self._begin(stack, "DELETE_IN_PROGRESS", token)
-        self._run(stack, stack.design, token, lambda runner: runner.delete(retained))
+    def _delete_when_idle(self, stack: Stack, token: str, retained: frozenset[str]) -> threading.Event:
+        """Returns what is set when it is gone, or cannot go."""
+        while True:
+            stack.settled.wait()
+            with self.lock:
+                if stack.gone or stack.status == "DELETE_IN_PROGRESS":
+                    return stack.settled
+                if not stack.busy:
+                    return self._begin_delete(stack, token, retained)
+                stack.stop.set()  # another one has begun meanwhile
 
-    def _check_exports(self, stack: Stack) -> None:
-        for other in self.every(stack.account, stack.region):
-            if other is stack:
-                continue
-            for name in stack.exports.keys() & other.exports.keys():
-                raise StackError(f"Export with name {name} is already exported by stack {other.name}. ")
-
-    def _users(self, stack: Stack) -> list[tuple[str, str]]:
-        others = self.every(stack.account, stack.region)
-        return [(name, one.name) for one in others if one is not stack for name in stack.exports.keys() & one.imports]
-
-    def _forget_change_sets(self, stack: Stack) -> None:
-        for change_set in self.change_sets(stack):
-            self._change_sets.pop(change_set.id, None)
-
-
-def _is_gone(stack: Stack) -> bool:
-    return stack.status == "DELETE_COMPLETE"
+    def _begin_delete(self, stack: Stack, token: str, retained: frozenset[str]) -> threading.Event:
+        """With the lock held."""
+        settled = self._begin(stack, "DELETE_IN_PROGRESS", token)
+        self._run(stack, stack.design, token, settled, lambda runner: runner.delete(retained))
+        return settled
 
 
 def _check_idle(stack: Stack, verb: str) -> None:

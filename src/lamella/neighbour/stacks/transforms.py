@@ -22,6 +22,8 @@ SERVERLESS: Final = "AWS::Serverless-2016-10-31"
 LANGUAGE: Final = "AWS::LanguageExtensions"
 _LOOP: Final = "Fn::ForEach::"
 _VARIABLE: Final = re.compile(r"[$&]\{(\w+)\}")
+_WRITTEN_MOST: Final = 1024**2
+"""Characters and members that loops may write out: what a template may have in S3. Loops within loops multiply."""
 _one_at_a_time: Final = Lock()  # the translator keeps the region in a class
 
 logging.getLogger("samtranslator").setLevel(logging.CRITICAL)  # what it finds wrong is in what it raises
@@ -80,34 +82,73 @@ def _unrolled(template: Template, scope: Scope) -> Template:
     Source: CloudFormation user guide, "Fn::ForEach".
     """
     found = {key: value for key, value in template.items() if key not in ("Resources", "Conditions", "Outputs")}
+    loops = _Loops(scope)
     for section in ("Conditions", "Resources", "Outputs"):
         if section in template:
-            found[section] = _loops(template[section], scope)
-    for definition in found.get("Resources", {}).values():
+            found[section] = loops.written_out(template[section])
+    resources = found.get("Resources")
+    for definition in resources.values() if isinstance(resources, Mapping) else ():
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
             if isinstance(definition, dict) and policy in definition:
                 definition[policy] = resolve(definition[policy], scope)
     return found
 
 
-def _loops(value: Json, scope: Scope) -> Json:
-    if isinstance(value, list):
-        return [_loops(item, scope) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    found: dict[str, Json] = {}
-    for key, item in value.items():
-        if not str(key).startswith(_LOOP):
-            found[key] = _loops(item, scope)
-            continue
-        match item:
-            case [str(variable), collection, dict() as body]:
-                for one in resolve(collection, scope):
-                    filled = {_filled(name, variable, one): _within(part, variable, one) for name, part in body.items()}
-                    found |= _loops(filled, scope)
-            case _:
-                raise TransformError(f"Transform {LANGUAGE} failed with: Fn::ForEach layout is incorrect")
-    return found
+class _Loops:
+    """Writes the loops of one template out."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._left = _WRITTEN_MOST
+
+    def written_out(self, value: Json) -> Json:
+        """The same without loops.
+
+        Raises:
+            TransformError: One is malformed, or they would make more than a template can be.
+        """
+        if isinstance(value, list):
+            return [self.written_out(item) for item in value]
+        if not isinstance(value, Mapping):
+            return value
+        found: dict[str, Json] = {}
+        for key, item in value.items():
+            if not str(key).startswith(_LOOP):
+                found[key] = self.written_out(item)
+                continue
+            match item:
+                case [str(variable), collection, dict() as body]:
+                    found |= self._repeated(variable, resolve(collection, self._scope), body)
+                case _:
+                    raise _layout()
+        return found
+
+    def _repeated(self, variable: str, values: Json, body: Mapping[str, Json]) -> dict[str, Json]:
+        if not isinstance(values, list):
+            raise _layout()
+        found: dict[str, Json] = {}
+        size = _size(body)
+        for one in values:
+            self._left -= size
+            if self._left < 0:
+                raise TransformError(
+                    f"Transform {LANGUAGE} failed with: the loops would write out more than {_WRITTEN_MOST} characters"
+                )
+            filled = {_filled(name, variable, one): _within(part, variable, one) for name, part in body.items()}
+            found |= self.written_out(filled)
+        return found
+
+
+def _layout() -> TransformError:
+    return TransformError(f"Transform {LANGUAGE} failed with: Fn::ForEach layout is incorrect")
+
+
+def _size(part: Json) -> int:
+    if isinstance(part, str):
+        return len(part) + 1
+    if isinstance(part, Mapping):
+        return sum(_size(key) + _size(item) for key, item in part.items()) + 1
+    return sum(map(_size, part)) + 1 if isinstance(part, list) else 1
 
 
 def _filled(name: str, variable: str, value: Any) -> str:  # Any: template

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamella.neighbour.stacks.errors import HalfMadeError, ResourceError
-from lamella.neighbour.stacks.kinds import Kind, Made, Properties, Task
-from lamella.neighbour.stacks.model import ChangeSet, Stack
-from lamella.neighbour.stacks.service import Stacks, Wish
+from lamella.neighbour.stacks.kinds import Clients, Kind, Made, Properties, Task
+from lamella.neighbour.stacks.model import STACK, ChangeSet, Stack, Wish
+from lamella.neighbour.stacks.nested import NestedStack
+from lamella.neighbour.stacks.service import Stacks
 from lamella.neighbour.stacks.template import Json
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
@@ -32,7 +33,8 @@ class FakeKind:
         self.calls.append(f"create {task.logical_id}")
         self._fail("create", properties)
         identity = f"{task.logical_id}-{next(self._numbers)}"
-        made = Made(identity, {"Arn": f"arn:{identity}", "Size": properties.get("Size")})
+        attributes = {"Arn": f"arn:{identity}", "Size": properties.get("Size")}
+        made = Made(identity, attributes, secret=properties.get("Secret") == "yes")
         if properties.get("Fail") == "half":
             self.things[identity] = properties
             raise HalfMadeError("only half", made)
@@ -65,13 +67,12 @@ class World:
         kind: Answers for all types.
     """
 
-    def __init__(self, templates: dict[str, str] | None = None) -> None:
+    def __init__(self, templates: dict[str, str] | None = None, clients: Clients | None = None) -> None:
         self.kind = FakeKind()
         self.more: dict[str, Kind] = {}
+        self.stacks = Stacks(lambda kind: self.more.get(kind, self.kind), clients or _no_clients)
         found = templates or {}
-        self.stacks = Stacks(
-            lambda kind: self.more.get(kind, self.kind), _no_clients, lambda url, account, region: found[url]
-        )
+        self.more[STACK] = NestedStack(self.stacks, lambda url, account, region: found[url])
 
     def create(self, text: str, name: str = "s", **more: Any) -> Stack:
         stack = self.stacks.create(ACCOUNT, REGION, name, Wish(text), **more)

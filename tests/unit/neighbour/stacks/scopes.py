@@ -14,6 +14,7 @@ class FixedScope:
     attributes: dict[tuple[str, str], Json] = field(default_factory=dict)
     conditions: dict[str, bool] = field(default_factory=dict)
     mappings: dict[str, Mapping[str, Json]] = field(default_factory=dict)
+    left: int = 1_000_000
 
     def ref(self, name: str) -> Json:
         if name == "AWS::NoValue":
@@ -36,3 +37,8 @@ class FixedScope:
 
     def dynamic(self, service: str, key: str) -> str:
         return f"<{service} {key}>"
+
+    def spend(self, characters: int) -> None:
+        self.left -= characters
+        if self.left < 0:
+            raise StackError("too much")

@@ -102,3 +102,47 @@ def test_references_are_found_where_they_count() -> None:
         "D": {"Fn::If": ["Yes", {"Ref": "Seven"}, {"Ref": "Eight"}]},
     }
     assert set(references(value, SCOPE.condition)) == {"One", "Two", "Three", "Four", "Five", "Six", "Seven"}
+
+
+def within(form: str, depth: int) -> Json:
+    """A text of a hundred texts of a hundred texts ..."""
+    return "x" * 100 if not depth else {"Fn::Sub": [form, {"X": within(form, depth - 1)}]}
+
+
+def quoted(depth: int) -> Json:
+    """Each level puts a backslash before every quote and backslash of the level below."""
+    return '"' if not depth else {"Fn::ToJsonString": [quoted(depth - 1)]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        within("${X}" * 100, 10),
+        quoted(40),
+        {"Fn::Join": ["x" * 10_000, ["a"] * 1000]},
+        [{"Ref": "Long"}] * 1000,
+        "{{resolve:ssm:long}}" * 1000,
+        {"Fn::FindInMap": ["Long", "a", "b"]},
+    ],
+)
+def test_functions_do_not_make_more_than_there_is_room_for(value: Json) -> None:
+    scope = FixedScope(refs={"Long": "x" * 2000}, mappings={"Long": {"a": {"b": ["x" * 2000] * 1000}}})
+    scope.dynamic = lambda service, key: "x" * 2000  # type: ignore[method-assign]
+    with pytest.raises(StackError, match="too much"):
+        resolve(value, scope)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"Fn::Cidr": ["::/0", 10**9, 8]}, "the count is 1 at least and 256 at most"),
+        ({"Fn::Cidr": ["10.0.0.0/8", [1]]}, "Fn::Cidr"),
+        ({"Fn::Split": ["", "abc"]}, "every Fn::Split object"),
+        ({"Fn::Select": ["\u00b2", ["a"]]}, "Fn::Select cannot select"),
+        ({"Fn::Select": ["9" * 5000, ["a"]]}, "Fn::Select cannot select"),
+        ({"Fn::Length": 3}, "Fn::Length requires a list"),
+    ],
+)
+def test_arguments_that_make_no_sense(value: Json, said: str) -> None:
+    with pytest.raises(StackError, match=said):
+        resolve(value, FixedScope())

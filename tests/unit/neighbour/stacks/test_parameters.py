@@ -49,6 +49,12 @@ def test_what_is_not_to_be_shown() -> None:
         ({"Type": "Number", "MaxValue": 3}, "4", "not greater than 3"),
         ({"MinLength": 2}, "a", "at least 2"),
         ({"MaxLength": 2}, "abc", "at most 2"),
+        ({}, "x" * 4097, "at most 4096 bytes"),
+        ({"AllowedPattern": "("}, "a", "AllowedPattern of parameter P is none"),
+        ({"AllowedPattern": "(" * 2000 + "a" + ")" * 2000}, "a", "AllowedPattern of parameter P is none"),
+        ({"AllowedPattern": "(a|aa)+[bc]"}, "a" * 4000, "AllowedPattern of parameter P takes too long"),
+        ({"AllowedPattern": "a" * 4097}, "a", "AllowedPattern of parameter P is too long"),
+        ({"MaxLength": "x"}, "a", "MaxLength of parameter P must be a number"),
     ],
 )
 def test_constraints(definition: dict[str, object], value: str, said: str) -> None:
@@ -61,3 +67,14 @@ def test_what_is_missing_or_unknown() -> None:
         settled({}, A={}, B={})
     with pytest.raises(StackError, match=r"Parameters: \[X\] do not exist in the template"):
         settled({"X": "1"})
+
+
+@pytest.mark.parametrize("definitions", [["P"], {"P": "String"}, {"P": None}])
+def test_definitions_that_are_none(definitions: object) -> None:
+    with pytest.raises(StackError, match="unsupported structure"):
+        settle({"Parameters": definitions}, {"P": "x"}, {}, str)
+
+
+def test_there_are_two_hundred_at_most() -> None:
+    with pytest.raises(StackError, match="Number of parameters, 201, is greater than maximum allowed, 200"):
+        settled({}, None, **{f"P{number}": {"Default": "x"} for number in range(201)})

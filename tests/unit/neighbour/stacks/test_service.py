@@ -12,9 +12,7 @@ from lamella.neighbour.stacks.errors import (
     InvalidChangeSetStatusError,
     StackError,
 )
-from lamella.neighbour.stacks.model import STACK
-from lamella.neighbour.stacks.nested import NestedStack
-from lamella.neighbour.stacks.service import Wish
+from lamella.neighbour.stacks.model import STACK, Wish
 
 LAYER = "AWS::Lambda::LayerVersion"
 """A type whose every change makes a new one."""
@@ -340,7 +338,6 @@ class TestSeveralStacks:
             }
         )
         world = World({"http://inner": inner})
-        world.more[STACK] = NestedStack(world.stacks)
 
         def outer(size: int) -> str:
             nested = thing(STACK, TemplateURL="http://inner", Parameters={"Size": size})

@@ -49,7 +49,11 @@ def test_json_and_yaml_in_flow_style() -> None:
         ("a: [", "not well-formed"),
         ("- a", "unsupported structure"),
         ("", "unsupported structure"),
-        ("{" * 100_000, "not well-formed"),
+        ("{" * 100_000, "nested too deeply"),
+        ("[" * 101 + "," * 100_000, "nested too deeply"),
+        ('{"a": ' * 101 + "1" + "}" * 101, "nested too deeply"),
+        ("a: !!binary aGVsbG8=", "Unknown tag tag:yaml.org,2002:binary"),
+        ("a: !!set {b}", "Unknown tag tag:yaml.org,2002:set"),
     ],
 )
 def test_what_is_no_template_is_refused(text: str, said: str) -> None:
@@ -88,3 +92,21 @@ def test_transforms_by_name() -> None:
     assert transforms_of({"Transform": "A"}) == ["A"]
     assert transforms_of({"Transform": ["A", {"Name": "B"}]}) == ["A", "B"]
     assert transforms_of({}) == []
+
+
+@pytest.mark.parametrize(("section", "most"), [("Resources", 500), ("Outputs", 200), ("Mappings", 200)])
+def test_there_is_a_most_of_everything(section: str, most: int) -> None:
+    entry = {"Resources": {"Type": "T"}, "Outputs": {"Value": "v"}, "Mappings": {}}[section]
+    check({**RESOURCES, section: {f"X{number}": entry for number in range(most)}})
+    with pytest.raises(StackError, match=f"Number of {section.lower()}, {most + 1}, is greater than maximum allowed"):
+        check({**RESOURCES, section: {f"X{number}": entry for number in range(most + 1)}})
+
+
+@pytest.mark.parametrize("links", [{"Condition": ["a"]}, {"DependsOn": {"a": 1}}, {"DependsOn": ["a", ["b"]]}])
+def test_links_are_names(links: dict[str, object]) -> None:
+    with pytest.raises(StackError, match="of resource A must be names"):
+        check({"Resources": {"A": {"Type": "T", **links}}})
+
+
+def test_a_transform_counts_once() -> None:
+    assert transforms_of({"Transform": ["A", {"Name": "B"}, "A"]}) == ["A", "B"]

@@ -70,3 +70,17 @@ def test_loops_are_written_out() -> None:
         "QueueB": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "B"}},
         "Topic": {"Type": "AWS::SNS::Topic", "DeletionPolicy": "Retain"},
     }
+
+
+def test_loops_within_loops_do_not_write_out_more_than_a_template_can_be() -> None:
+    body: Template = {"Q": {"Type": "AWS::SQS::Queue"}}
+    for level in range(6):
+        body = {f"Fn::ForEach::L{level}": [f"V{level}", [str(number) for number in range(100)], body]}
+    with pytest.raises(TransformError, match="the loops would write out more than"):
+        transformed({"Transform": "AWS::LanguageExtensions", "Resources": body})
+
+
+@pytest.mark.parametrize("loop", ["x", ["V", "text", {}], ["V", 3, {}], ["V", ["a"], "b"]])
+def test_loops_that_are_none(loop: object) -> None:
+    with pytest.raises(TransformError, match="layout is incorrect"):
+        transformed({"Transform": "AWS::LanguageExtensions", "Resources": {"Fn::ForEach::X": loop}})

@@ -6,9 +6,12 @@ import string
 from typing import Any, Final
 
 from lamella.neighbour.stacks.coercion import arguments, tag_map
+from lamella.neighbour.stacks.errors import ResourceError
 from lamella.neighbour.stacks.kinds import Made, Properties, Task
 from lamella.neighbour.stacks.template import Json
 
+_PASSWORD_MOST: Final = 4096
+"""Source: Secrets Manager's API reference, `GetRandomPassword`."""
 _PUNCTUATION: Final = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
@@ -149,7 +152,10 @@ def _draw(rule: Json) -> str:
         letters += "" if left_out(name) else more
     letters += " " if str(rule.get("IncludeSpace", "")).lower() == "true" else ""
     letters = "".join(letter for letter in letters if letter not in str(rule.get("ExcludeCharacters", "")))
-    drawn = "".join(secrets.choice(letters) for _ in range(int(rule.get("PasswordLength", 32))))
+    length = int(rule.get("PasswordLength", 32))
+    if not letters or not 1 <= length <= _PASSWORD_MOST:
+        raise ResourceError(f"a password has between 1 and {_PASSWORD_MOST} characters, of those that are not excluded")
+    drawn = "".join(secrets.choice(letters) for _ in range(length))
     if "GenerateStringKey" not in rule:
         return drawn
     return json.dumps({**json.loads(rule.get("SecretStringTemplate", "{}")), rule["GenerateStringKey"]: drawn})
