@@ -11,6 +11,7 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from lamella.neighbour.stacks import capabilities
 from lamella.neighbour.stacks.errors import ChangeSetNotFoundError, NotImplementedHereError, StackError
 from lamella.neighbour.stacks.model import Stack
+from lamella.neighbour.stacks.plan import check_references
 from lamella.neighbour.stacks.rendering import (
     change_set_document,
     change_set_summary,
@@ -23,7 +24,7 @@ from lamella.neighbour.stacks.rendering import (
     stack_summary,
 )
 from lamella.neighbour.stacks.service import Stacks, Wish
-from lamella.neighbour.stacks.template import Template, parse, transforms_of
+from lamella.neighbour.stacks.template import Template, check, parse, transforms_of
 
 _PAGE: Final = 100
 _MOMENT_S: Final = 3.0
@@ -247,6 +248,9 @@ class Responses(BaseResponse):
         template = parse(self._template() or "")
         if not isinstance(template.get("Resources"), Mapping):
             raise StackError("Template format error: At least one Resources member must be defined.")
+        if not transforms_of(template):  # a transform may add what is referred to
+            check(template)
+            check_references(template)
         return ActionResult(self._declared(template))
 
     def get_stack_policy(self) -> ActionResult:

@@ -142,6 +142,7 @@ class Stacks:
             stack = self._new(account, region, name, wish, **more)
             stack.design = design_of(self._clients, stack, wish, None)
             _check_capabilities(stack.design, wish)
+            new_change_set(self._world, stack, stack.design, "CREATE", "")  # does the template hold together?
             self._stacks[stack.id] = stack
             self._begin(stack, "CREATE_IN_PROGRESS", wish.token)
         self._run(stack, stack.design, wish.token, lambda runner: runner.create(on_failure))
