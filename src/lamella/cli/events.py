@@ -43,7 +43,7 @@ def list_(
         raise _stranger() from error
     if rows:
         output.write_table(("ACCEPTED (UTC)", "FUNCTION", "STATE", "ATTEMPTS", "LAST STEP", "REQUEST ID"), rows)
-    output.say(counts or "Nothing has been invoked asynchronously yet.")
+    output.say(counts or _nothing(function))
 
 
 def show(
@@ -77,6 +77,12 @@ def _described(one: Mapping[str, Any]) -> list[str]:  # Any: JSON
     lines += [f"not delivered to {arn}" for arn in one["undelivered_to"]]
     lines += [f"{name} {json.dumps(one[name])}" for name in ("payload", "response") if one[name]]
     return lines
+
+
+def _nothing(function: str | None) -> str:
+    if function is None:
+        return "Nothing has been invoked asynchronously yet."
+    return f"{function} has not been invoked asynchronously; is that the function's name?"
 
 
 def _name(one: Mapping[str, Any]) -> str:  # Any: JSON

@@ -223,6 +223,20 @@ class TestInvokeStreamed:
         assert "Function not found: x" in assert_one_line_of_prose(result.stderr)
 
 
+class TestEvents:
+    @pytest.mark.parametrize(
+        ("asked", "said"),
+        [((), b"Nothing has been invoked"), (("--function", "typo"), b"typo has not been invoked asynchronously; is")],
+    )
+    def test_nothing_is_said_to_be_nothing(
+        self, lamella: Any, server: Any, asked: tuple[str, ...], said: bytes
+    ) -> None:
+        server.will_reply(200, b'{"counts": {}, "events": []}')
+        result = lamella.run("events", "list", *asked)
+        assert (result.returncode, result.stdout) == (0, b"")
+        assert said in result.stderr
+
+
 def log_line(message: str) -> bytes:
     return json.dumps({"timestamp": 1_700_000_000_000, "stream": "s", "message": message}).encode() + b"\n"
 
