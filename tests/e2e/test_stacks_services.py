@@ -261,6 +261,14 @@ def test_a_bucket_may_not_tell_a_function_that_does_not_let_it(server: LamellaSe
     assert allowed.delete() == "DELETE_COMPLETE"
 
 
+def test_tags_of_aws_are_not_for_clients(server: LamellaServer) -> None:
+    """Functions of a stack that was lost are known by them."""
+    stack = deployment(server)
+    tags = [{"Key": "aws:cloudformation:stack-name", "Value": "another"}]
+    with pytest.raises(ClientError, match="aws: prefixed tag key names are not allowed for external use"):
+        stack.create({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}, Tags=tags)
+
+
 def test_a_template_that_refers_to_nothing_is_refused_at_once(server: LamellaServer) -> None:
     stack = deployment(server)
     queue = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": {"Ref": "Missing"}}}

@@ -281,17 +281,24 @@ class Responses(BaseResponse):
             raise StackError(_NO_TEMPLATE)
         given = self._get_param("Parameters") or []
         parameters = {one["ParameterKey"]: _value(one) for one in given}
-        tags = self._get_param("Tags")
         return Wish(
             text or "",
             parameters,
-            None if tags is None else {one["Key"]: one["Value"] for one in tags},
+            self._tags(),
             tuple(self._get_param("Capabilities") or ()),
             self._get_param("RoleARN") or "",
             tuple(self._get_param("NotificationARNs") or ()),
             f"http://{self.headers.get('host', '127.0.0.1')}",
             self._token(),
         )
+
+    def _tags(self) -> dict[str, str] | None:
+        """Source of the text: AWS's answer, as quoted in aws-quickstart/quickstart-examples, issue 39."""
+        if (tags := self._get_param("Tags")) is None:
+            return None
+        if any(one["Key"].lower().startswith("aws:") for one in tags):
+            raise StackError("aws: prefixed tag key names are not allowed for external use.")
+        return {one["Key"]: one["Value"] for one in tags}
 
     def _template(self) -> str | None:
         if body := self._get_param("TemplateBody"):
