@@ -73,7 +73,7 @@ _JSON: Final = (("Content-Type", "application/json"),)
 # Pages that need no signature: one tells nothing secret, the others have signatures of their own.
 _OPEN_PAGES: Final = frozenset({"health", "artifacts"})
 # Pages that an account may see as far as they are about it.
-_ACCOUNT_PAGES: Final = frozenset({"logs"})
+_ACCOUNT_PAGES: Final = frozenset({"events", "logs"})
 # Pages that are for the operator whether or not signatures are required: what they make outlives that setting.
 _OPERATOR_PAGES: Final = frozenset({"accounts", "keys"})
 
@@ -356,6 +356,8 @@ class FrontDoor:
     async def _admit(self, name: str, request: Request, query: dict[str, str]) -> None:
         """Refuse whom a page is not for, and narrow what an account sees to what is its own.
 
+        The operator may have a key of an account at hand (`key`), and then means that account.
+
         Raises:
             PageError, ApiError: It is not for this caller.
         """
@@ -367,6 +369,9 @@ class FrontDoor:
         except MissingAuthenticationTokenException:
             raise PageError(403, _FOR_THE_OPERATOR) from None
         if caller.is_operator:
+            meant = access.keyring.find(query.get("key", ""))
+            if meant is not None and meant.account:
+                query.setdefault("account", meant.account)
             return
         if name not in _ACCOUNT_PAGES:
             raise PageError(403, _FOR_THE_OPERATOR)

@@ -183,14 +183,14 @@ class Events:
         self._region = region
 
     async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
-        """Query: `account`, `region`, `function`, `state`, `limit`; of one event none.
+        """Query: `account`, `region`, `function`, `state`, `limit`; of one event `account` alone.
 
         One event has its payload and the function's response as well, as long as they are kept.
         """
         request_id = path_tail(exchange)
         if request_id:
             found = await self._queue.get(request_id) if _REQUEST.fullmatch(request_id) else None
-            if found is None:
+            if found is None or query.get("account", found.event.key.account) != found.event.key.account:
                 raise PageError(
                     404, f"No event {request_id[:80]!r} is known, or no longer: the last ones are remembered."
                 )

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.support.server import LamellaServer
 from tests.support.stacks import deployment
 
@@ -236,3 +237,47 @@ def test_versions_and_environments_ahead_of_need(server: LamellaServer, client: 
     assert stack.update(template()) == "UPDATE_COMPLETE", stack.failures
     assert client.list_provisioned_concurrency_configs(FunctionName=name)["ProvisionedConcurrencyConfigs"] == []
     assert stack.delete() == "DELETE_COMPLETE"
+
+
+def test_a_bucket_may_not_tell_a_function_that_does_not_let_it(server: LamellaServer) -> None:
+    function = {"Type": "AWS::Lambda::Function", "Properties": {"Runtime": PYTHON, "Handler": "index.handler"}}
+    function["Properties"] |= {"Role": "arn:aws:iam::000000000000:role/any", "Code": {"ZipFile": "handler = print"}}
+    told = {"Event": "s3:ObjectCreated:*", "Function": {"Fn::GetAtt": ["F", "Arn"]}}
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"NotificationConfiguration": {"LambdaConfigurations": [told]}}}
+    stack = deployment(server)
+    assert stack.create({"Resources": {"F": function, "B": bucket}}) == "ROLLBACK_COMPLETE"
+    assert "Unable to validate the following destination configurations" in stack.failures["B CREATE_FAILED"]
+    permission = {
+        "Type": "AWS::Lambda::Permission",
+        "Properties": {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": {"Ref": "F"},
+            "Principal": "s3.amazonaws.com",
+        },
+    }
+    allowed = deployment(server)
+    resources = {"F": function, "P": permission, "B": {**bucket, "DependsOn": "P"}}
+    assert allowed.create({"Resources": resources}) == "CREATE_COMPLETE", allowed.failures
+    assert allowed.delete() == "DELETE_COMPLETE"
+
+
+def test_tags_of_aws_are_not_for_clients(server: LamellaServer) -> None:
+    """Functions of a stack that was lost are known by them."""
+    stack = deployment(server)
+    tags = [{"Key": "aws:cloudformation:stack-name", "Value": "another"}]
+    with pytest.raises(ClientError, match="aws: prefixed tag key names are not allowed for external use"):
+        stack.create({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}, Tags=tags)
+
+
+def test_a_template_that_refers_to_nothing_is_refused_at_once(server: LamellaServer) -> None:
+    stack = deployment(server)
+    queue = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": {"Ref": "Missing"}}}
+    text = json.dumps({"Resources": {"Q": queue}})
+    for call, named in ((stack.api.validate_template, {}), (stack.api.create_stack, {"StackName": stack.name})):
+        with pytest.raises(ClientError, match=r"ValidationError.*Unresolved resource dependencies \[Missing\]"):
+            call(TemplateBody=text, **named)
+    with pytest.raises(ClientError, match="does not exist"):
+        stack.describe()
+    # A transform may make what is referred to.
+    text = json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": {"Q": queue}})
+    assert stack.api.validate_template(TemplateBody=text)["DeclaredTransforms"] == ["AWS::Serverless-2016-10-31"]

@@ -10,6 +10,8 @@ import pytest
 from tests.support.traces import KEY, Life
 
 from lamella.adapters.traces import FileTraceStore
+from lamella.domain.event import AcceptedEvent, EventRecord, Progress
+from lamella.domain.function import FunctionKey
 from lamella.frontdoor import PageError, body_object
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import DisconnectedError, Request
@@ -163,3 +165,16 @@ async def test_events_that_nobody_has(tail: str, query: Mapping[str, str], statu
     with pytest.raises(PageError) as refusal:
         await events.page(cast("Exchange", Asked(f"/_lamella/events/{tail}")), query)
     assert refusal.value.status == status
+
+
+async def test_an_event_of_another_account_is_as_unknown_as_one_that_never_was() -> None:
+    event = AcceptedEvent(
+        "8f1c3a52-0f0e-4f0a-9d57-4b1de5bb3c11", FunctionKey("111122223333", "us-east-1", "f"), None, 1.0, b"{}"
+    )
+    queue = MemoryEventQueue()
+    queue.records[event.request_id] = EventRecord(event, Progress(accepted_s=1.0, due_s=1.0))
+    events = Events(queue, account="000000000000", region="us-east-1")
+    asked = cast("Exchange", Asked(f"/_lamella/events/{event.request_id}"))
+    with pytest.raises(PageError) as refusal:
+        await events.page(asked, {"account": "444455556666"})
+    assert refusal.value.status == 404

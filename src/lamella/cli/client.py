@@ -242,7 +242,7 @@ class Client:
         Raises:
             CommandError: As `invoke`.
         """
-        query = {**self._endpoint.scope(), "limit": str(limit)}
+        query = {**self._scope(), "limit": str(limit)}
         if function is not None:
             query["function"] = function
         if state is not None:
@@ -265,7 +265,7 @@ class Client:
         Raises:
             CommandError: As `invoke`; also while iterating.
         """
-        query = {**self._endpoint.scope(), "since_ms": str(since_ms)}
+        query = {**self._scope(), "since_ms": str(since_ms)}
         if limit is not None:
             query["limit"] = str(limit)
         if follow:
@@ -376,6 +376,11 @@ class Client:
         headers = {} if document is None else {"content-type": "application/json"}
         with self._request(method, f"/_lamella/{path}", body, headers) as answer:
             return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
+    def _scope(self) -> dict[str, str]:
+        """What is asked about; the operator says by the key in the environment for which account."""
+        scope, key = self._endpoint.scope(), self._endpoint.key
+        return scope if self._operator is None or key is None else {**scope, "key": key.id}
 
     def _signed(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers of a request, signed as well as can be."""

@@ -43,7 +43,7 @@ def list_(
         raise _stranger() from error
     if rows:
         output.write_table(("ACCEPTED (UTC)", "FUNCTION", "STATE", "ATTEMPTS", "LAST STEP", "REQUEST ID"), rows)
-    output.say(counts or "Nothing has been invoked asynchronously yet.")
+    output.say(counts or _nothing(function))
 
 
 def show(
@@ -67,7 +67,7 @@ def show(
 def _described(one: Mapping[str, Any]) -> list[str]:  # Any: JSON
     lines = [
         f"{one['request_id']} for {one['function_arn']}",
-        f"{one['state']}, accepted at {one['accepted_at']}, {one['attempts']} attempts"
+        f"{one['state']}, accepted at {one['accepted_at']}, {_counted(one['attempts'])}"
         + (f", {one['condition']}" if one["condition"] else "")
         + (f", due at {one['due_at']}" if one["due_at"] else ""),
     ]
@@ -77,6 +77,16 @@ def _described(one: Mapping[str, Any]) -> list[str]:  # Any: JSON
     lines += [f"not delivered to {arn}" for arn in one["undelivered_to"]]
     lines += [f"{name} {json.dumps(one[name])}" for name in ("payload", "response") if one[name]]
     return lines
+
+
+def _counted(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+
+
+def _nothing(function: str | None) -> str:
+    if function is None:
+        return "Nothing has been invoked asynchronously yet."
+    return f"{function} has not been invoked asynchronously; is that the function's name?"
 
 
 def _name(one: Mapping[str, Any]) -> str:  # Any: JSON

@@ -262,12 +262,13 @@ class Lane:
     async def _tell(self, records: Sequence[StreamRecord], given_up: Discard) -> Told | NotTold:
         work, mapping = self._work, self._work.mapping
         _log.warning(
-            "%d records of %s in %s are given up, %s to %s: %s",
-            len(records),
+            "records of %s in %s are given up, %s to %s (%d), for %s: %s",
             mapping.source_arn,
             self._shard,
             records[0].sequence,
             records[-1].sequence,
+            len(records),
+            mapping.function_arn,
             given_up.condition,
         )
         if not mapping.on_failure:

@@ -63,6 +63,7 @@ def lambda_client(
     principal: str | None = None,
     source_arn: str | None = None,
     source_account: str | None = None,
+    attempts: int = 1,
 ) -> Client:
     """A client of Lamella's Lambda.
 
@@ -73,6 +74,8 @@ def lambda_client(
             them; the function's policy decides. Without one the account itself asks, for whatever it wants.
         source_arn: The resource for which the service acts, such as a bucket.
         source_account: Whose that is.
+        attempts: How often in all it asks, ever later, while Lambda is not well. Of events one: what is sent twice
+            is delivered twice.
 
     Raises:
         RuntimeError: There is no bridge: this is no child of Lamella's.
@@ -82,7 +85,7 @@ def lambda_client(
     service = None
     if principal is not None:
         service = ServicePrincipal(tuple(principal.split(",")), source_arn or "", source_account or "")
-    return _client(_opened[0], Claim(account_id, region, service))
+    return _client(_opened[0], Claim(account_id, region, service), attempts)
 
 
 def neighbour_client(service: str, account_id: str, region: str) -> Client:
@@ -100,11 +103,13 @@ def neighbour_client(service: str, account_id: str, region: str) -> Client:
 
 
 @lru_cache(maxsize=64)
-def _client(bridge: _Bridge, claim: Claim) -> Client:
+def _client(bridge: _Bridge, claim: Claim, attempts: int) -> Client:
     headers = {BRIDGE_HEADER: bridge.secret, **dict(claim.headers())}
     transport = _Transport(f"{bridge.directory}/{BRIDGE_SOCKET}", headers)
     # Lambda validates: the events of a stack have its words for what is wrong with a template.
-    return _make(bridge, "lambda", claim.account, claim.region, transport, parameter_validation=False)
+    return _make(
+        bridge, "lambda", claim.account, claim.region, transport, parameter_validation=False, attempts=attempts
+    )
 
 
 def _make(
@@ -115,6 +120,7 @@ def _make(
     transport: "_Transport",
     *,
     parameter_validation: bool,
+    attempts: int = 1,
 ) -> Client:
     with bridge.making:
         client = bridge.session.create_client(
@@ -123,9 +129,8 @@ def _make(
             endpoint_url=_BASE,
             aws_access_key_id=account,
             aws_secret_access_key=account,  # nobody looks at the signature
-            # Whoever asks decides whether to try again: an event that is sent twice is delivered twice.
             config=Config(
-                retries={"total_max_attempts": 1},
+                retries={"total_max_attempts": attempts, "mode": "standard"},
                 s3={"addressing_style": "path"},
                 parameter_validation=parameter_validation,
             ),

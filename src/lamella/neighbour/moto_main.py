@@ -28,6 +28,7 @@ from werkzeug.serving import make_server
 from lamella.neighbour import moto_kinesis, services
 from lamella.neighbour.answers import ANSWERS_PATH
 from lamella.neighbour.bridge import open_bridge
+from lamella.neighbour.missing import absent_service, tell_what_is_missing
 
 _CLONE_NEWNET: Final = 0x4000_0000
 _PR_SET_PDEATHSIG: Final = 1
@@ -81,13 +82,15 @@ class _Services:
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
 
-    def _make(self, service: SERVICE_NAMES) -> Flask:
-        """Called by moto with the first request for a service."""
+    def _make(self, service: SERVICE_NAMES | None) -> Flask:
+        """Called by moto with the first request for a service, `None` for one that it does not have."""
+        if service is None:
+            return absent_service()
         if service == "cloudformation":
             # Not before: it takes seconds and much memory to import, and most servers never see a stack.
             stacks = import_module("lamella.neighbour.stacks.install")
             self._answers = stacks.install()
-        return create_backend_app(service)
+        return tell_what_is_missing(create_backend_app(service))
 
 
 def _refuse_containers(_: object) -> object:

@@ -62,6 +62,7 @@ class FrontServer:
                 ("GET", "health"): self._page,
                 ("GET", "traces"): self._page,
                 ("GET", "logs"): self._page,
+                ("GET", "events"): self._page,
                 ("GET", "accounts"): credentials.accounts_page,
                 ("POST", "accounts"): credentials.create_account_page,
                 ("DELETE", "accounts"): credentials.delete_account_page,

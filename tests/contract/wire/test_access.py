@@ -151,14 +151,26 @@ class TestPages:
             server.operator("guessed")._ours("GET", page)
         assert server.operator()._ours("GET", page) is not None
 
-    def test_an_account_sees_its_own_logs_and_nothing_else(self, server: FrontServer) -> None:
+    def test_an_account_sees_its_own_logs_and_events_and_nothing_else(self, server: FrontServer) -> None:
         key = server.key(OTHER)
         client = Client(Endpoint(server.url, REGION, key=Key(key.id, key.secret)))
         list(client.logs("f", since_ms=0, limit=None, follow=False))
-        assert server.seen[-1]["account"] == OTHER
-        for path in (f"logs/f?account={ACCOUNT}", "traces", "accounts", "keys"):
+        client.events(function=None, state=None, limit=1)
+        client.event("8f1c3a52-0f0e-4f0a-9d57-4b1de5bb3c11")
+        assert [query["account"] for query in server.seen] == [OTHER] * 3
+        for path in (f"logs/f?account={ACCOUNT}", f"events?account={ACCOUNT}", "traces", "accounts", "keys"):
             with pytest.raises(CommandError):
                 client._ours("GET", path)
+
+    def test_the_operator_with_the_key_of_an_account_means_that_account(self, server: FrontServer) -> None:
+        """Who made a key on the server's machine, and put it into the environment, asks for that account's logs."""
+        key, operator = server.key(OTHER), Key(OPERATOR, SECRET_OF_OPERATOR)
+        client = Client(Endpoint(server.url, REGION, key=Key(key.id, key.secret)), operator)
+        list(client.logs("f", since_ms=0, limit=None, follow=False))
+        client.events(function=None, state=None, limit=1)
+        assert [query["account"] for query in server.seen] == [OTHER] * 2
+        list(server.operator().logs("f", since_ms=0, limit=None, follow=False))
+        assert "account" not in server.seen[-1]
 
     def test_keys_are_the_operators_where_nothing_else_is_asked(self, open_server: FrontServer) -> None:
         """A key that anybody could have made would open the server once signatures are required."""

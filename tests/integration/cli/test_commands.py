@@ -223,6 +223,29 @@ class TestInvokeStreamed:
         assert "Function not found: x" in assert_one_line_of_prose(result.stderr)
 
 
+class TestEvents:
+    @pytest.mark.parametrize(
+        ("asked", "said"),
+        [((), b"Nothing has been invoked"), (("--function", "typo"), b"typo has not been invoked asynchronously; is")],
+    )
+    def test_nothing_is_said_to_be_nothing(
+        self, lamella: Any, server: Any, asked: tuple[str, ...], said: bytes
+    ) -> None:
+        server.will_reply(200, b'{"counts": {}, "events": []}')
+        result = lamella.run("events", "list", *asked)
+        assert (result.returncode, result.stdout) == (0, b"")
+        assert said in result.stderr
+
+    @pytest.mark.parametrize(("attempts", "said"), [(1, b", 1 attempt, Success"), (2, b", 2 attempts, Success")])
+    def test_one_event(self, lamella: Any, server: Any, attempts: int, said: bytes) -> None:
+        told = {"request_id": "r", "function_arn": "a", "state": "succeeded", "accepted_at": "t", "due_at": None}
+        told |= {"attempts": attempts, "condition": "Success", "steps": [], "undelivered_to": []}
+        server.will_reply(200, told | {"payload": "", "response": None})
+        result = lamella.run("events", "show", "r")
+        assert result.returncode == 0
+        assert said in result.stdout
+
+
 def log_line(message: str) -> bytes:
     return json.dumps({"timestamp": 1_700_000_000_000, "stream": "s", "message": message}).encode() + b"\n"
 

@@ -15,11 +15,12 @@ from lamella.awsapi.context import Context, Services
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.registry import Handler
 from lamella.awsapi.spec import ServiceSpec
-from lamella.domain._api_errors import ResourceNotFoundException
+from lamella.domain._api_errors import ResourceNotFoundException, ServiceException
 from lamella.domain.principal import ServicePrincipal
 from lamella.domain.quotas import LimitProfile
 from lamella.httpserver.server import HttpServer
 from lamella.neighbour.bridge import lambda_client, open_bridge
+from lamella.neighbour.stacks.clients import clients
 from lamella.neighbour.trust import BRIDGE_HEADER, BRIDGE_SOCKET
 from lamella.sidedoor import SideDoor
 
@@ -88,6 +89,27 @@ async def test_the_child_asks_as_an_account(tmp_path: Path) -> None:
     invoked, _ = seen.contexts
     assert (invoked.account, invoked.region, invoked.principal) == (ACCOUNT, REGION, None)
     assert all("lamella" not in name for name, _ in invoked.headers)
+
+
+async def test_stacks_ask_again_while_lambda_is_not_well_and_events_are_sent_once(tmp_path: Path) -> None:
+    asked = list[str]()
+
+    async def list_functions(context: Context, request: Any) -> Any:
+        asked.append("list")
+        if len(asked) < 3:
+            raise ServiceException("An internal error occurred.")
+        return {"Functions": []}
+
+    async def invoke(context: Context, request: Any) -> Any:
+        asked.append("invoke")
+        raise ServiceException("An internal error occurred.")
+
+    async with door(tmp_path, {"ListFunctions": list_functions, "Invoke": invoke}):
+        client = clients("lambda", ACCOUNT, REGION)
+        answer = await asyncio.to_thread(client.list_functions)
+        with pytest.raises(ClientError, match="ServiceException"):
+            await asyncio.to_thread(lambda_client(ACCOUNT, REGION).invoke, FunctionName="f")
+    assert (answer["Functions"], asked) == ([], ["list", "list", "list", "invoke"])
 
 
 async def test_a_service_asks_for_a_resource(tmp_path: Path) -> None:

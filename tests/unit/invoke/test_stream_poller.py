@@ -237,7 +237,7 @@ async def test_what_the_function_never_saw_comes_again_and_is_no_attempt(gone: b
     assert place.destinations.sent == []
 
 
-async def test_records_that_are_given_up_are_told_and_left_behind() -> None:
+async def test_records_that_are_given_up_are_told_and_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     place = Place()
     place.function.answers = [FAILED, FAILED]
     place.stream.put("a", "1", "2", "3")
@@ -247,6 +247,7 @@ async def test_records_that_are_given_up_are_told_and_left_behind() -> None:
     (told,) = place.destinations.sent
     assert (told.target_arn, told.key.name) == (QUEUE, "f")
     assert b'"startSequenceNumber":"1","endSequenceNumber":"2"' in told.body
+    assert "are given up, 1 to 2 (2), for arn:aws:lambda:" in caplog.text
 
 
 async def test_a_destination_that_takes_nothing_does_not_stop_the_stream() -> None:

@@ -113,7 +113,7 @@ class CustomResource:
         }
         try:
             _send(task, str(properties["ServiceToken"]), event)
-            _wait(slot, task, _limit_s(properties), kind)
+            _wait(slot, task, _limit_s(properties), kind, request_id)
         finally:
             self._answers.close(token)
         return _made(slot.answer, task, request_id, kind, str(more.get("PhysicalResourceId", "")))
@@ -137,7 +137,7 @@ def _send(task: Task, service: str, event: Mapping[str, Json]) -> None:
         task.client("lambda").invoke(FunctionName=service, InvocationType="Event", Payload=payload)
 
 
-def _wait(slot: _Slot, task: Task, limit_s: float, kind: str) -> None:
+def _wait(slot: _Slot, task: Task, limit_s: float, kind: str, request_id: str) -> None:
     until = monotonic() + limit_s
     while not slot.came.wait(min(_LOOK_S, max(0.0, until - monotonic()))):
         # A stack that is to go does not wait for what it will remove; the removal itself is waited for.
@@ -147,7 +147,7 @@ def _wait(slot: _Slot, task: Task, limit_s: float, kind: str) -> None:
             # Source: the text that AWS's knowledge centre quotes for custom resources.
             raise ResourceError(
                 "CloudFormation did not receive a response from your Custom Resource. Please check your logs for "
-                f"requestId [{task.token}]. If you are using the Python cfn-response module, you may need to update "
+                f"requestId [{request_id}]. If you are using the Python cfn-response module, you may need to update "
                 "your Lambda function code so that CloudFormation can attach the updated version."
             )
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from lamella.neighbour.stacks.coercion import arguments, named, refuse, tag_map
-from lamella.neighbour.stacks.errors import ResourceError
+from lamella.neighbour.stacks.errors import HalfMadeError, ResourceError
 from lamella.neighbour.stacks.kinds import Made, Properties, Task
 from lamella.neighbour.stacks.names import RANDOM
+from lamella.neighbour.stacks.reasons import reason_of
 from lamella.neighbour.stacks.template import Json
 from lamella.neighbour.stacks.waiting import wait_for
 
@@ -56,10 +59,14 @@ class Function:
             rest = named(properties, _APART)
             rest.pop("CodeSigningConfigArn", None)
             _set_apart(client, name, {}, rest)
-        except BaseException:
-            client.delete_function(FunctionName=name)  # nobody would know of it
+            return _made(client, name)
+        except Exception as error:
+            try:
+                client.delete_function(FunctionName=name)  # nobody would know of it
+            except (BotoCoreError, ClientError):
+                # The stack has to know of it, to remove it when that can be done.
+                raise HalfMadeError(reason_of(error), Made(name, {"Arn": made["FunctionArn"]})) from error
             raise
-        return _made(client, name)
 
     def update(self, task: Task, made: Made, old: Properties, new: Properties) -> Made:
         """Change what differs: code, configuration, tags, and what has operations of its own."""

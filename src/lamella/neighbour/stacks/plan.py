@@ -43,9 +43,7 @@ def order(template: Template, definitions: Definitions, holds: Callable[[str], b
     Raises:
         StackError: A reference leads nowhere, or in a circle.
     """
-    known = PSEUDO | set(template.get("Parameters", {}))
-    needs = {name: _needs(name, definition, known, definitions, holds) for name, definition in definitions.items()}
-    _check_outputs(template, known, definitions, holds)
+    needs = _all_needs(template, definitions, holds)
     ordered = dict[str, frozenset[str]]()
     waiting = dict(needs)
     while waiting:
@@ -55,6 +53,15 @@ def order(template: Template, definitions: Definitions, holds: Callable[[str], b
         for name in ready:
             ordered[name] = waiting.pop(name)
     return ordered
+
+
+def check_references(template: Template) -> None:
+    """Refuse references that lead nowhere, where the values of parameters are not known.
+
+    Raises:
+        StackError: There is one that would count if all conditions held.
+    """
+    _all_needs(template, active(template, _always), _always)
 
 
 def backwards(resources: Mapping[str, Resource]) -> list[Resource]:
@@ -171,23 +178,51 @@ def _modified(old: Resource, new: Mapping[str, Json]) -> Change:
     return Change("Modify", old.logical_id, old.kind, old.physical_id, replacement, scope, details)
 
 
+def _always(condition: str) -> bool:  # noqa: ARG001  # whichever
+    return True
+
+
+def _all_needs(template: Template, definitions: Definitions, holds: Callable[[str], bool]) -> dict[str, frozenset[str]]:
+    """What each resource depends on."""
+    known = PSEUDO | set(template.get("Parameters", {}))
+    explicit = {name: _explicit(name, definition, template["Resources"]) for name, definition in definitions.items()}
+    needs = {
+        name: _needs(name, definition, explicit[name], known, definitions, holds)
+        for name, definition in definitions.items()
+    }
+    _check_outputs(template, known, definitions, holds)
+    return needs
+
+
+def _explicit(name: str, definition: Mapping[str, Any], resources: Mapping[str, Json]) -> set[str]:
+    """What `DependsOn` says; it may name what a condition leaves out."""
+    listed = definition.get("DependsOn", [])
+    named = {listed} if isinstance(listed, str) else set(listed)
+    _refuse_missing(sorted(named - resources.keys()), "Resources")
+    if name in named:
+        raise StackError(f"Circular dependency between resources: [{name}]")
+    return named
+
+
+def _refuse_missing(missing: list[str], block: str) -> None:
+    if missing:
+        raise StackError(
+            f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] in the "
+            f"{block} block of the template"
+        )
+
+
 def _needs(
     name: str,
     definition: Mapping[str, Any],
+    explicit: set[str],
     known: set[str] | frozenset[str],
     all_: Definitions,
     holds: Callable[[str], bool],
 ) -> frozenset[str]:
-    listed = definition.get("DependsOn", [])
-    explicit = {listed} if isinstance(listed, str) else set(listed)
     wanted = set(references(definition.get("Properties", {}), holds))
     wanted |= set(references(definition.get("Metadata", {}), holds)) & all_.keys()
-    missing = sorted(wanted - known - all_.keys())
-    if missing:
-        raise StackError(
-            f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] in the "
-            "Resources block of the template"
-        )
+    _refuse_missing(sorted(wanted - known - all_.keys()), "Resources")
     if name in wanted:
         raise StackError(f"Circular dependency between resources: [{name}]")
     # What a condition leaves out need not be waited for.
@@ -197,12 +232,7 @@ def _needs(
 def _check_outputs(
     template: Template, known: set[str] | frozenset[str], definitions: Definitions, holds: Callable[[str], bool]
 ) -> None:
-    missing = sorted(set(_output_references(template, holds)) - known - definitions.keys())
-    if missing:
-        raise StackError(
-            f"Template format error: Unresolved resource dependencies [{', '.join(missing)}] in the "
-            "Outputs block of the template"
-        )
+    _refuse_missing(sorted(set(_output_references(template, holds)) - known - definitions.keys()), "Outputs")
 
 
 def _output_references(template: Template, holds: Callable[[str], bool]) -> Iterator[str]:

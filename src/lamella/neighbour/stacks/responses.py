@@ -11,6 +11,7 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from lamella.neighbour.stacks import capabilities
 from lamella.neighbour.stacks.errors import ChangeSetNotFoundError, NotImplementedHereError, StackError
 from lamella.neighbour.stacks.model import Stack, Wish
+from lamella.neighbour.stacks.plan import check_references
 from lamella.neighbour.stacks.rendering import (
     change_set_document,
     change_set_summary,
@@ -23,7 +24,7 @@ from lamella.neighbour.stacks.rendering import (
     stack_summary,
 )
 from lamella.neighbour.stacks.service import Stacks
-from lamella.neighbour.stacks.template import Template, parse, refusing_shapes, transforms_of
+from lamella.neighbour.stacks.template import Template, check, parse, refusing_shapes, transforms_of
 
 _PAGE: Final = 100
 _MOMENT_S: Final = 3.0
@@ -249,6 +250,9 @@ class Responses(BaseResponse):
         template = parse(self._template() or "")
         if not isinstance(template.get("Resources"), Mapping):
             raise StackError("Template format error: At least one Resources member must be defined.")
+        if not transforms_of(template):  # a transform may add what is referred to
+            check(template)
+            check_references(template)
         return ActionResult(self._declared(template))
 
     def get_stack_policy(self) -> ActionResult:
@@ -279,17 +283,25 @@ class Responses(BaseResponse):
             raise StackError(_NO_TEMPLATE)
         given = self._get_param("Parameters") or []
         parameters = {_member(one, "ParameterKey"): _value(one) for one in given}
-        tags = self._get_param("Tags")
         return Wish(
             text or "",
             parameters,
-            None if tags is None else {_member(one, "Key"): _member(one, "Value") for one in tags},
+            self._tags(),
             tuple(self._get_param("Capabilities") or ()),
             self._get_param("RoleARN") or "",
             tuple(self._get_param("NotificationARNs") or ()),
             f"http://{self.headers.get('host', '127.0.0.1')}",
             self._token(),
         )
+
+    def _tags(self) -> dict[str, str] | None:
+        """Source of the text: AWS's answer, as quoted in aws-quickstart/quickstart-examples, issue 39."""
+        if (tags := self._get_param("Tags")) is None:
+            return None
+        found = {_member(one, "Key"): _member(one, "Value") for one in tags}
+        if any(key.lower().startswith("aws:") for key in found):
+            raise StackError("aws: prefixed tag key names are not allowed for external use.")
+        return found
 
     def _template(self) -> str | None:
         if body := self._get_param("TemplateBody"):

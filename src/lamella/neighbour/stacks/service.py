@@ -65,6 +65,7 @@ class Stacks(Shelf):
         stack = self._new(account, region, name, wish, **more)
         stack.design = design_of(self._clients, stack, wish, None)
         _check_capabilities(stack.design, wish)
+        new_change_set(self._world, stack, stack.design, "CREATE", "")  # does the template hold together?
         with self.lock:
             self.add(stack)
             settled = self._begin(stack, "CREATE_IN_PROGRESS", wish.token)

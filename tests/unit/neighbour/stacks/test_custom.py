@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +112,35 @@ def test_how_long_it_is_waited_has_bounds(limit: Json) -> None:
     answers = Answers()
     with pytest.raises(ResourceError, match="ServiceTimeout has to be between 1 and 3600"):
         CustomResource(answers).create(task(Function(answers)), {"ServiceToken": SERVICE, "ServiceTimeout": limit})
+
+
+class Silent:
+    """A function that keeps its events and answers nothing."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> None:  # noqa: N803  # botocore's names
+        self.events.append(json.loads(Payload))
+
+
+def test_the_reason_names_the_request_that_the_function_was_told_of() -> None:
+    function = Silent()
+    task = Task(
+        account=ACCOUNT,
+        region=REGION,
+        stack_id="id",
+        stack_name="s",
+        logical_id="C",
+        kind="Custom::Thing",
+        name="s-C",
+        clients=lambda service, account, region: function,
+        base_url="",
+        tags={},
+        token="",
+        stop=threading.Event(),
+        is_stack=lambda identity: False,
+    )
+    with pytest.raises(ResourceError, match="did not receive a response from your Custom Resource") as refusal:
+        CustomResource(Answers()).create(task, {"ServiceToken": "arn:aws:lambda:…", "ServiceTimeout": "1"})
+    assert f"requestId [{function.events[0]['RequestId']}]" in str(refusal.value)

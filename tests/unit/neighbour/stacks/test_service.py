@@ -101,11 +101,24 @@ class TestCreation:
                 template({"O": {"Value": {"Ref": "No"}}}, A=thing()),
                 r"Unresolved resource dependencies \[No\] in the Outp",
             ),
+            (template(A=thing(after="Missing")), r"Unresolved resource dependencies \[Missing\] in the Resources"),
+            (template(A=thing(after="A")), r"Circular dependency .*\[A\]"),
         ],
     )
     def test_templates_that_do_not_hold_together(self, text: str, said: str) -> None:
+        world = World()
         with pytest.raises(StackError, match=said):
-            World().change_set(text, "CREATE")
+            world.change_set(text, "CREATE")
+        with pytest.raises(StackError, match=said):
+            world.create(text, "t")
+        assert [stack.name for stack in world.stacks.every(ACCOUNT, REGION)] == ["s"]  # in review
+
+    def test_what_a_condition_leaves_out_need_not_be_waited_for(self) -> None:
+        left_out = {**thing(), "Condition": "Never"}
+        never = {"Conditions": {"Never": {"Fn::Equals": ["a", "b"]}}}
+        text = json.dumps({**never, "Resources": {"A": thing(after="B"), "B": left_out}})
+        stack = World().create(text)
+        assert (stack.status, [*stack.resources]) == ("CREATE_COMPLETE", ["A"])
 
     def test_a_name_is_taken_until_the_stack_is_gone(self) -> None:
         world = World()

@@ -212,9 +212,7 @@ def _notifications(client: Client, name: str, value: Json) -> None:
             found.setdefault(f"{key}Configurations", []).append(one)
     if "EventBridgeConfiguration" in (value or {}):
         found["EventBridgeConfiguration"] = {}
-    client.put_bucket_notification_configuration(
-        Bucket=name, NotificationConfiguration=found, SkipDestinationValidation=True
-    )
+    client.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=found)
 
 
 def _website(client: Client, name: str, value: Json) -> None:
