@@ -43,7 +43,12 @@ def client_of(service: str, asked: list[str]) -> Any:  # Any: boto3's clients ha
     [
         ("sqs", "list_message_move_tasks", {"SourceArn": "arn:aws:sqs:us-east-1:1:q"}, "which answers for sqs"),
         ("iam", "get_mfa_device", {"SerialNumber": "123456789"}, "The get_mfa_device action has not been implemented"),
-        ("cloudcontrol", "get_resource", {"TypeName": "AWS::Lambda::Url", "Identifier": "x"}, "does not have the service"),
+        (
+            "cloudcontrol",
+            "get_resource",
+            {"TypeName": "AWS::Lambda::Url", "Identifier": "x"},
+            "does not have the service",
+        ),
     ],
 )
 def test_clients_are_told_once(service: str, operation: str, arguments: dict[str, str], said: str) -> None:
