@@ -1,6 +1,8 @@
 """`AWS::Lambda::EventSourceMapping` and `AWS::Lambda::EventInvokeConfig`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from threading import Event
 from typing import Any, Final
 
 from lamella.neighbour.stacks.coercion import arguments, named
@@ -26,7 +28,12 @@ class EventSourceMapping:
         client = task.client("lambda")
         wanted = arguments(client, "CreateEventSourceMapping", _renamed(properties))
         made = client.create_event_source_mapping(**wanted)
-        _wait(client, made["UUID"], task)
+        try:
+            _wait(client, made["UUID"], task)
+        except BaseException:
+            _settle(client, made["UUID"], task)  # nobody would know of it
+            client.delete_event_source_mapping(UUID=made["UUID"])
+            raise
         return Made(made["UUID"], {"Id": made["UUID"], "EventSourceMappingArn": made["EventSourceMappingArn"]})
 
     def update(self, task: Task, made: Made, old: Properties, new: Properties) -> Made:
@@ -34,13 +41,16 @@ class EventSourceMapping:
         client = task.client("lambda")
         gone = {name: _DEFAULTS[name] for name in old if name not in new and name in _DEFAULTS}
         wanted = {**gone, **_renamed(new), "UUID": made.physical_id}
+        _settle(client, made.physical_id, task)
         client.update_event_source_mapping(**arguments(client, "UpdateEventSourceMapping", wanted))
         _wait(client, made.physical_id, task)
         return made
 
     def delete(self, task: Task, made: Made, properties: Properties) -> None:
         """Take it away; what it has received it still hands on."""
-        task.client("lambda").delete_event_source_mapping(UUID=made.physical_id)
+        client = task.client("lambda")
+        _settle(client, made.physical_id, task)
+        client.delete_event_source_mapping(UUID=made.physical_id)
 
 
 class EventInvokeConfig:
@@ -60,6 +70,11 @@ class EventInvokeConfig:
     def delete(self, task: Task, made: Made, properties: Properties) -> None:
         """Take it away."""
         task.client("lambda").delete_function_event_invoke_config(**named(properties, ("FunctionName", "Qualifier")))
+
+
+def _settle(client: Any, identity: str, task: Task) -> None:  # Any: botocore
+    """Until it can be changed or deleted, also if its stack is to end: the stack that ends has to undo what it did."""
+    _wait(client, identity, replace(task, stop=Event()))
 
 
 def _renamed(properties: Properties) -> dict[str, Json]:
