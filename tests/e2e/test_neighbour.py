@@ -256,14 +256,14 @@ def test_a_function_and_a_layer_whose_archives_are_in_a_bucket(server: LamellaSe
 def test_nobodys_pattern_holds_the_others_up(server: LamellaServer) -> None:
     """As a regular expression each of these would take longer than the machine lasts, and hold all threads up."""
     letters = "a" * 76
-    events = server.boto3("events")
+    events = server.boto3("events", region_name="ap-south-1")
     events.put_rule(Name="patient", EventPattern=json.dumps({"detail-type": [{"wildcard": "*a" * 20 + "*b"}]}))
     entry = {"Source": "tests", "DetailType": letters, "Detail": "{}"}
     assert events.put_events(Entries=[entry])["FailedEntryCount"] == 0
     events.put_rule(Name=letters[:60], EventPattern='{"source": ["none"]}')
     assert events.list_rules(NamePrefix="(a|aa)+-")["Rules"] == []
     assert [rule["Name"] for rule in events.list_rules(NamePrefix="aaa")["Rules"]] == [letters[:60]]
-    sqs = server.boto3("sqs")
+    sqs = server.boto3("sqs", region_name="ap-south-1")
     url = sqs.create_queue(QueueName=letters)["QueueUrl"]
     assert "QueueUrls" not in sqs.list_queues(QueueNamePrefix="(a|aa)+-")
     assert sqs.list_queues(QueueNamePrefix="aaaa")["QueueUrls"] == [url]

@@ -186,8 +186,7 @@ class Router:
             EnvironmentFailedError: No execution environment could be made.
             RuntimeNotInstalledError: The runtime has been removed from this node.
         """
-        pool = self._pools.of(version, invocation.tenant_id)
-        concurrency = pool.concurrency
+        concurrency = self._concurrency.of(version.key)
         place = (version.key, version.version)
         kept = self.provisions.pools.get(place) if self.provisions.pools else None
         if kept is not None and not kept.idle_count:
@@ -208,6 +207,8 @@ class Router:
             if kept is not None:
                 kept.take(job)
             else:
+                # Not before: what is refused leaves no pool behind for a tenant that nobody has heard of.
+                pool = self._pools.of(version, invocation.tenant_id)
                 if not pool.idle_count and not invocation.tenant_id:
                     self._spare_soon(place)
                 pool.submit(job)
@@ -218,6 +219,8 @@ class Router:
             raise BusyError(error.reason, concurrency.wait_s(error.reason, monotonic())) from None
         except DeletedError:
             raise DeletedError(invocation.function_arn) from None
+        except RuntimeNotInstalledError:
+            raise
         except Exception as error:
             _log.exception("no execution environment for %s", version.key.arn())
             raise EnvironmentFailedError(str(error)) from error

@@ -19,7 +19,7 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.admission import Limits, Throttle
 from lamella.ports.logs import LogStore
-from lamella.ports.runtimes import RuntimePack
+from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
 from lamella.testing.records import MemoryFunctionRecordStore
 from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore
@@ -140,6 +140,29 @@ async def test_a_reservation_that_was_stored_is_known_after_a_start(node: Node) 
         await node.router.invoke(VERSION, EVENT, want_tail=False)
     assert caught.value.reason is Throttle.FUNCTION
     assert node.provider.asked == 0
+
+
+async def test_what_is_refused_leaves_nothing_behind(node: Node) -> None:
+    """Least of all for a tenant whose name a caller has made up."""
+    node.router.concurrency_changed(KEY, 0)
+    for tenant in "abc":
+        with pytest.raises(BusyError):
+            await node.router.invoke(VERSION, replace(EVENT, tenant_id=tenant), want_tail=False)
+    assert node.router.mounted_digests() == frozenset()
+
+
+async def test_what_has_no_runtime_here_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(concurrency=1)
+
+    def find(*_: object) -> RuntimePack:
+        raise RuntimeNotInstalledError("python3.99")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "find", find)
+        with pytest.raises(RuntimeNotInstalledError):
+            await node.router.invoke(VERSION, EVENT, want_tail=False)
+    assert node.router.in_flight == 0
+    assert await node.begins()
 
 
 async def test_a_change_is_in_force_for_the_next_invocation(node: Node) -> None:
