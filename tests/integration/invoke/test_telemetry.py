@@ -276,35 +276,30 @@ def test_a_slow_listener(client: Any) -> None:
         "        keep(method",
         '        while os.path.exists("/tmp/stall"):\n            time.sleep(0.005)\n        keep(method',
     )
-    start = 'open("/tmp/stall", "w").close()\nlisten()\nidentifier = started()\n'
-    extension = stall + start + "assert subscribe(identifier, wishes())[0] == 200\nfollow(identifier)\n"
-    function = extended(client, {"slow.py": extension}, READER, Timeout=60)
+    start = """
+keep_whole = keep
+def keep(events, **batch):
+    short = [{**one, "record": one["record"][:10]} if isinstance(one["record"], str) else one for one in events]
+    keep_whole(events=short, **batch)
+
+open("/tmp/stall", "w").close()
+listen()
+identifier = started()
+assert subscribe(identifier, wishes())[0] == 200
+follow(identifier)
+"""
+    function = extended(client, {"slow.py": stall + start}, READER, Timeout=60)
     flood = "for number in range(20): os.write(1, b'x' * 400_000 + b'\\n')"
     answer = function.invoke({"do": flood})
     assert answer.error is None
-    events = told_after_release(function)
+    answer = function.invoke({"do": 'os.remove("/tmp/stall")', "until": ["platform.logsDropped"]})
+    assert answer.error is None, answer.document
+    events = [event for batch in answer.document for event in batch["events"]]
     dropped = [event["record"] for event in events if event["type"] == "platform.logsDropped"]
     assert list(dropped[0]) == ["droppedBytes", "droppedRecords", "reason"]
     assert dropped[0]["droppedRecords"] > 0
     assert dropped[0]["droppedBytes"] > 262_144
     assert kinds(events)[0] == "initStart"
-
-
-def told_after_release(function: Function) -> list[dict[str, Any]]:
-    """Lets the listener answer, and takes what it got; of the long lines only their beginning."""
-    code = """
-os.remove("/tmp/stall")
-found = wait_for("platform.logsDropped")
-for batch in found:
-    for one in batch["events"]:
-        if isinstance(one["record"], str):
-            one["record"] = one["record"][:10]
-with open("/tmp/batches", "w") as file:
-    file.write("".join(json.dumps(batch) + "\\n" for batch in found))
-"""
-    answer = function.invoke({"do": code, "until": []})
-    assert answer.error is None, answer.document
-    return [event for batch in answer.document for event in batch["events"]]
 
 
 def test_refused_subscriptions(client: Any) -> None:
