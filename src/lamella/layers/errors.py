@@ -3,3 +3,7 @@
 
 class LayerBuildError(Exception):
     """A layer could not be built; nothing was written. The text says what happened and what to do about it."""
+
+
+class LayerReadError(Exception):
+    """A layer cannot be looked at: not there, not a zip archive, damaged. The text says which and why."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lamella.layers import LayerBuildError, build_python_layer
+from lamella.layers.build.python import build_python_layer
+from lamella.layers.errors import LayerBuildError
 from lamella.layers.archive import Entry, write_archive
 
 RUNTIME = f"python3.{sys.version_info.minor}"
@@ -18,7 +19,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 BUILD = """
 import sys
 from pathlib import Path
-from lamella.layers import build_python_layer
+from lamella.layers.build.python import build_python_layer
 print(build_python_layer(["numpy==2.2.6", "pillow==12.2.0"], runtime=sys.argv[1], output=Path(sys.argv[2])).sha256)
 """
 

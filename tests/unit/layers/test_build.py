@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lamella.layers.build import build_python_layer, explain, size_warnings
+from lamella.layers.build.python import build_python_layer, explain, size_warnings
 from lamella.layers.errors import LayerBuildError
 from lamella.layers.targets import PythonTarget
 

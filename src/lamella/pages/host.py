@@ -426,8 +426,9 @@ def host_pages(
     runtimes: Runtimes,
     downloads: Downloads,
     credentials: Credentials,
+    *more: Mapping[tuple[str, str], Page],
 ) -> dict[tuple[str, str], Page]:
-    """What the host's door serves."""
+    """What the host's door serves; `more` are the pages of parts of the product, each of which makes its own."""
     return {
         ("GET", "health"): health.page,
         ("GET", "logs"): logs.page,
@@ -442,6 +443,7 @@ def host_pages(
         ("POST", "keys"): credentials.create_key_page,
         ("DELETE", "keys"): credentials.delete_key_page,
         **sandbox_pages(downloads),
+        **dict(item for pages in more for item in pages.items()),
     }
 
 

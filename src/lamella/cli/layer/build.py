@@ -9,25 +9,9 @@ from lamella.cli import output as out
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.options import Json, examples
 
-layer = typer.Typer(no_args_is_help=True, help="Layers: build one.")
-
 _MIB = 1024 * 1024
 
 
-@layer.callback()
-def _only_a_group() -> None:
-    """Without a callback Typer makes a group of one command into that command."""
-
-
-@layer.command(
-    "build",
-    epilog=examples(
-        "lamella layer build pillow numpy",
-        "lamella layer build -r requirements.txt --runtime python3.12 --architecture arm64 --output deps.zip",
-        "aws lambda publish-layer-version --layer-name imaging --zip-file fileb://layer.zip "
-        "--compatible-runtimes python3.11",
-    ),
-)
 def build(
     requirements: Annotated[
         list[str] | None,
@@ -53,7 +37,7 @@ def build(
     The same versions always give the same bytes. Publish the zip with AWS's own client.
     """
     # Here and not above: no other command needs it.
-    from lamella.layers.build import build_python_layer
+    from lamella.layers.build.python import build_python_layer
     from lamella.layers.errors import LayerBuildError
 
     if not requirements and not file:
@@ -88,6 +72,12 @@ def build(
     )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(layer, name="layer")
+def register(layer: typer.Typer) -> None:
+    """Add the command."""
+    epilog = examples(
+        "lamella layer build pillow numpy",
+        "lamella layer build -r requirements.txt --runtime python3.12 --architecture arm64 --output deps.zip",
+        "aws lambda publish-layer-version --layer-name imaging --zip-file fileb://layer.zip "
+        "--compatible-runtimes python3.11",
+    )
+    layer.command("build", epilog=epilog)(build)
