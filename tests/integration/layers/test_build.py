@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lamella.layers.archive import Entry, write_archive
 from lamella.layers.build.python import build_python_layer
 from lamella.layers.errors import LayerBuildError
-from lamella.layers.archive import Entry, write_archive
 
 RUNTIME = f"python3.{sys.version_info.minor}"
 SITE = f"python/lib/{RUNTIME}/site-packages"
