@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from lamella.layers.doctor.subject import Subject, listed
+from lamella.layers.doctor.subject import Subject, listed, others
 from lamella.layers.findings import Finding
 
 _PRIVATE: Final = (
@@ -22,15 +22,11 @@ _TESTS: Final = re.compile(r"(?:^|/)(?:tests?|fixtures?|testdata|examples?)/")
 def secrets(subject: Subject) -> Iterator[Finding]:
     """Secrets in the text of files."""
     for layer in subject.layers:
+        samples: dict[str, list[tuple[str, int]]] = {}
         for name, facts in layer.survey.files.items():
             for secret in facts.secrets:
                 if secret.sample:
-                    yield layer.finding(
-                        "secret-sample",
-                        name,
-                        f"Line {secret.line} has the form of {secret.kind}, and is probably an example.",
-                        "Leave tests and documents out: lamella layer build --slim ...",
-                    )
+                    samples.setdefault(secret.kind, []).append((name, secret.line))
                 else:
                     yield layer.finding(
                         "secret",
@@ -39,6 +35,14 @@ def secrets(subject: Subject) -> Iterator[Finding]:
                         "Take it out and make it worthless (rotate it); keep secrets in Secrets Manager or the "
                         "environment",
                     )
+        for kind, places in samples.items():
+            name, line = places[0]
+            yield layer.finding(
+                "secret-sample",
+                name,
+                f"Line {line} has the form of {kind}{others(places)}, and is probably an example.",
+                "Leave tests and documents out: lamella layer build --slim ...",
+            )
 
 
 def private_files(subject: Subject) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from lamella.layers.doctor.elf import ElfFacts, ElfKind
-from lamella.layers.doctor.machine import is_chosen
+from lamella.layers.doctor.machine import is_passed_over
 from lamella.layers.doctor.rules import RULES
 from lamella.layers.doctor.subject import CheckedLayer, Subject, listed
 from lamella.layers.facts import AL2023, RuntimeFacts
@@ -110,7 +110,7 @@ def missing(subject: Subject) -> Iterator[Finding]:
 
 
 def _is_looked_at(subject: Subject, layer: CheckedLayer, name: str, elf: ElfFacts) -> bool:
-    if elf.kind is ElfKind.OTHER or not is_seen(subject, layer, name) or is_chosen(name):
+    if elf.kind is ElfKind.OTHER or not is_seen(subject, layer, name) or is_passed_over(subject, name, elf):
         return False
     machines = {architecture.value for architecture in subject.architectures}
     return elf.machine in (machines or {"x86_64", "arm64"})
@@ -168,7 +168,7 @@ def musl(subject: Subject) -> Iterator[Finding]:
             name
             for name, elf in layer.elves()
             if _is_looked_at(subject, layer, name, elf)
-            and ("ld-musl-" in elf.interpreter or any(map(_is_musl, elf.needed)))
+            and elf.musl
             and not any(subject.tree.by_file_name.get(library) for library in elf.needed if _is_musl(library))
         ]
         if names:

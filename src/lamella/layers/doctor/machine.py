@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lamella.domain.function import Architecture
+from lamella.layers.doctor.elf import ElfFacts
 from lamella.layers.doctor.subject import CheckedLayer, Subject, megabytes, others
 from lamella.layers.findings import Finding
 
@@ -72,6 +73,12 @@ def _consequence(name: str) -> str:
 def is_chosen(name: str) -> bool:
     """Whether its path says for which platform it is, so that its package chooses among several."""
     return "node_modules/" in name and _CHOSEN.search(name[name.index("node_modules/") :]) is not None
+
+
+def is_passed_over(subject: Subject, name: str, elf: ElfFacts) -> bool:
+    """Whether it is for another platform than the layer's, so that its package chooses another one."""
+    machines = {architecture.value for architecture in subject.architectures} or {"x86_64", "arm64"}
+    return is_chosen(name) and (elf.machine not in machines or elf.musl)
 
 
 def _unused(layer: CheckedLayer, names: list[str]) -> Finding:

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from lamella.layers.doctor.machine import is_chosen
@@ -80,8 +79,7 @@ def platforms(subject: Subject) -> Iterator[Finding]:
             package = package_of(name)
             family = _PLATFORM.sub("", package).rstrip("-/_.")
             families.setdefault(family, []).append(name)
-            musl = facts.elf is not None and any(library.startswith("libc.musl") for library in facts.elf.needed)
-            if facts.elf is not None and not musl and "musl" not in PurePosixPath(name).as_posix().rpartition("/")[0]:
+            if facts.elf is not None and not facts.elf.musl and "musl" not in name:
                 usable.setdefault(family, set()).add(facts.elf.machine)
         for family, names in families.items():
             have = usable.get(family, set())

@@ -91,7 +91,7 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= _NAMED_MOST else f"{shown} and {len(names) - _NAMED_MOST} more"
 
 
-def others(names: Sequence[str]) -> str:
+def others(names: Sequence[object]) -> str:
     """What to add to a sentence about the first of several: ` (and 7 more files)`."""
     more = len(names) - 1
     return "" if more < 1 else f" (and {more} more file{'s' if more > 1 else ''})"

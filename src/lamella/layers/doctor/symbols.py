@@ -6,7 +6,7 @@ from typing import Final
 
 from lamella.layers.doctor.elf import ElfFacts, ElfKind
 from lamella.layers.doctor.libraries import Found, find_library, is_seen
-from lamella.layers.doctor.machine import is_chosen
+from lamella.layers.doctor.machine import is_passed_over
 from lamella.layers.doctor.subject import CheckedLayer, Subject, listed
 from lamella.layers.facts import AL2023, OperatingSystem
 from lamella.layers.findings import Finding
@@ -24,7 +24,9 @@ def too_new(subject: Subject) -> Iterator[Finding]:
             for family, code in (("GLIBC", "glibc-too-new"), ("GLIBCXX", "libstdcxx-too-new")):
                 worst: list[tuple[tuple[int, ...], str, str]] = []
                 for name, elf in layer.elves():
-                    if elf.kind is ElfKind.OTHER or is_chosen(name) or not is_seen(subject, layer, name):
+                    if elf.kind is ElfKind.OTHER or not is_seen(subject, layer, name):
+                        continue
+                    if is_passed_over(subject, name, elf):
                         continue
                     found = _highest(subject, name, elf, system, family)
                     if found is not None:
