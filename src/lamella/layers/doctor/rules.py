@@ -485,6 +485,27 @@ _SECRETS: Final = (
         "`.env`, `.git`, `.npmrc`, private keys: files that hold settings or history of whoever made the layer.",
     ),
 )
+_PROOF: Final = (
+    Rule(
+        "import-failed", ERROR, "A module cannot be imported", "Python raised an error in the sandbox of the runtime."
+    ),
+    Rule(
+        "require-failed", ERROR, "A module cannot be required", "Node.js threw an error in the sandbox of the runtime."
+    ),
+    Rule(
+        "class-load-failed", ERROR, "Classes cannot be loaded", "The JVM threw an error in the sandbox of the runtime."
+    ),
+    Rule(
+        "loader-failed",
+        ERROR,
+        "A program cannot be loaded",
+        "The dynamic loader stopped in the sandbox of the runtime.",
+    ),
+    Rule("script-failed", ERROR, "A script cannot be started", "The kernel could not start it in the sandbox."),
+    Rule("probe-timeout", ERROR, "Loading does not come to an end", "It was ended after some seconds."),
+    Rule("probe-crashed", ERROR, "Loading ends the process", "By a signal, by exit, or for want of memory."),
+    Rule("not-proved", WARNING, "Not tried", "There was no time to try it in the sandbox."),
+)
 
 GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
     {
@@ -497,9 +518,13 @@ GROUPS: Final[Mapping[str, tuple[Rule, ...]]] = MappingProxyType(
         "Java": _JAVA,
         "Packages": _PACKAGES,
         "Secrets": _SECRETS,
+        "Proof in the sandbox": _PROOF,
     }
 )
 """By the headings of the reference page."""
+
+PROVED: Final = frozenset(rule.code for rule in _PROOF)
+"""Codes that need a sandbox to be found."""
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.code: rule for group in GROUPS.values() for rule in group})
 """By code."""
