@@ -10,6 +10,13 @@ from typing import Final, TextIO
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+def printable(text: str) -> str:
+    """A name out of an archive, on one line: what moves the cursor or turns the writing round is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def write_json(answer: object) -> None:
     """Print an answer of the API as it is."""
     json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
