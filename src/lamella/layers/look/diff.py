@@ -1,5 +1,6 @@
 """What differs between two layers, as a rule two versions of one."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -14,6 +15,8 @@ from lamella.layers.look.symbols import exported_symbols
 from lamella.layers.look.versions import compare_versions
 from lamella.layers.packages import Ecosystem, Package
 
+# Modules of Python: nobody links against them, the interpreter looks for one symbol of theirs.
+_EXTENSION_MODULE: Final = re.compile(r"\.(cpython-[^/]*|abi3|pypy[^/]*)\.so$")
 _LIBRARY_MOST_BYTES: Final = 512 * 1024 * 1024
 
 
@@ -172,7 +175,11 @@ def _mode_changed(old: ContentEntry, new: ContentEntry) -> bool:
 def _symbols(old: LayerContents, new: LayerContents, changed: Iterable[FileChange]) -> Iterable[SymbolChange]:
     for change in changed:
         name = PurePosixPath(change.name).name
-        if ".so" not in name or max(change.old.size_bytes, change.new.size_bytes) > _LIBRARY_MOST_BYTES:
+        if (
+            ".so" not in name
+            or _EXTENSION_MODULE.search(name)
+            or max(change.old.size_bytes, change.new.size_bytes) > _LIBRARY_MOST_BYTES
+        ):
             continue
         try:
             before, after = (exported_symbols(contents.read(change.name)) for contents in (old, new))
