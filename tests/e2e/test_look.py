@@ -178,7 +178,7 @@ def test_wrong_names(
 
 
 def test_a_function_of_an_image_has_no_layers(server: LamellaServer, client: Any) -> None:
-    image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/i:1"
+    image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:1"
     client.create_function(FunctionName="look-image", PackageType="Image", Role=ROLE, Code={"ImageUri": image})
     answer = server.lamella("layer", "explain", "look-image", check=False)
     assert answer.returncode == 1

@@ -68,7 +68,11 @@ def run(
         with open_function(client, asked.function, asked.qualifier, cache=cache) as function:
             contents = ships(function.runtime)
             known = (
-                {normalised(str(one["name"])): str(one["version"]) for one in contents["packages"]}
+                {
+                    normalised(str(one["name"])): str(one.get("version", ""))
+                    for one in contents["packages"]
+                    if isinstance(one, dict) and "name" in one
+                }
                 if contents is not None
                 else None
             )
