@@ -11,7 +11,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -378,6 +378,29 @@ class Client:
             CommandError: As `invoke`.
         """
         self._ours("DELETE", f"keys/{quote(key, safe='')}")
+
+    def prove_layer(
+        self, archive: bytes | None, *, arns: Sequence[str], runtimes: Sequence[str], architectures: Sequence[str]
+    ) -> dict[str, Any]:
+        """Have the server try layers in real sandboxes: `findings`, `proved` and `not_proved`.
+
+        Args:
+            archive: A zip archive; `None` if layer versions are named.
+            arns: Of layer versions of the server, in their order.
+            runtimes: To try them in.
+            architectures: Likewise; those of another machine are not proved.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        query = [*(("arn", arn) for arn in arns), *(("runtime", name) for name in runtimes)]
+        query += [("architecture", name) for name in architectures]
+        headers = {"content-type": "application/zip"}
+        with self._request("POST", f"/_lamella/layers/prove?{urlencode(query)}", archive or b"", headers) as answer:
+            document = _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+        if not isinstance(document.get("findings"), list):
+            raise _stranger(self._endpoint.url)
+        return document
 
     def _ours(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from lamella.domain.runtimes import RUNTIMES
-from lamella.layers.system_libraries import AL2023_DOUBTFUL, AL2_DOUBTFUL, CERTAIN
+from lamella.layers.system_libraries import AL2_DOUBTFUL, AL2023_DOUBTFUL, CERTAIN
 
 
 class Language(StrEnum):

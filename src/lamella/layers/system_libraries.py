@@ -32,10 +32,11 @@ CERTAIN: Final = frozenset(
         "libstdc++.so.6",
         "libthread_db.so.1",
         "libutil.so.1",
+        "libz.so.1",
         "linux-vdso.so.1",
     }
 )
-"""glibc, libgcc and libstdc++."""
+"""glibc, libgcc, libstdc++, and zlib, which wheels may rely on (PEP 600) and which runtimes load themselves."""
 
 _BOTH: Final = frozenset(
     {
@@ -62,7 +63,6 @@ _BOTH: Final = frozenset(
         "libtinfo.so.6",
         "libuuid.so.1",
         "libverto.so.1",
-        "libz.so.1",
     }
 )
 

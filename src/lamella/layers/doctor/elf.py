@@ -68,6 +68,13 @@ class ElfFacts:
         """Whether it needs no library at all."""
         return not self.needed and not self.interpreter
 
+    @property
+    def musl(self) -> bool:
+        """Whether it was built for the C library of Alpine."""
+        return "ld-musl-" in self.interpreter or any(
+            name.startswith(("libc.musl-", "ld-musl-")) for name in self.needed
+        )
+
 
 def read_elf(data: bytes) -> ElfFacts:
     """Read a whole ELF file. Takes time and memory by what is in its dynamic section, bounded, not by its size.
