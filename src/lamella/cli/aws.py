@@ -1,8 +1,11 @@
 """A botocore client for the commands that drive Lambda's public API alone, and so work against AWS as well."""
 
 import os
+import socket
+import urllib.request
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -28,6 +31,7 @@ Profile = Annotated[
     typer.Option(metavar="NAME", help="Profile of AWS's tools, with '--endpoint aws'.", show_default=False),
 ]
 
+_CONNECT_TIMEOUT_S: Final = 5.0
 _PLACEHOLDER: Final = {"aws_access_key_id": "lamella", "aws_secret_access_key": "lamella"}
 """A server with `auth = "none"` takes any signature, botocore none at all without a key."""
 
@@ -50,7 +54,8 @@ def service_client(
         environ: The environment.
 
     Raises:
-        CommandError: The endpoint is not a URL; the profile is unknown; AWS is asked and no region is known.
+        CommandError: The endpoint is not a URL, or nobody listens there; the profile is unknown; AWS is asked and no
+            region is known.
     """
     # Here and not above: botocore takes half a second to load.
     from botocore.config import Config
@@ -69,12 +74,32 @@ def service_client(
             session.set_config_variable("ignore_configured_endpoint_urls", True)
             return session.create_client(service, region_name=region, config=config)
         found = Endpoint.find(endpoint, region, environ)
+        _reach(found.url)
         keys = {} if session.get_credentials() is not None else _PLACEHOLDER
         return session.create_client(
             service, region_name=found.region or "us-east-1", endpoint_url=found.url, config=config, **keys
         )
     except BotoCoreError as error:
         raise CommandError(str(error), Status.USAGE) from error
+
+
+def _reach(url: str) -> None:
+    """Say at once that no server is there: botocore would try it again for ten seconds.
+
+    Raises:
+        CommandError: Nobody listens.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(str(parts.hostname)):
+        return  # it is the proxy that has to be reached
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((str(parts.hostname), port), _CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        reason = "name not known" if isinstance(error, socket.gaierror) else error.strerror or str(error)
+        raise CommandError(
+            f"cannot reach {url} ({reason}); start the server with 'lamella serve', or give --endpoint"
+        ) from error
 
 
 def refused(error: Exception) -> CommandError:

@@ -322,6 +322,14 @@ class Client:
         with self._request("POST", "/_lamella/runtimes", body, headers) as answer:
             return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
+    def runtime_contents(self, name: str) -> dict[str, Any] | None:
+        """What a runtime of the server brings, `packages` above all; `None` if there is nobody who can say."""
+        try:
+            answer = self._ours("GET", f"runtimes/{quote(name, safe='')}/contents")
+        except CommandError:
+            return None
+        return answer if isinstance(answer.get("packages"), list) else None
+
     def accounts(self) -> dict[str, Any]:
         """The accounts of the server: `{"accounts": [...]}`.
 

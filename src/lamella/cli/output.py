@@ -10,6 +10,9 @@ from typing import Final, TextIO
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+_NOT_IN_JSON: Final = re.compile("[\x7f-\x9f\ud800-\udfff]")
+
+
 def printable(text: str) -> str:
     """A name out of an archive, on one line: what moves the cursor or turns the writing round is escaped."""
     if text.isprintable():
@@ -17,10 +20,20 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
+def size(size_bytes: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("bytes", "KiB"):
+        if abs(size_bytes) < 1024:
+            return f"{size_bytes:.0f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} MiB"
+
+
 def write_json(answer: object) -> None:
-    """Print an answer of the API as it is."""
-    json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    """Print an answer of the API as it is; what UTF-8 or a terminal does not take is escaped, as JSON escapes it."""
+    text = json.dumps(answer, indent=2, ensure_ascii=False)
+    text = _NOT_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    sys.stdout.write(f"{text}\n")
 
 
 def say(text: str) -> None:

@@ -12,9 +12,9 @@ import io
 import os
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -33,14 +33,28 @@ _MOST_BYTES: Final = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that can be fetched.
+
+    Attributes:
+        label: What to call it.
+        sha256: Of the archive, 32 bytes.
+        location: Where it can be fetched for some minutes. It holds a signature: never print it.
+    """
+
+    label: str
+    zipped_bytes: int
+    sha256: bytes
+    location: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LayerVersion:
     """What the API says of a layer version.
 
     Attributes:
         arn: With the version's number.
         created_at: As the API writes it, e.g. `2026-11-26T20:33:19.000+0000`.
-        sha256: Of the archive, 32 bytes.
-        location: Where the archive can be fetched for some minutes. It holds a signature: never print it.
     """
 
     arn: str
@@ -50,9 +64,7 @@ class LayerVersion:
     runtimes: tuple[str, ...]
     architectures: tuple[str, ...]
     licence: str
-    zipped_bytes: int
-    sha256: bytes
-    location: str
+    archive: Archive
 
     @property
     def layer_arn(self) -> str:
@@ -72,31 +84,35 @@ def describe_layer_version(client: Any, arn: str) -> LayerVersion:  # Any: botoc
         LayerReadError: The answer makes no sense.
         ClientError, BotoCoreError: Of botocore's: it is not there, may not be read, or the server was not reached.
     """
-    return _version(client.get_layer_version_by_arn(Arn=arn))
-
-
-def _version(answer: Mapping[str, Any]) -> LayerVersion:  # Any: an answer of the API
-    content = answer.get("Content", {})
-    arn = str(answer.get("LayerVersionArn", ""))
-    try:
-        sha256 = base64.b64decode(content["CodeSha256"], validate=True)
-        size_bytes, location = int(content["CodeSize"]), str(content["Location"])
-    except (KeyError, ValueError, binascii.Error) as error:
-        raise LayerReadError(f"{arn}: the server does not say where its archive is, or how large: {error}") from error
-    if len(sha256) != 32 or not 0 < size_bytes <= _MOST_BYTES:
-        raise LayerReadError(f"{arn}: the server states a hash or a size ({size_bytes:,} bytes) that cannot be true")
+    answer = client.get_layer_version_by_arn(Arn=arn)
+    content, arn = answer.get("Content", {}), str(answer.get("LayerVersionArn", arn))
     return LayerVersion(
         arn,
-        int(answer["Version"]),
+        int(answer.get("Version", 0)),
         str(answer.get("Description", "")),
         str(answer.get("CreatedDate", "")),
         tuple(answer.get("CompatibleRuntimes", ())),
         tuple(answer.get("CompatibleArchitectures", ())),
         str(answer.get("LicenseInfo", "")),
-        size_bytes,
-        sha256,
-        location,
+        archive_of(arn, content.get("Location"), content.get("CodeSize"), content.get("CodeSha256")),
     )
+
+
+def archive_of(label: str, location: object, size_bytes: object, sha256: object) -> Archive:
+    """An archive as the API describes it, of a layer version or of a function's code.
+
+    Raises:
+        LayerReadError: What it says cannot be true.
+    """
+    try:
+        digest = base64.b64decode(str(sha256), validate=True)
+    except binascii.Error:
+        digest = b""
+    if len(digest) != 32 or not isinstance(size_bytes, int) or not 0 < size_bytes <= _MOST_BYTES:
+        raise LayerReadError(f"{label}: the server states a hash or a size that cannot be true")
+    if not isinstance(location, str):
+        raise LayerReadError(f"{label}: the server does not say where the archive is")
+    return Archive(label, size_bytes, digest, location)
 
 
 @contextmanager
@@ -126,7 +142,6 @@ def open_layer_version(
         yield contents
 
 
-@contextmanager
 def open_described(
     client: Any,  # botocore makes its clients at run time
     version: LayerVersion,
@@ -134,25 +149,49 @@ def open_described(
     cache: Path | None,
     whole: bool = False,
     progress: DownloadProgress | None = None,
-) -> Iterator[LayerContents]:
+) -> AbstractContextManager[LayerContents]:
     """As `open_layer_version`, of a version that was asked for just now."""
+
+    def renew() -> str:
+        return describe_layer_version(client, version.arn).archive.location
+
+    return open_archive(version.archive, renew, cache=cache, whole=whole, progress=progress)
+
+
+@contextmanager
+def open_archive(
+    archive: Archive,
+    renew: Callable[[], str],
+    *,
+    cache: Path | None,
+    whole: bool = False,
+    progress: DownloadProgress | None = None,
+) -> Iterator[LayerContents]:
+    """The contents of an archive; arguments and errors as of `open_layer_version`.
+
+    Args:
+        archive: What and where it is.
+        renew: Gives another address when that of the archive has become too old.
+        cache: Directory for what is downloaded.
+        whole: Download it.
+        progress: Told about a download.
+    """
     store = ArchiveCache(cache) if cache is not None else None
-    locations = iter((version.location,))
+    locations = iter((archive.location,))
 
     def locate() -> str:
-        """The address at hand, and a new one when that has become too old."""
-        return next(locations, None) or describe_layer_version(client, version.arn).location
+        return next(locations, None) or renew()
 
     with (
-        _pool(version.location) as pool,
-        closing(_open(version, locate, pool, store, whole=whole, progress=progress)) as file,
-        open_contents(file, label=version.arn) as contents,
+        _pool(archive.location) as pool,
+        closing(_open(archive, locate, pool, store, whole=whole, progress=progress)) as file,
+        open_contents(file, label=archive.label) as contents,
     ):
         yield contents
 
 
 def _open(
-    version: LayerVersion,
+    archive: Archive,
     locate: Callable[[], str],
     pool: urllib3.PoolManager,
     store: ArchiveCache | None,
@@ -160,37 +199,37 @@ def _open(
     whole: bool,
     progress: DownloadProgress | None,
 ) -> BinaryIO:
-    kept = store.find(version.sha256, version.zipped_bytes) if store is not None else None
+    kept = store.find(archive.sha256, archive.zipped_bytes) if store is not None else None
     if kept is not None:
         return kept
-    source = HttpSource(locate, version.arn, pool)
-    size_bytes = version.zipped_bytes
+    source = HttpSource(locate, archive.label, pool)
+    size_bytes = archive.zipped_bytes
     tail = None if whole else source.open_tail(size_bytes)
     if tail is not None and len(tail) == size_bytes:
-        if hashlib.sha256(tail).digest() != version.sha256:
-            raise _other(version)
+        if hashlib.sha256(tail).digest() != archive.sha256:
+            raise _other(archive)
         return io.BytesIO(tail)
     if tail is not None:
         ranges = RangeFile(size_bytes, tail, lambda first, count: source.read_range(first, count, size_bytes))
         return io.BufferedReader(ranges)
     if store is not None:
         try:
-            with store.adding(version.sha256) as kept:
-                _download(source, version, kept, progress)
+            with store.adding(archive.sha256) as kept:
+                _download(source, archive, kept, progress)
         except OSError:
             pass  # a home that cannot be written to is no reason not to look at a layer
         else:
             return kept
     file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115  (the caller closes it)
     try:
-        _download(source, version, file, progress)
+        _download(source, archive, file, progress)
     except BaseException:
         file.close()
         raise
     return file
 
 
-def _download(source: HttpSource, version: LayerVersion, file: BinaryIO, progress: DownloadProgress | None) -> None:
+def _download(source: HttpSource, archive: Archive, file: BinaryIO, progress: DownloadProgress | None) -> None:
     digest = hashlib.sha256()
 
     def begin() -> Callable[[bytes], None]:
@@ -204,16 +243,16 @@ def _download(source: HttpSource, version: LayerVersion, file: BinaryIO, progres
         digest.update(chunk)
         file.write(chunk)
         if progress is not None:
-            progress(file.tell(), version.zipped_bytes)
+            progress(file.tell(), archive.zipped_bytes)
 
-    source.download(version.zipped_bytes, begin)
+    source.download(archive.zipped_bytes, begin)
     file.flush()
-    if digest.digest() != version.sha256:
-        raise _other(version)
+    if digest.digest() != archive.sha256:
+        raise _other(archive)
 
 
-def _other(version: LayerVersion) -> LayerReadError:
-    return LayerReadError(f"{version.arn}: what arrived is not the archive that was published: its SHA-256 differs")
+def _other(archive: Archive) -> LayerReadError:
+    return LayerReadError(f"{archive.label}: what arrived is not the archive that was published: its SHA-256 differs")
 
 
 def _pool(url: str) -> AbstractContextManager[urllib3.PoolManager]:

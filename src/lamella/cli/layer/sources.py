@@ -55,10 +55,11 @@ def open_any(
         whole: Download a layer version as a whole: for commands that read most of it.
 
     Raises:
-        CommandError: There is no such thing, or it cannot be read.
+        CommandError: There is no such thing, or it cannot be read. Never with the status of an answer that is no.
     """
+    path = Path(text)
+    status = Status.USAGE if path.exists() else Status.API
     try:
-        path = Path(text)
         if path.exists():
             with open_contents(path) as contents:
                 yield OpenedLayer(contents)
@@ -72,7 +73,7 @@ def open_any(
         with _open_version(text, client_factory(), cache or cache_directory(os.environ), whole=whole) as opened:
             yield opened
     except LayerReadError as error:
-        raise CommandError(str(error), Status.NEGATIVE) from error
+        raise CommandError(str(error), status) from error
 
 
 @contextmanager
