@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from lamella.access import Keyring
-from lamella.control.locations import LocationSigner
+from lamella.control.locations import Download, LocationSigner
 from lamella.domain.event import FINISHED, EventRecord, Stage
 from lamella.domain.function import FunctionKey
 from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_json
@@ -19,6 +19,7 @@ from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import DisconnectedError
 from lamella.invoke.envelope import timestamp
 from lamella.invoke.recorders import Recorders
+from lamella.pages.ranges import UnsatisfiableRangeError, wanted_range
 from lamella.ports.clock import Clock
 from lamella.ports.credentials import AccessKey, Account
 from lamella.ports.errors import ConflictError
@@ -299,7 +300,7 @@ class Downloads:
         self._clock = clock
 
     async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # the signer reads it
-        """The zip, to whoever holds a valid address."""
+        """The zip or a part of it, to whoever holds a valid address."""
         request = exchange.request
         download = self._signer.verify(request.path, request.query, self._clock.now())
         if download is None:
@@ -309,20 +310,40 @@ class Downloads:
         except FileNotFoundError:
             raise PageError(404, "This archive has been deleted.") from None
         try:
-            headers = (
-                ("Content-Type", "application/zip"),
-                ("Content-Length", str(os.fstat(file).st_size)),
-                ("Content-Disposition", f'attachment; filename="{_plain(download.filename)}"'),
-            )
-            exchange.start_response(200, headers)
-            if request.method == "GET":
-                while chunk := await asyncio.to_thread(os.read, file, _CHUNK_BYTES):
-                    await exchange.write(chunk)
-            exchange.finish()
+            await self._send(exchange, file, download)
         except DisconnectedError:
             return
         finally:
             os.close(file)
+
+    async def _send(self, exchange: Exchange, file: int, download: Download) -> None:
+        """The whole, or the part that is asked for."""
+        size_bytes = os.fstat(file).st_size
+        etag = f'"{download.digest}"'
+        try:
+            part = wanted_range(exchange.request, size_bytes, etag)
+        except UnsatisfiableRangeError:
+            exchange.respond(416, (("Content-Range", f"bytes */{size_bytes}"), ("Accept-Ranges", "bytes")))
+            return
+        position, end = (0, size_bytes) if part is None else (part.first, part.first + part.length)
+        headers = [
+            ("Content-Type", "application/zip"),
+            ("Content-Length", str(end - position)),
+            ("Content-Disposition", f'attachment; filename="{_plain(download.filename)}"'),
+            ("Accept-Ranges", "bytes"),
+            ("ETag", etag),
+        ]
+        if part is not None:
+            headers.append(("Content-Range", f"bytes {position}-{end - 1}/{size_bytes}"))
+        exchange.start_response(200 if part is None else 206, headers)
+        if exchange.request.method == "GET":
+            while position < end:
+                chunk = await asyncio.to_thread(os.pread, file, min(_CHUNK_BYTES, end - position), position)
+                position += len(chunk)
+                await exchange.write(chunk)
+                if not chunk:  # somebody cut the file: `finish` drops the connection
+                    break
+        exchange.finish()
 
 
 def _plain(filename: str) -> str:

@@ -1,0 +1,139 @@
+"""What a command takes as a layer: a zip archive, a directory, or a layer version of a server or of AWS.
+
+To be imported inside commands: what reads archives takes its time to load.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from lamella.cli.aws import refused
+from lamella.cli.failure import CommandError, Status
+from lamella.layers.contents import LayerContents, open_contents
+from lamella.layers.errors import LayerReadError
+
+if TYPE_CHECKING:
+    from lamella.layers.fetching import LayerVersion
+
+HELP: Final = "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, or NAME for the newest."
+
+_NAMED: Final = re.compile(r"(?P<name>[A-Za-z0-9_-]{1,140})(:(?P<version>[1-9][0-9]{0,17}))?")
+_LAYER_ARN: Final = re.compile(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[^:]+:layer:[A-Za-z0-9_-]+(?P<version>:[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLayer:
+    """A layer that can be looked at.
+
+    Attributes:
+        runtimes: Declared ones; empty where none are known.
+        architectures: Likewise.
+        version: What the API says of it; `None` for an archive or a directory.
+    """
+
+    contents: LayerContents
+    runtimes: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    version: "LayerVersion | None" = None
+
+
+@contextmanager
+def open_any(
+    text: str, client_factory: Callable[[], Any], *, cache: Path | None = None, whole: bool = False
+) -> Iterator[OpenedLayer]:
+    """Open what the user named.
+
+    Args:
+        text: As `HELP` says. A file or directory of that name goes before a layer.
+        client_factory: Makes a botocore client of `lambda`; called only if it is a layer version.
+        cache: For archives that are downloaded; `None` for `cache_directory`.
+        whole: Download a layer version as a whole: for commands that read most of it.
+
+    Raises:
+        CommandError: There is no such thing, or it cannot be read.
+    """
+    try:
+        path = Path(text)
+        if path.exists():
+            with open_contents(path) as contents:
+                yield OpenedLayer(contents)
+            return
+        if not _LAYER_ARN.fullmatch(text) and not _NAMED.fullmatch(text):
+            raise CommandError(
+                f"there is no file or directory {text!r}, and it is no layer version: "
+                "arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION, NAME:VERSION, or NAME",
+                Status.USAGE,
+            )
+        with _open_version(text, client_factory(), cache or cache_directory(os.environ), whole=whole) as opened:
+            yield opened
+    except LayerReadError as error:
+        raise CommandError(str(error), Status.NEGATIVE) from error
+
+
+@contextmanager
+def _open_version(text: str, client: Any, cache: Path, *, whole: bool) -> Iterator[OpenedLayer]:
+    # Here and not above: a third of a second, which no archive at hand should wait for.
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from lamella.layers.fetching import describe_layer_version, open_described
+
+    try:
+        version = describe_layer_version(client, find_arn(client, text))
+        progress = _Progress(version.name)
+        with open_described(client, version, cache=cache, whole=whole, progress=progress) as contents:
+            progress.end()
+            yield OpenedLayer(contents, version.runtimes, version.architectures, version)
+    except (BotoCoreError, ClientError) as error:
+        raise refused(error) from error
+
+
+def find_arn(client: Any, text: str) -> str:
+    """The ARN of a layer version: of `NAME:VERSION`, or of the newest one of `NAME` or of a layer's ARN.
+
+    Raises:
+        CommandError: The layer has no versions, or none is named so.
+        ClientError, BotoCoreError: Of botocore's.
+    """
+    match = _LAYER_ARN.fullmatch(text) or _NAMED.fullmatch(text)
+    if match is None:
+        raise CommandError(f"{text!r} is no layer version", Status.USAGE)
+    if match["version"] is not None:
+        if text.startswith("arn:"):
+            return text
+        answer = client.get_layer_version(LayerName=match["name"], VersionNumber=int(match["version"]))
+        return str(answer["LayerVersionArn"])
+    newest = client.list_layer_versions(LayerName=text, MaxItems=1).get("LayerVersions", [])
+    if not newest:
+        raise CommandError(f"there is no layer {text!r}, or it has no versions; 'aws lambda list-layers' lists them")
+    return str(newest[0]["LayerVersionArn"])
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Where archives are kept. Source: XDG base directory specification: a relative path is to be ignored."""
+    base = Path(environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "lamella" / "layers"
+
+
+class _Progress:
+    """A line on the terminal that says how far a download is; nothing where there is no terminal."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._percent = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        percent = done * 100 // max(total, 1)
+        if percent != self._percent and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[KDownloading {self._name}: {percent} % of {total / 1024 / 1024:.1f} MiB")
+            sys.stderr.flush()
+            self._percent = percent
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._percent >= 0:
+            sys.stderr.write("\r\x1b[K")
