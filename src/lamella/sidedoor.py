@@ -20,7 +20,8 @@ from lamella.frontdoor import SMALL_BODY, body_limits, plain_answer, send_stream
 from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.message import Answer, Buffered, Refusal, RejectedError, Request, refusal_status
 from lamella.invoke.eager import drive
-from lamella.neighbour.trust import TRUST_HEADERS, Claim, TrustError, knows_secret
+from lamella.invoke.measurements import Measurements
+from lamella.neighbour.trust import METRICS_PATH, TRUST_HEADERS, Claim, TrustError, knows_secret
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +38,24 @@ class SideDoor:
         base_url: Of the server, for addresses in answers.
         secret: What the child is known by.
         limits: Whose limits hold for the size of requests.
+        measurements: What the child's CloudWatch is told of functions.
     """
 
-    def __init__(self, api: Api, services: Services, *, base_url: str, secret: str, limits: LimitProfile) -> None:
+    def __init__(
+        self,
+        api: Api,
+        services: Services,
+        *,
+        base_url: str,
+        secret: str,
+        limits: LimitProfile,
+        measurements: Measurements,
+    ) -> None:
         self._api: Final = api
         self._services: Final = services
         self._base_url: Final = base_url
         self._secret: Final = secret
+        self._measurements: Final = measurements
         self._bodies: Final = body_limits(limits)
 
     def head(self, request: Request) -> Buffered:
@@ -58,6 +70,8 @@ class SideDoor:
             claim = Claim.read(request.headers)
         except TrustError as error:
             raise _rejected(400, f"{error}.") from None
+        if request.path == METRICS_PATH:
+            return SMALL_BODY
         match = self._api.match(request.method, request.path, request.query)
         if match is None:
             raise _rejected(404, "Lambda has no such operation.")
@@ -67,6 +81,9 @@ class SideDoor:
 
     def handle(self, exchange: Exchange) -> None:
         """Serve a request. An invocation does not depend on its caller, so it is not cancelled with the child."""
+        if exchange.request.path == METRICS_PATH:
+            self._tell_metrics(exchange)
+            return
         match = self._api.match(exchange.request.method, exchange.request.path, exchange.request.query)
         if match is not None and match.operation in _SERVICES_MAY:
             drive(self._call(exchange), partial(self._called, exchange))
@@ -105,6 +122,18 @@ class SideDoor:
             exchange.respond(wire.status, wire.headers, wire.body)
         else:
             await send_stream(exchange, wire, wire.stream)
+
+    def _tell_metrics(self, exchange: Exchange) -> None:
+        claim = Claim.read(exchange.request.headers)
+        try:
+            wanted = json.loads(exchange.request.body)
+            begin_s, end_s = float(wanted["begin_s"]), float(wanted["end_s"])
+            functions = frozenset(str(name) for name in wanted["functions"])
+        except (ValueError, KeyError, TypeError):
+            exchange.respond(400, _JSON, _body("Say from when to when, and of which functions."))
+            return
+        series = self._measurements.read(claim.account, claim.region, begin_s=begin_s, end_s=end_s, functions=functions)
+        exchange.respond(200, _JSON, json.dumps({"series": series}).encode())
 
     def _called(self, exchange: Exchange, error: BaseException | None) -> None:
         if error is not None:

@@ -44,6 +44,7 @@ from lamella.invoke.deployment import NodeServices
 from lamella.invoke.dispatcher import Dispatcher
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.mappings import MappingPorts, Mappings
+from lamella.invoke.measurements import Measurements
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import Router, RouterSettings
@@ -97,7 +98,8 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         downloads = Downloads(stores.artifacts, signer, clock)
 
         inside = _Inside(downloads, neighbours, limits)
-        router = _router(settings, stores, sandboxes, granted, inside, directory, stack)
+        measurements = Measurements()
+        router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         control = ControlServices(
             functions=stores.functions,
@@ -120,7 +122,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         services = _services(stores, plane, control, address.port)
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         inside.answer_with(api, services)
-        await start_neighbour(settings, neighbours, api, services, f"http://{address}")
+        await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
         await _resume(stores, plane, stack)
 
         pages = _HostPages(settings, stores, router, downloads, keyring)
@@ -188,6 +190,7 @@ def _router(
     sandboxes: SandboxProvider,
     granted: NetworkPolicy,
     inside: _Inside,
+    measurements: Measurements,
     directory: DataDirectory,
     stack: AsyncExitStack,
 ) -> Router:
@@ -212,7 +215,7 @@ def _router(
         Targets(stores.functions, stores.aliases),
         stores.artifacts,
         stores.packs,
-        NodeServices(sandboxes, stores.logs, freezer, inside.door, Tasks(), stores.recorders.make),
+        NodeServices(sandboxes, stores.logs, freezer, inside.door, Tasks(), stores.recorders.make, measurements),
         Networks(granted),
         permissions=Permissions(stores.records.functions, settings.organizations),
     )

@@ -8,6 +8,7 @@ from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
 from lamella.config.settings import Settings
 from lamella.domain.quotas import LimitProfile
+from lamella.invoke.measurements import Measurements
 from lamella.neighbour.client import AwsClient
 from lamella.neighbour.endpoint import Endpoint, parse_override
 from lamella.neighbour.moto import MotoProcess, is_installed
@@ -45,7 +46,12 @@ def choose_neighbours(settings: Settings, stack: AsyncExitStack) -> Neighbours:
 
 
 async def start_neighbour(
-    settings: Settings, neighbours: Neighbours, api: Api, services: Services, own_url: str
+    settings: Settings,
+    neighbours: Neighbours,
+    api: Api,
+    services: Services,
+    own_url: str,
+    measurements: Measurements,
 ) -> None:
     """Let moto, if it is the neighbour, reach Lambda here; start it if the settings want it at once.
 
@@ -56,7 +62,9 @@ async def start_neighbour(
     if not isinstance(moto, MotoProcess):
         return
     limits = LimitProfile(settings.limits)
-    moto.answer_with(SideDoor(api, services, base_url=own_url, secret=moto.secret, limits=limits))
+    moto.answer_with(
+        SideDoor(api, services, base_url=own_url, secret=moto.secret, limits=limits, measurements=measurements)
+    )
     if settings.neighbour == "moto":
         try:
             await moto.wait_ready()

@@ -1,13 +1,14 @@
 """What environments have in common: those of a function version, and all of a node."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from lamella.domain.function import FunctionKey, FunctionVersion
 from lamella.httpserver.server import Handler
 from lamella.invoke.entrypoint import View
 from lamella.invoke.freezer import Freezer
+from lamella.invoke.measurements import Measurements
 from lamella.invoke.processes import EXTENSIONS
 from lamella.invoke.recorder import NoRecorder, Recorder
 from lamella.invoke.tasks import Tasks
@@ -64,6 +65,7 @@ class NodeServices:
 
     Attributes:
         endpoint_for: Gives the handler that answers AWS's API inside the sandboxes of a function.
+        measurements: Counts what functions do.
         recorder_for: Makes the flight recorder of an environment, of its id, its function, version and log stream.
     """
 
@@ -73,3 +75,4 @@ class NodeServices:
     endpoint_for: Callable[[FunctionKey], Handler]
     tasks: Tasks
     recorder_for: Callable[[str, FunctionKey, str, str], Recorder] = _record_nothing
+    measurements: Measurements = field(default_factory=Measurements)

@@ -489,6 +489,13 @@ class EnvironmentHost:
         self._journal.record(record, memory_peak_bytes=peak_bytes)
         job, self._job = self._job, None
         self.stream = None
+        self._node.measurements.ended(
+            record.invocation.function_arn,
+            self.facts.version,
+            duration_s=record.duration_s,
+            failed=job is None or job.failed,
+            now_s=time.time(),
+        )
         if job is not None:
             job.reported()
 

@@ -19,6 +19,7 @@ class Job:
         want_tail: The caller asked for the log's tail, so the answer waits for REPORT.
         on_outcome: Called exactly once if an environment took the job.
         on_failure: Called instead if none could be made; the error is for the operator's log.
+        failed: Whether the answer was an error of the function.
         stream: Takes the response, if the caller wants it streamed; the payload of the outcome is empty then.
     """
 
@@ -28,6 +29,7 @@ class Job:
     on_outcome: Callable[[Outcome], None]
     on_failure: Callable[[Exception], None]
     stream: ResponseStream | None = None
+    failed: bool = False
     _tail: bytearray = field(default_factory=bytearray)
     _held: Outcome | None = None  # the answer, while it waits for the tail
     _error_code: str = ""  # of a streamed response
@@ -35,6 +37,7 @@ class Job:
 
     def answer(self, payload: bytes, *, failed: bool, content_type: str = "") -> None:
         """Take the answer as a whole; a caller that streams gets it as one chunk, or as the stream's error (RT-44)."""
+        self.failed = failed
         error = UNHANDLED if failed else None
         if self.stream is None:
             if self.want_tail:
@@ -51,6 +54,7 @@ class Job:
 
     def end_stream(self, error_type: str, error_body: bytes) -> None:
         """The response that was streamed is over; with an error type if it broke off (RT-42)."""
+        self.failed = bool(error_type)
         self._error_code, self._error_details = error_type, error_body.decode(errors="replace")
         self._settle(Outcome(b"", UNHANDLED if error_type else None))
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 from lamella.domain.alias import Alias
@@ -192,12 +192,12 @@ class Router:
         if kept is not None and not kept.idle_count:
             kept = None
         if kept is None and (throttle := concurrency.enter()) is not None:
-            raise BusyError(throttle)
+            raise self._busy(invocation, throttle)
         if synchronous and (throttle := concurrency.request(monotonic())) is not None:
             if self._settings.rates_bind:
                 if kept is None:
                     concurrency.leave()
-                raise BusyError(throttle, concurrency.wait_s(throttle, monotonic()))
+                raise self._busy(invocation, throttle, concurrency.wait_s(throttle, monotonic()))
             self._notes.note(version.key, throttle)
         answer: Slot[Outcome] = Slot()
         job = Job(invocation, version.config.timeout_s, want_tail, answer.set_result, answer.set_error, stream)
@@ -214,9 +214,10 @@ class Router:
                 pool.submit(job)
             return await answer
         except WaitedTooLongError:
-            raise BusyError(Throttle.ACCOUNT) from None
+            raise self._busy(invocation, Throttle.ACCOUNT) from None
         except TooFastError as error:
-            raise BusyError(error.reason, concurrency.wait_s(error.reason, monotonic())) from None
+            wait_s = concurrency.wait_s(error.reason, monotonic())
+            raise self._busy(invocation, error.reason, wait_s) from None
         except DeletedError:
             raise DeletedError(invocation.function_arn) from None
         except RuntimeNotInstalledError:
@@ -230,6 +231,10 @@ class Router:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+
+    def _busy(self, invocation: Invocation, reason: Throttle, wait_s: float | None = None) -> BusyError:
+        self._node.measurements.throttled(invocation.function_arn, now_s=time())
+        return BusyError(reason, wait_s)
 
     def room(self, key: FunctionKey) -> int | None:
         """How many more invocations of a function may begin now; `None` if none may ever, as 0 are reserved for it."""
@@ -267,6 +272,7 @@ class Router:
             self._concurrency.forget(key)
             self._notes.forget(key)
             self._networks.forget(key)
+            self._node.measurements.forget(key)
             self.permissions.forget(key)
         else:
             self.permissions.policy_changed(key)

@@ -4,8 +4,10 @@ The child has no network, and Lamella may ask for signatures that it could not m
 it was given when it was started, and says with each request for whom it asks. Runs within the child.
 """
 
+import json
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +27,7 @@ from lamella.neighbour.trust import (
     ACCOUNT_HEADER,
     BRIDGE_HEADER,
     BRIDGE_SOCKET,
+    METRICS_PATH,
     NEIGHBOUR_SOCKET,
     TRUST_HEADERS,
     Claim,
@@ -86,6 +89,30 @@ def lambda_client(
     if principal is not None:
         service = ServicePrincipal(tuple(principal.split(",")), source_arn or "", source_account or "")
     return _client(_opened[0], Claim(account_id, region, service), attempts)
+
+
+def read_metrics(
+    account_id: str, region: str, *, begin_s: float, end_s: float, functions: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """What Lamella has counted of functions, as `lamella.invoke.measurements` gives it.
+
+    Raises:
+        RuntimeError: There is no bridge: this is no child of Lamella's; or Lamella is gone.
+    """
+    if not _opened:
+        raise RuntimeError("this process has no bridge to Lamella")
+    bridge = _opened[0]
+    claim = Claim(account_id, region, None)
+    body = json.dumps({"begin_s": begin_s, "end_s": end_s, "functions": list(functions)})
+    headers = {BRIDGE_HEADER: bridge.secret, **dict(claim.headers()), "Connection": "close"}
+    try:
+        answer = _Pool(f"{bridge.directory}/{BRIDGE_SOCKET}").urlopen(
+            "POST", METRICS_PATH, body=body, headers=headers, retries=False
+        )
+        series: list[dict[str, Any]] = json.loads(answer.data)["series"]
+    except (HTTPError, OSError, ValueError, KeyError) as error:
+        raise RuntimeError(f"Lamella did not say what it has counted: {error}") from error
+    return series
 
 
 def neighbour_client(service: str, account_id: str, region: str) -> Client:

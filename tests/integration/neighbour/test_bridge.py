@@ -19,6 +19,7 @@ from lamella.domain._api_errors import ResourceNotFoundException, ServiceExcepti
 from lamella.domain.principal import ServicePrincipal
 from lamella.domain.quotas import LimitProfile
 from lamella.httpserver.server import HttpServer
+from lamella.invoke.measurements import Measurements
 from lamella.neighbour.bridge import lambda_client, open_bridge
 from lamella.neighbour.stacks.clients import clients
 from lamella.neighbour.trust import BRIDGE_HEADER, BRIDGE_SOCKET
@@ -53,9 +54,16 @@ class Seen:
 
 
 @contextlib.asynccontextmanager
-async def door(tmp_path: Path, operations: Operations) -> AsyncIterator[HttpServer]:
+async def door(
+    tmp_path: Path, operations: Operations, measurements: Measurements | None = None
+) -> AsyncIterator[HttpServer]:
     side = SideDoor(
-        Api(SPEC, operations), Services(), base_url="http://localhost:1", secret=SECRET, limits=LimitProfile.AWS
+        Api(SPEC, operations),
+        Services(),
+        base_url="http://localhost:1",
+        secret=SECRET,
+        limits=LimitProfile.AWS,
+        measurements=measurements or Measurements(),
     )
     server = HttpServer(side, half_close=False)
     await server.start(unix=tmp_path / BRIDGE_SOCKET)

@@ -1,6 +1,19 @@
 """What makes moto's services invoke the functions of Lamella, and keeps their callers apart. Runs within the child."""
 
-from lamella.neighbour.services import apart, buckets, events, functions, logs, patterns, s3, secrets, ses, sns, steps
+from lamella.neighbour.services import (
+    apart,
+    buckets,
+    events,
+    functions,
+    logs,
+    metrics,
+    patterns,
+    s3,
+    secrets,
+    ses,
+    sns,
+    steps,
+)
 
 
 def install(*, accounts_apart: bool) -> None:
@@ -12,7 +25,7 @@ def install(*, accounts_apart: bool) -> None:
     Raises:
         UnknownMotoError: This version of moto is built differently.
     """
-    for service in (functions, s3, buckets, sns, events, logs, secrets, ses, steps, patterns):
+    for service in (functions, s3, buckets, sns, events, logs, metrics, secrets, ses, steps, patterns):
         service.install()
     if accounts_apart:
         apart.install()
