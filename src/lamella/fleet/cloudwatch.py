@@ -1,7 +1,7 @@
 """How invocations went, by the metrics that Lambda gives to CloudWatch.
 
 Namespace `AWS/Lambda`, metrics `Invocations`, `Errors` and `Duration`, one data point a minute. `Resource` is
-`FUNCTION:ALIAS`, or the name of the function for unqualified invocations; `ExecutedVersion` says which of an alias's
+`FUNCTION:ALIAS`; `ExecutedVersion` says which of an alias's
 versions it was. Sources: developer guide, "monitoring-metrics-types" (the latter dimension is "to compare error rates
 for two versions of a function that are both targets of a weighted alias") and "monitoring-metrics-view". It is not said
 whether an alias with one version has it, so where it is missing the alias as a whole is looked at.
@@ -30,7 +30,7 @@ class _Series:
     """One set of dimensions."""
 
     function: str
-    resource: str
+    resource: str = ""
     version: str = ""
 
     def dimensions(self) -> list[dict[str, str]]:
@@ -51,7 +51,7 @@ class CloudWatchWatcher:
         """Ask for nothing in particular."""
         now = datetime.now(UTC)
         try:
-            self._read([_Series("none", "none")], now - timedelta(minutes=2), now)
+            self._read([_Series("none")], now - timedelta(minutes=2), now)
         except UnreachableError as error:
             raise FleetError(f"{error}; {_INSTEAD}") from error
 
@@ -97,7 +97,7 @@ class CloudWatchWatcher:
 
 def _series_of(target: Watched) -> Iterator[_Series]:
     if not target.alias:
-        yield _Series(target.function, target.function)
+        yield _Series(target.function)  # without a published version all of its invocations are of `$LATEST`
         return
     resource = f"{target.function}:{target.alias}"
     yield _Series(target.function, resource)

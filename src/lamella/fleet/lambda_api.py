@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lamella.fleet.errors import UnreachableError
 from lamella.fleet.model import LATEST, Route, Version
@@ -140,10 +140,10 @@ class FunctionApi:
     def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:  # Any: as the model says
         try:
             answer: Mapping[str, Any] = getattr(self._client, operation)(**arguments)
-        except (EndpointConnectionError, HTTPClientError, NoCredentialsError) as error:
-            raise UnreachableError(str(error)) from error
         except ClientError as error:
             raise _translated(error) from error
+        except BotoCoreError as error:  # no connection, no credentials, no answer
+            raise UnreachableError(str(error)) from error
         return answer
 
     def _patiently(self, what: str) -> Iterator[None]:
@@ -162,7 +162,7 @@ class _ThrottledError(UnreachableError):
     """Too many calls, though botocore has tried for long."""
 
 
-class _BusyError(Exception):
+class _BusyError(OvertakenError):
     """Lambda is at work on the function: once more, later."""
 
 

@@ -318,7 +318,8 @@ class RolloutMachine:
         found = [command for machine in self.functions.values() for command in self._of_function(machine)]
         if self.direction is Direction.FORWARD and not self.finished and self.stage is WaveStage.BAKING:
             versions = tuple((one.task.name, one.version) for one in self._active())
-            found.append(Watch(versions, self.wave, self.step))
+            if versions:  # else the last of them is being undone
+                found.append(Watch(versions, self.wave, self.step))
         return found
 
     def _of_function(self, machine: FunctionMachine) -> Iterable[Command]:

@@ -30,7 +30,7 @@ from lamella.fleet.events import (
     UpdateLayers,
     Watch,
 )
-from lamella.fleet.lambda_api import FunctionApi, GoneError, RefusedError, insistently
+from lamella.fleet.lambda_api import FunctionApi, GoneError, OvertakenError, RefusedError, insistently
 from lamella.fleet.model import LATEST, Route, Version
 from lamella.fleet.plan import Plan, PlannedAlias, PlannedFunction
 from lamella.fleet.policy import Policy
@@ -100,7 +100,7 @@ class Performer:
         except GoneError as error:
             name = _name(command)
             return Undone(name, str(error)) if isinstance(command, Undo) else Conflicted(name, str(error))
-        except RefusedError as error:
+        except (RefusedError, OvertakenError) as error:
             name = _name(command)
             return UndoFailed(name, str(error)) if isinstance(command, Undo) else Failed(name, str(error))
 
