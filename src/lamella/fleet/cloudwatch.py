@@ -147,6 +147,7 @@ class NoWatcher:
     def check(self) -> None:
         """Nothing to ask."""
 
-    def observe(self, _targets: object, **_window: object) -> Mapping[Watched, Comparison]:
+    def observe(self, targets: Sequence[Watched], *, since: datetime, until: datetime) -> Mapping[Watched, Comparison]:
         """Nothing."""
+        del targets, since, until
         return {}
