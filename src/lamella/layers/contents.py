@@ -5,9 +5,11 @@ not unpacked: what `PublishLayerVersion` would refuse is listed in `problems`, s
 """
 
 import io
+import lzma
 import os
 import stat
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,9 @@ from typing import IO, BinaryIO, Final
 from lamella.layers.errors import LayerReadError
 
 _LINK_MOST_BYTES: Final = 4096
+
+DAMAGE: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError)
+"""What reading an open file of an archive raises where the archive is damaged."""
 
 
 class EntryKind(Enum):
@@ -104,11 +109,15 @@ class LayerContents(ABC):
         """
 
     def read(self, name: str, limit: int = -1) -> bytes:
-        """A file's content, or the first `limit` bytes of it; errors as `open`."""
+        """A file's content, or the first `limit` bytes of it; errors as `open`.
+
+        Never more than the size that is stated, whatever a lying archive unpacks to.
+        """
+        stated = self.entries[name].size_bytes
         with self.open(name) as file:
             try:
-                return file.read(limit)
-            except (zipfile.BadZipFile, OSError, ValueError) as error:
+                return file.read(stated if limit < 0 else min(limit, stated))
+            except DAMAGE as error:
                 raise LayerReadError(f"Cannot read {name} of {self.label}: {error}") from error
 
     def close(self) -> None:  # noqa: B027  (most have nothing open)
@@ -198,7 +207,7 @@ def _of_archive(source: Path | BinaryIO, label: str) -> ZipContents:
         if kind is EntryKind.LINK:
             try:
                 target = os.fsdecode(archive.open(info).read(_LINK_MOST_BYTES))
-            except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+            except (*DAMAGE, RuntimeError) as error:
                 problems.append(Problem(info.filename, f"is a link that cannot be read: {error}"))
         is_file = kind is EntryKind.FILE
         if is_file:

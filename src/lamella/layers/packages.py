@@ -11,9 +11,10 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from lamella.layers.contents import ContentEntry, LayerContents
+from lamella.layers.contents import DAMAGE, ContentEntry, LayerContents
 
 _METADATA_MOST_BYTES: Final = 4 * 1024 * 1024
+_PROPERTIES_MOST_BYTES: Final = 64 * 1024
 _GEM: Final = re.compile(r"(?P<name>.+)-(?P<version>\d[\w.]*)")
 _JAR: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+-]*)\.jar")
 
@@ -62,11 +63,16 @@ def packages_of(contents: LayerContents) -> tuple[Package, ...]:
     """
     found: set[Package] = set()
     for entry in contents.files():
-        found.update(_packages(contents, entry))
+        found.update(packages_in(contents, entry))
     return tuple(sorted(found, key=lambda package: (package.ecosystem, package.name.lower(), package.version)))
 
 
-def _packages(contents: LayerContents, entry: ContentEntry) -> Iterable[Package]:
+def packages_in(contents: LayerContents, entry: ContentEntry) -> Iterable[Package]:
+    """The packages that one file tells of: none of most files, several of a jar with others shaded into it.
+
+    Raises:
+        LayerReadError: It is damaged.
+    """
     path = PurePosixPath(entry.name)
     directory = str(path.parent)
     if path.name == "METADATA" and path.parent.name.endswith(".dist-info"):
@@ -129,13 +135,14 @@ def _java(contents: LayerContents, name: str) -> Iterator[Package]:
         with zipfile.ZipFile(io.BytesIO(contents.read(name))) as jar:
             for member in jar.namelist():
                 if member.startswith("META-INF/maven/") and member.endswith("/pom.properties"):
-                    lines = jar.read(member).decode("utf-8", "replace").splitlines()
+                    with jar.open(member) as file:
+                        lines = file.read(_PROPERTIES_MOST_BYTES).decode("utf-8", "replace").splitlines()
                     facts = dict(line.partition("=")[::2] for line in lines if "=" in line)
                     if facts.get("artifactId") and facts.get("version"):
                         artifact = f"{facts.get('groupId', '').strip()}:{facts['artifactId'].strip()}"
                         yield Package(Ecosystem.MAVEN, artifact.lstrip(":"), facts["version"].strip(), "", name)
                         found = True
-    except zipfile.BadZipFile:
+    except (*DAMAGE, RuntimeError):  # RuntimeError: a member is encrypted
         return
     match = _JAR.fullmatch(PurePosixPath(name).name)
     if not found and match is not None:

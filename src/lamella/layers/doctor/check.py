@@ -5,14 +5,63 @@ from typing import Final
 
 from lamella.domain.function import Architecture
 from lamella.layers.contents import LayerContents
-from lamella.layers.doctor import structure
+from lamella.layers.doctor import (
+    exposure,
+    java,
+    libraries,
+    machine,
+    node,
+    packages,
+    python,
+    python_scripts,
+    scripts,
+    size,
+    structure,
+    symbols,
+)
 from lamella.layers.doctor.advisories import Advisories
 from lamella.layers.doctor.subject import Check, CheckedLayer, Subject
-from lamella.layers.doctor.survey import Progress, silent
+from lamella.layers.doctor.survey import READ_MOST_BYTES, Progress, Survey, silent, survey
 from lamella.layers.facts import FACTS
 from lamella.layers.findings import Finding
 
-_CHECKS: Final[tuple[Check, ...]] = (structure.refused, structure.parent_folder)
+_CHECKS: Final[tuple[Check, ...]] = (
+    structure.refused,
+    structure.damaged,
+    structure.parent_folder,
+    structure.top_level,
+    structure.python_directories,
+    structure.node_directories,
+    structure.jars,
+    structure.libraries_in_lib64,
+    structure.bootstrap,
+    structure.extensions,
+    structure.junk,
+    structure.deprecated,
+    size.sizes,
+    size.number,
+    machine.architectures,
+    machine.foreign,
+    libraries.missing,
+    libraries.musl,
+    libraries.loaders,
+    symbols.too_new,
+    scripts.modes,
+    scripts.first_lines,
+    python_scripts.code,
+    python.modules,
+    python.metadata,
+    node.abi,
+    node.platforms,
+    node.engines,
+    java.class_files,
+    packages.shipped,
+    packages.across_layers,
+    packages.within_layer,
+    packages.vulnerable,
+    exposure.secrets,
+    exposure.private_files,
+)
 
 
 def check_layers(
@@ -35,7 +84,7 @@ def check_layers(
         architectures: `x86_64`, `arm64`; likewise.
         advisories: Known vulnerabilities; without them none are looked for.
         code_bytes: Unzipped size of the function's own code, for the limit that holds for all together.
-        progress: Told how far it has come.
+        progress: Told how many bytes of how many have been looked at, from this thread.
 
     Returns:
         The worst first, and within a severity by layer and place.
@@ -43,14 +92,13 @@ def check_layers(
     Raises:
         ValueError: An architecture is unknown.
     """
-    del advisories, progress
+    declared = tuple(Architecture(name) for name in dict.fromkeys(architectures))
     subject = Subject(
-        layers=tuple(
-            CheckedLayer(contents=contents, label=contents.label if len(layers) > 1 else "") for contents in layers
-        ),
+        layers=_surveyed(layers, progress),
         runtimes=tuple(FACTS[name] for name in dict.fromkeys(runtimes) if name in FACTS),
-        architectures=tuple(Architecture(name) for name in dict.fromkeys(architectures)),
+        architectures=declared,
         code_bytes=code_bytes,
+        advisories=advisories or Advisories(),
     )
     findings = dict.fromkeys(finding for check in _CHECKS for finding in check(subject))
     order = {layer.label: number for number, layer in enumerate(layers)}
@@ -58,3 +106,19 @@ def check_layers(
         findings,
         key=lambda finding: (-finding.severity, order.get(finding.layer, -1), finding.code, finding.place),
     )
+
+
+def _surveyed(layers: Sequence[LayerContents], progress: Progress) -> tuple[CheckedLayer, ...]:
+    readable = [layer.unzipped_bytes <= READ_MOST_BYTES for layer in layers]
+    total = sum(layer.unzipped_bytes for layer, reads in zip(layers, readable, strict=True) if reads)
+    before = 0
+    checked = []
+    for layer, reads in zip(layers, readable, strict=True):
+
+        def advance(done: int, _total: int, before: int = before) -> None:
+            progress(before + done, total)
+
+        found = survey(layer, advance) if reads else Survey({}, ())
+        checked.append(CheckedLayer(contents=layer, survey=found, label=layer.label if len(layers) > 1 else ""))
+        before += layer.unzipped_bytes if reads else 0
+    return tuple(checked)

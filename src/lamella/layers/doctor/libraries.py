@@ -1,0 +1,200 @@
+"""Whether each shared library that a file needs is found, in the layers or in the runtime, as the loader would look.
+
+The order is that of `ld.so(8)`: RPATH of the file, `LD_LIBRARY_PATH`, RUNPATH, the system's own. Lambda sets
+`LD_LIBRARY_PATH` to the runtime's and the system's directories before `/opt/lib` (developer guide,
+"configuration-envvars"), so a copy of one of the system's libraries in `/opt/lib` is never loaded.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from lamella.layers.doctor.elf import ElfFacts, ElfKind
+from lamella.layers.doctor.machine import is_chosen
+from lamella.layers.doctor.rules import RULES
+from lamella.layers.doctor.subject import CheckedLayer, Subject, listed
+from lamella.layers.facts import AL2023, RuntimeFacts
+from lamella.layers.findings import Finding, Severity
+
+_OPT_LIB: Final = "/opt/lib"
+_STARTED: Final = ("bin/", "lib/", "extensions/")
+"""What is in these stands alone; packages of a language may load a library before the module that needs it."""
+
+
+class Found(Enum):
+    """Where a library was found."""
+
+    LAYER = "in the layers"
+    SYSTEM = "in the runtime"
+    DOUBTFUL = "in the runtime's image, but not promised"
+    ELSEWHERE = "in the layers, where the loader does not look"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a library is.
+
+    Attributes:
+        name: Below `/opt`, if it is in the layers.
+    """
+
+    found: Found
+    name: str = ""
+
+
+def is_seen(subject: Subject, layer: CheckedLayer, name: str) -> bool:
+    """Whether a file of a layer is what is at that place in `/opt`."""
+    return subject.layers[subject.tree.owner[name]] is layer
+
+
+def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runtime: RuntimeFacts | None) -> Place:
+    """Look for a library as the loader would.
+
+    Args:
+        subject: The layers.
+        name: Below `/opt`, of the file that needs it.
+        elf: That file.
+        library: As it asks for it.
+        runtime: `None` if none is declared.
+    """
+    tree, system = subject.tree, (AL2023 if runtime is None else runtime.system)
+    certain = system.libraries if runtime is None else runtime.libraries
+    if "/" in library:
+        at = tree.resolve(library)
+        return Place(Found.LAYER, at) if at else Place(Found.NOWHERE)
+    for directory in _directories(name, elf.rpath):
+        if at := tree.resolve(f"{directory}/{library}"):
+            return Place(Found.LAYER, at)
+    if library in certain:
+        return Place(Found.SYSTEM)
+    for directory in (_OPT_LIB, *_directories(name, elf.runpath)):
+        if at := tree.resolve(f"{directory}/{library}"):
+            return Place(Found.LAYER, at)
+    if library in system.doubtful:
+        return Place(Found.DOUBTFUL)
+    elsewhere = tree.by_file_name.get(library)
+    return Place(Found.ELSEWHERE, elsewhere[0]) if elsewhere else Place(Found.NOWHERE)
+
+
+def _directories(name: str, paths: Iterable[str]) -> Iterator[str]:
+    origin = f"/opt/{name}".rpartition("/")[0]
+    for path in paths:
+        place = path.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", origin)
+        # Both are `lib64` on Lambda, and neither is used in layers but by mistake.
+        yield place.replace("${LIB}", "$LIB").replace("$LIB", "lib64").rstrip("/")
+
+
+def missing(subject: Subject) -> Iterator[Finding]:
+    """Libraries that are missing, in the wrong place, or not promised; each once, with who needs it."""
+    runtimes: tuple[RuntimeFacts | None, ...] = subject.runtimes or (None,)
+    reported: set[tuple[str, Found]] = set()
+    for runtime in runtimes:
+        needs: dict[tuple[str, Found, str], list[tuple[CheckedLayer, str, ElfFacts]]] = {}
+        for layer in subject.layers:
+            for name, elf in layer.elves():
+                if not _is_looked_at(subject, layer, name, elf):
+                    continue
+                for library in elf.needed:
+                    if _is_musl(library):
+                        continue
+                    place = find_library(subject, name, elf, library, runtime)
+                    if place.found in (Found.NOWHERE, Found.ELSEWHERE, Found.DOUBTFUL):
+                        needs.setdefault((library, place.found, place.name), []).append((layer, name, elf))
+        for (library, found, at), users in needs.items():
+            if (library, found) in reported:  # of several runtimes, the first speaks for all
+                continue
+            reported.add((library, found))
+            yield _finding(library, found, at, users, runtime)
+
+
+def _is_looked_at(subject: Subject, layer: CheckedLayer, name: str, elf: ElfFacts) -> bool:
+    if elf.kind is ElfKind.OTHER or not is_seen(subject, layer, name) or is_chosen(name):
+        return False
+    machines = {architecture.value for architecture in subject.architectures}
+    return elf.machine in (machines or {"x86_64", "arm64"})
+
+
+def _is_musl(library: str) -> bool:
+    return library.startswith(("libc.musl-", "ld-musl-"))
+
+
+def _finding(
+    library: str,
+    found: Found,
+    at: str,
+    users: list[tuple[CheckedLayer, str, ElfFacts]],
+    runtime: RuntimeFacts | None,
+) -> Finding:
+    layer, name, elf = users[0]
+    who = listed([user for _, user, _ in users])
+    verb = "needs" if len(users) == 1 else "need"
+    alone = elf.kind is ElfKind.PROGRAM or name.startswith(_STARTED) or "/" not in name
+    where = runtime.name if runtime else "the runtimes on Amazon Linux 2023"
+    if found is Found.ELSEWHERE:
+        return layer.finding(
+            "library-not-found",
+            name,
+            f"{who} {verb} {library}, which is in the layer at {at}, but the loader looks in /opt/lib "
+            f"(LD_LIBRARY_PATH) and "
+            f"in {'/opt/lib alone' if not (elf.rpath or elf.runpath) else ', '.join([*elf.rpath, *elf.runpath])}.",
+            f"Move it to lib/: mkdir -p lib && mv {at} lib/",
+            # A package may load the library itself before its modules need it, as many that bring several do.
+            severity=None if alone else Severity.NOTE,
+        )
+    if found is Found.DOUBTFUL:
+        return layer.finding(
+            "library-not-promised",
+            name,
+            f"{who} {verb} {library}, which is not in the layer and not known to be in the execution environment of "
+            f"{where}.",
+            f"Put {library} into lib/: lamella layer build collects the libraries of programs",
+        )
+    return layer.finding(
+        "missing-library",
+        name,
+        f"{who} {verb} {library}, which is neither in the layer nor in {where}: 'error while loading shared libraries: "
+        f"{library}: cannot open shared object file'.",
+        f"Put {library} into lib/ (/opt/lib is in LD_LIBRARY_PATH): lamella layer build collects the libraries of "
+        f"programs",
+    )
+
+
+def musl(subject: Subject) -> Iterator[Finding]:
+    """Programs and libraries that were built for musl."""
+    for layer in subject.layers:
+        names = [
+            name
+            for name, elf in layer.elves()
+            if _is_looked_at(subject, layer, name, elf)
+            and ("ld-musl-" in elf.interpreter or any(map(_is_musl, elf.needed)))
+            and not any(subject.tree.by_file_name.get(library) for library in elf.needed if _is_musl(library))
+        ]
+        if names:
+            yield RULES["musl-binary"].finding(
+                names[0],
+                f"{listed(names)}: built for musl (Alpine), which Lambda's runtimes do not have: "
+                "'libc.musl-x86_64.so.1: cannot open shared object file', or 'no such file or directory'.",
+                "Install the glibc build: lamella layer build ... chooses manylinux wheels, npm install --libc=glibc "
+                "...",
+                layer=layer.label,
+            )
+
+
+def loaders(subject: Subject) -> Iterator[Finding]:
+    """Programs that ask for a dynamic loader that is not there."""
+    for layer in subject.layers:
+        for name, elf in layer.elves():
+            loader = elf.interpreter
+            if not loader or "ld-musl-" in loader or not _is_looked_at(subject, layer, name, elf):
+                continue
+            system = loader.startswith(("/lib64/", "/lib/", "/usr/lib64/", "/usr/lib/"))
+            if (system and loader.rpartition("/")[2] in AL2023.libraries) or subject.tree.resolve(loader):
+                continue
+            yield layer.finding(
+                "missing-interpreter",
+                name,
+                f"It asks for the dynamic loader {loader}, which is not there: 'no such file or directory'.",
+                f"patchelf --set-interpreter /lib64/ld-linux-x86-64.so.2 {name}, or build it on Amazon Linux",
+            )

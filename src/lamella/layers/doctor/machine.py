@@ -1,0 +1,109 @@
+"""Whether programs and libraries are for the architectures and the system that functions run on."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from lamella.domain.function import Architecture
+from lamella.layers.doctor.subject import CheckedLayer, Subject, megabytes, others
+from lamella.layers.findings import Finding
+
+# Packages of Node.js bring binaries for many platforms and choose when they are loaded: `prebuilds/darwin-x64/…`,
+# `@img/sharp-win32-x64`, `@esbuild/linux-arm64`, `node.napi.musl.node`.
+_CHOSEN: Final = re.compile(
+    r"(?:^|[/_.@-])(?:linux|darwin|win32|freebsd|android|sunos|aix|linuxmusl|musl)(?:[_-]?(?:x64|arm64|arm|ia32|armv[67]l?|"
+    r"s390x|ppc64le?|ppc64|riscv64|x86_64|aarch64|gnu|musl|glibc|universal))?(?:[/_.-]|$)"
+)
+_TARGET: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "arm64"}
+_ON: Final = {"x86_64": "x86_64", "arm64": "arm64 (aarch64)", "i386": "32-bit x86", "arm": "32-bit ARM"}
+_SKIPPED: Final = (".o", ".debug", ".a", ".ko")
+
+
+def architectures(subject: Subject) -> Iterator[Finding]:
+    """Compiled code for another machine than those declared."""
+    for layer in subject.layers:
+        by_machine: dict[str, list[str]] = {}
+        for name, elf in layer.elves():
+            if not name.endswith(_SKIPPED):
+                by_machine.setdefault(elf.machine, []).append(name)
+        yield from _of_layer(subject, layer, by_machine)
+
+
+def _of_layer(subject: Subject, layer: CheckedLayer, by_machine: dict[str, list[str]]) -> Iterator[Finding]:
+    wanted = {_TARGET[architecture] for architecture in subject.architectures} or {"x86_64", "arm64"}
+    held = {machine for machine, names in by_machine.items() if any(not is_chosen(name) for name in names)}
+    if subject.architectures == () and len(held & wanted) == 1:
+        wanted = held & wanted
+    for machine, names in by_machine.items():
+        if machine in wanted:
+            continue
+        chosen = [name for name in names if is_chosen(name)]
+        wrong = [name for name in names if not is_chosen(name)]
+        if chosen:
+            yield _unused(layer, chosen)
+        if wrong:
+            target = " or ".join(sorted(wanted))
+            yield layer.finding(
+                "wrong-architecture",
+                wrong[0],
+                f"It is built for {_ON.get(machine, machine)}{others(wrong)}, and the layer is for {target}: "
+                f"{_consequence(wrong[0])}",
+                f"lamella layer build ... --architecture {min(wanted)}",
+            )
+    if len(subject.architectures) > 1 and len(held & wanted) == 1:
+        machine = next(iter(held & wanted))
+        missing = next(iter(wanted - held))
+        names = [name for name in by_machine[machine] if not is_chosen(name)]
+        yield layer.finding(
+            "one-architecture",
+            names[0],
+            f"The layer is declared for {' and '.join(sorted(wanted))}, but its compiled code is for {machine} alone"
+            f"{others(names)}: functions on {missing} cannot load it.",
+            f"lamella layer build ... --architecture {missing}, and publish one layer version for each architecture",
+        )
+
+
+def _consequence(name: str) -> str:
+    if name == "bootstrap" or name.startswith(("bin/", "extensions/")):
+        return "'exec format error'."
+    return "it cannot be loaded."
+
+
+def is_chosen(name: str) -> bool:
+    """Whether its path says for which platform it is, so that its package chooses among several."""
+    return "node_modules/" in name and _CHOSEN.search(name[name.index("node_modules/") :]) is not None
+
+
+def _unused(layer: CheckedLayer, names: list[str]) -> Finding:
+    size = sum(layer.contents.entries[name].size_bytes for name in names)
+    return layer.finding(
+        "unused-prebuild",
+        names[0],
+        f"{len(names)} binar{'ies' if len(names) > 1 else 'y'} for other platforms than the layer's, "
+        f"{megabytes(size)}.",
+        "npm install --os=linux --cpu=x64 (or arm64) --libc=glibc ..., or delete them",
+    )
+
+
+def foreign(subject: Subject) -> Iterator[Finding]:
+    """Programs and libraries for macOS or Windows."""
+    for layer in subject.layers:
+        by_system: dict[str, list[str]] = {}
+        chosen: list[str] = []
+        for name, facts in layer.survey.files.items():
+            if facts.foreign and is_chosen(name):
+                chosen.append(name)
+            elif facts.foreign:
+                by_system.setdefault(facts.foreign, []).append(name)
+        if chosen:
+            yield _unused(layer, chosen)
+        for system, names in by_system.items():
+            # Some packages bring launchers for Windows, e.g. setuptools' gui-64.exe, which nothing on Linux loads.
+            loaded = [name for name in names if not name.lower().endswith((".exe", ".dll"))]
+            if loaded:
+                yield layer.finding(
+                    "foreign-binary",
+                    loaded[0],
+                    f"It is built for {system}{others(loaded)}, and does not run on Linux.",
+                    "lamella layer build ... installs for Lambda's platform, whatever this machine is",
+                )
