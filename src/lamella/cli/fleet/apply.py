@@ -9,6 +9,7 @@ from lamella.cli import output
 from lamella.cli.aws import AnyEndpoint, Profile, service_client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.fleet.plan import (
+    AdvisoriesFile,
     Aliases,
     Check,
     DriftOption,
@@ -85,6 +86,7 @@ def apply(
     drift: DriftOption = "skip",
     publish: PublishOption = None,
     check: Check = True,
+    advisories: AdvisoriesFile = None,
     force: Force = False,
     state: State = None,
     json_: Json = False,
@@ -142,6 +144,7 @@ def apply(
                 drift=drift,
                 publish=publish,
                 check=check,
+                advisories=advisories,
                 force=force,
             )
         for record in records(kept):

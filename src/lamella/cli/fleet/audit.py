@@ -1,5 +1,6 @@
 """`lamella fleet audit`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,12 +118,16 @@ def _vulnerabilities(
     reading: Reading,
 ) -> Mapping[str, Sequence[str]]:
     """Known ones of the layer versions that something uses, by ARN."""
-    from lamella.fleet.vulnerable import known_vulnerabilities
+    from lamella.cli.layer.sources import cache_directory
+    from lamella.fleet.vulnerable import known_vulnerabilities, load_advisories
+    from lamella.layers.fetching import open_layer_version
 
-    used = [
-        one.arn for layer in layers for one in layer.versions if one.uses and not {"deleted", "hidden"} & {*one.faults}
-    ]
-    return known_vulnerabilities(client, used, path, reading)
+    cache = cache_directory(os.environ)
+    gone = {"deleted", "hidden"}
+    used = [one.arn for layer in layers for one in layer.versions if one.uses and not gone & set(one.faults)]
+    return known_vulnerabilities(
+        used, lambda arn: open_layer_version(client, arn, cache=cache), load_advisories(path), reading
+    )
 
 
 def register(fleet: typer.Typer) -> None:
@@ -130,6 +135,7 @@ def register(fleet: typer.Typer) -> None:
     epilog = examples(
         "lamella fleet audit",
         "lamella fleet audit image-processing --fail-on stale,deleted",
+        "lamella fleet audit --advisories osv-pypi.zip --fail-on vulnerable",
         "lamella fleet audit --endpoint aws --profile production --region eu-central-1 --json",
     )
     fleet.command("audit", epilog=epilog)(audit)

@@ -54,6 +54,15 @@ PublishOption = Annotated[
     ),
 ]
 Check = Annotated[bool, typer.Option("--check/--no-check", help="Look into the layers as 'lamella layer check' does.")]
+AdvisoriesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--advisories",
+        metavar="FILE|DIR",
+        help="Known vulnerabilities in the Open Source Vulnerability format, for the check.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Include functions for which the check finds errors.")]
 
 
@@ -74,6 +83,7 @@ def plan(
     drift: DriftOption = "skip",
     publish: PublishOption = None,
     check: Check = True,
+    advisories: AdvisoriesFile = None,
     force: Force = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Keep the plan, for 'apply'.", show_default=False)
@@ -105,6 +115,7 @@ def plan(
             drift=drift,
             publish=publish,
             check=check,
+            advisories=advisories,
             force=force,
         )
         if out is not None:
@@ -134,6 +145,7 @@ def make(
     drift: str,
     publish: bool | None,
     check: bool,
+    advisories: Path | None,
     force: bool,
 ) -> "Plan":
     """Make the plan that the options ask for.
@@ -146,6 +158,7 @@ def make(
     from lamella.fleet.inspection import Inspection, read_code_size
     from lamella.fleet.making import find_layer, make_plan
     from lamella.fleet.planning import Drift, Publishing, Request
+    from lamella.fleet.vulnerable import load_advisories
     from lamella.layers.fetching import open_layer_version
 
     try:
@@ -171,7 +184,9 @@ def make(
         inspection = None
         if check:
             inspection = Inspection(
-                lambda arn: open_layer_version(client, arn, cache=cache), lambda name: read_code_size(client, name)
+                lambda arn: open_layer_version(client, arn, cache=cache),
+                lambda name: read_code_size(client, name),
+                None if advisories is None else load_advisories(advisories),
             )
         return make_plan(client, wanted, request, waves=wave, inspection=inspection, force=force, progress=reading)
 
