@@ -1,0 +1,254 @@
+"""How plans and roll-outs look on a terminal."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from lamella.cli import output
+from lamella.fleet.events import (
+    Baked,
+    Conflicted,
+    Event,
+    Failed,
+    Probed,
+    Published,
+    Resumed,
+    RollbackRequested,
+    Shifted,
+    Started,
+    UndoFailed,
+    Undone,
+    Updated,
+)
+from lamella.fleet.machine import Direction, FunctionMachine, Phase, RolloutMachine
+from lamella.fleet.plan import Plan, PlannedFunction
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from lamella.fleet.journal import Record
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_MOST: Final = 12
+_ORDER: Final = list(Phase)
+
+
+def clean(text: str) -> str:
+    """Text of somebody else's on one line, without anything that a terminal takes for a command."""
+    return _CONTROL.sub(" ", text)
+
+
+def print_plan(plan: Plan) -> None:
+    """Print what would be done."""
+    moved = sum(len(one.aliases) for one in plan.functions.values())
+    published = sum(one.publish for one in plan.functions.values())
+    print(f"Roll-out {plan.id}: {plan.arn}")
+    if not plan.functions:
+        print("Nothing to do.")
+    for number, wave in enumerate(plan.waves):
+        rows = [_row(plan.functions[name]) for name in wave]
+        print(f"\nWave {number + 1} of {len(plan.waves)}: {_count(len(wave), 'function')}")
+        output.write_table(("FUNCTION", "RUNTIME", "LAYERS", "VERSION", "ALIASES"), rows)
+    _print_warnings(plan)
+    if plan.skipped:
+        print("\nLeft as they are:")
+        rows = [
+            (f"{one.name}:{one.alias}" if one.alias else one.name, one.code, clean(one.reason)) for one in plan.skipped
+        ]
+        output.write_table(("FUNCTION", "WHY", ""), rows)
+    for text in plan.refused:
+        print(f"refused: {clean(text)}")
+    for note in plan.notes:
+        output.say(f"note: {note}")
+    print(
+        f"{_count(len(plan.functions), 'function')} in {_count(len(plan.waves), 'wave')}: "
+        f"{_count(published, 'version')} published, {_count(moved, 'alias', 'aliases')} moved; "
+        f"{_count(len({one.name for one in plan.skipped if not one.alias}), 'function')} left as they are"
+    )
+
+
+def _row(one: PlannedFunction) -> tuple[str, ...]:
+    aliases = ", ".join(f"{alias.name}: {alias.route}{' at once' if alias.at_once else ''}" for alias in one.aliases)
+    runtime = one.runtime + ("" if one.architecture == "x86_64" else f" {one.architecture}")
+    return one.name, runtime, _layers(one), "new" if one.publish else "-", aliases or "-"
+
+
+def _layers(one: PlannedFunction) -> str:
+    """Layers in their order; the one that changes with both versions."""
+    words = []
+    for before, after in zip(one.before, one.after, strict=True):
+        name, _, number = before.rpartition(":")
+        name = name.rpartition(":")[2]
+        new = after.rpartition(":")[2]
+        words.append(f"{name}:{number}" + ("" if number == new else f"->{new}"))
+    return " ".join(words)
+
+
+def _print_warnings(plan: Plan) -> None:
+    """Warnings, those that many functions share once."""
+    functions: dict[str, list[str]] = {}
+    for one in plan.functions.values():
+        for warning in one.warnings:
+            functions.setdefault(warning, []).append(one.name)
+    if functions:
+        print("\nTo think of:")
+    for warning, names in functions.items():
+        who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        print(f"  {who}: {clean(warning)}")
+
+
+def _count(number: int, word: str, words: str = "") -> str:
+    return f"{number} {word if number == 1 else words or word + 's'}"
+
+
+def worded(event: Event) -> list[str]:
+    """What has happened, in lines for people."""
+    match event:
+        case Started():
+            return ["the roll-out begins"]
+        case Resumed():
+            return ["the roll-out goes on"]
+        case Updated(name):
+            return [f"{name}: $LATEST has the layer"]
+        case Published(name, version, created):
+            return [f"{name}: version {version} " + ("is published" if created else "was there already")]
+        case Probed(name):
+            return [f"{name}: the probe went well"]
+        case Shifted(name):
+            return [f"{name}: aliases shifted"]
+        case Baked(unhealthy, seen):
+            bad = [f"{name}: {reason}" for name, reason in unhealthy.items()]
+            return bad or [f"watched: {_summed(seen)}"]
+        case Failed(name, reason):
+            return [f"{name}: FAILED: {reason}"]
+        case Conflicted(name, reason):
+            return [f"{name}: left alone: {reason}"]
+        case Undone(name, notes):
+            return [f"{name}: as it was" + (f", but: {notes}" if notes else "")]
+        case UndoFailed(name, reason):
+            return [f"{name}: could NOT be put back: {reason}"]
+        case RollbackRequested(reason):
+            return [f"rolling back: {reason}"]
+
+
+def _summed(seen: Any) -> str:  # Any: a mapping of the journal's
+    return f"{_count(len(seen), 'function')}, all is well" if seen else "nothing was looked at"
+
+
+def print_rollout(record: "Record") -> None:
+    """Print how far a roll-out is."""
+    machine, plan = record.machine, record.plan
+    print(f"Roll-out {plan.id}: {plan.arn}, {headline(machine, at_work=record.at_work)}")
+    rows = [
+        (str(number + 1), one.task.name, one.phase.value, one.version or "-", clean(_detail(one)))
+        for number, wave in enumerate(plan.waves)
+        for one in (machine.functions[name] for name in wave)
+    ]
+    output.write_table(("WAVE", "FUNCTION", "IS", "VERSION", ""), rows)
+
+
+def _detail(one: FunctionMachine) -> str:
+    return "; ".join(text for text in (one.reason, one.notes) if text) or one.seen
+
+
+def headline(machine: RolloutMachine, *, at_work: bool) -> str:
+    """How it is, in a few words."""
+    stuck = sum(one.phase is Phase.STUCK for one in machine.functions.values())
+    if not machine.began:
+        return "not begun"
+    if machine.finished:
+        back = machine.direction is Direction.BACK
+        text = "rolled back" if back else "done"
+        return text + (f", but {_count(stuck, 'function')} could not be put back" if stuck else "")
+    going = (
+        "going back" if machine.direction is Direction.BACK else f"in wave {machine.wave + 1} of {len(machine.waves)}"
+    )
+    return going + ("" if at_work else ", nobody at work on it")
+
+
+def as_document(record: "Record") -> dict[str, Any]:  # Any: JSON
+    """How far a roll-out is, as JSON."""
+    machine, plan, policy = record.machine, record.plan, record.policy
+    watching = record.watching if record.at_work else {}
+    share = policy.steps[machine.step] if machine.began and not machine.finished else None
+    return {
+        "id": plan.id,
+        "layer": plan.layer,
+        "version": plan.version,
+        "state": headline(machine, at_work=record.at_work),
+        "began": machine.began,
+        "finished": machine.finished,
+        "direction": machine.direction.value,
+        "reason": machine.reason,
+        "at_work": record.at_work,
+        "wave": min(machine.wave + 1, len(plan.waves)),
+        "waves": len(plan.waves),
+        "stage": machine.stage.value,
+        "share": share,
+        "watching": watching,
+        "updated_at": record.history[-1].at if record.history else plan.created_at,
+        "functions": [
+            {
+                "name": one.task.name,
+                "wave": number + 1,
+                "phase": one.phase.value,
+                "version": one.version,
+                "reason": one.reason,
+                "notes": one.notes,
+                "seen": watching.get("seen", {}).get(one.task.name, one.seen),
+            }
+            for number, wave in enumerate(plan.waves)
+            for one in (machine.functions[name] for name in wave)
+        ],
+    }
+
+
+def picture(plan: Plan, machine: RolloutMachine, shares: Sequence[float], seen: dict[str, str]) -> "RenderableType":
+    """A roll-out as it goes: a bar for each wave, and the functions at which something is being done."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    bars = Table.grid(padding=(0, 1))
+    for number, wave in enumerate(plan.waves):
+        phases = Counter(machine.functions[name].phase for name in wave)
+        done = sum(_progress(machine, machine.functions[name], len(shares)) for name in wave)
+        share = ""
+        if number == machine.wave and not machine.finished and machine.direction is Direction.FORWARD:
+            share = f"{machine.stage.value}, share {shares[machine.step]:.0%}"
+        counts = ", ".join(f"{phases[phase]} {phase.value}" for phase in _ORDER if phases[phase])
+        bars.add_row(
+            Text(f"wave {number + 1}"),
+            ProgressBar(total=len(wave), completed=done, width=30),
+            Text(counts),
+            Text(share),
+        )
+    busy = Table.grid(padding=(0, 2))
+    lively = [one for one in machine.functions.values() if one.phase not in (Phase.WAITING, Phase.DONE)]
+    for one in sorted(lively, key=lambda one: _ORDER.index(one.phase))[:_MOST]:
+        detail = seen.get(one.task.name, "") or _detail(one)
+        busy.add_row(Text(one.task.name), Text(one.phase.value), Text(one.version), Text(clean(detail)))
+    if len(lively) > _MOST:
+        busy.add_row(Text(f"and {len(lively) - _MOST} more"), "", "", "")
+    return Group(bars, busy)
+
+
+def _progress(machine: RolloutMachine, one: FunctionMachine, steps: int) -> float:
+    """How much of its way a function has behind it, from 0 to 1."""
+    match one.phase:
+        case Phase.DONE | Phase.LEFT:
+            return 1.0
+        case Phase.UPDATING | Phase.PUBLISHING | Phase.PROBING | Phase.READY:
+            return 0.1 + 0.1 * _ORDER.index(one.phase)
+        case Phase.SHIFTING | Phase.SHIFTED:
+            return 0.5 + 0.5 * (machine.step + (one.phase is Phase.SHIFTED)) / (steps + 1)
+        case _:
+            return 0.0
+
+
+def is_terminal() -> bool:
+    """Whether a picture can be drawn."""
+    return sys.stderr.isatty()
