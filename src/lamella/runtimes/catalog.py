@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.function import Architecture
+from lamella.elf import LibraryFinder
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
 from lamella.runtimes.base import populate_base
-from lamella.runtimes.elf import LibraryFinder
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
 from lamella.runtimes.interpreters import Interpreter, find_interpreter, probe, trusted
 from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, host_architecture, read_manifest
