@@ -152,15 +152,26 @@ def _default_directories() -> list[Path]:
 class LibraryFinder:
     """Finds the libraries of ELF files on this host."""
 
-    def __init__(self, cache: Mapping[str, Path] | None = None, directories: Sequence[Path] | None = None) -> None:
+    def __init__(
+        self,
+        cache: Mapping[str, Path] | None = None,
+        directories: Sequence[Path] | None = None,
+        *,
+        first: Sequence[Path] = (),
+        root: Path = Path("/"),
+    ) -> None:
         """Make a finder.
 
         Args:
             cache: Library names and paths as in the loader's cache; read from the host if `None`.
             directories: Where to look after the cache; the loader's usual ones if `None`.
+            first: Where to look before the cache.
+            root: What absolute search directories of files count from: that of another system's tree.
         """
         self._cache = _loader_cache() if cache is None else dict(cache)
         self._directories = _default_directories() if directories is None else list(directories)
+        self._first = list(first)
+        self._root = root
         self._known: dict[Path, ElfFile] = {}
 
     def read(self, path: Path) -> ElfFile:
@@ -182,9 +193,10 @@ class LibraryFinder:
             inherited: Search directories of the files that led to `asked_by`; the loader honours RPATH so.
         """
         if "/" in name:
-            path = Path(name)
+            path = self._within(Path(name))
             return path if path.exists() else None
-        candidates = [directory / name for directory in (*asked_by.search, *inherited)]
+        candidates = [self._within(directory) / name for directory in (*asked_by.search, *inherited)]
+        candidates.extend(directory / name for directory in self._first)
         if name in self._cache:
             candidates.append(self._cache[name])
         candidates.extend(directory / name for directory in self._directories)
@@ -195,10 +207,17 @@ class LibraryFinder:
 
     def find_by_name(self, name: str) -> Path | None:
         """A library that is opened by name at run time, so that no file's dynamic section tells of it."""
-        for candidate in (self._cache.get(name), *(directory / name for directory in self._directories)):
+        first = (directory / name for directory in self._first)
+        for candidate in (*first, self._cache.get(name), *(directory / name for directory in self._directories)):
             if candidate is not None and candidate.exists():
                 return candidate
         return None
+
+    def _within(self, directory: Path) -> Path:
+        """A search directory below the root, where it is the root of another system."""
+        if directory.is_relative_to(self._root) or not directory.is_absolute():
+            return directory
+        return self._root / directory.relative_to("/")
 
     def closure(self, files: Iterable[Path]) -> dict[str, Path]:
         """All libraries that the files need, directly or through others: name as asked for → path on this host.
