@@ -137,6 +137,40 @@ def carry(files: Mapping[str, Path], private: str, target: Target, into: Path, f
     return Carried((*files.values(), *libraries.values()), wanted, loader)
 
 
+def carry_libraries(named: Mapping[str, Path], target: Target, into: Path, finder: LibraryFinder) -> list[Path]:
+    """Copy libraries that the runtime's own process will load, and all that they need, into `lib/`.
+
+    Args:
+        named: Names in `lib/`, and where they are.
+        target: As for `carry`.
+        into: As for `carry`.
+        finder: As for `carry`.
+
+    Returns:
+        Every file that was copied.
+
+    Raises:
+        LayerBuildError: As for `carry`; or they want a newer C library than the runtime's.
+    """
+    try:
+        for path in named.values():
+            check_machine(finder.read(path), target)
+        closure = finder.closure(named.values()) | dict(named)
+        closure = {name: path for name, path in closure.items() if not is_c_library(name)}
+        wanted = wanted_glibc(closure.values())
+    except ElfError as error:
+        raise LayerBuildError(f"{error}. Install it, or leave out what needs it") from error
+    if wanted > glibc_of(target):
+        raise LayerBuildError(
+            f"The libraries {', '.join(named)} want version {version_text(wanted)} of glibc and the runtime has "
+            f"{version_text(glibc_of(target))}. A library is loaded into the runtime's own process, so it cannot bring "
+            "another C library: take it from an older system, or name a newer runtime"
+        )
+    for name, path in sorted(closure.items()):
+        place(path, into / "lib" / name, executable=False)
+    return list(closure.values())
+
+
 def wanted_glibc(files: Iterable[Path]) -> tuple[int, ...]:
     """The newest version of glibc that a symbol of these files needs; empty if none does.
 

@@ -6,17 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from lamella.elf import ElfError, LibraryFinder, is_elf
+from lamella.elf import LibraryFinder, is_elf
 from lamella.layers.build import dpkg
-from lamella.layers.build.carry import (
-    carry,
-    check_machine,
-    glibc_of,
-    is_c_library,
-    place,
-    version_text,
-    wanted_glibc,
-)
+from lamella.layers.build.carry import carry, carry_libraries, place
 from lamella.layers.build.sources import Collected, Progress, Target
 from lamella.layers.errors import LayerBuildError
 
@@ -76,33 +68,17 @@ class NativeSource:
         carried = carry(files, private, target, into, finder)
         warnings += carried.warnings(target, f"The programs {', '.join(self.programs)} want version")
         sources += carried.sources
-        sources += self._add_libraries(target, into, finder)
+        sources += carry_libraries(self._libraries(finder), target, into, finder)
         return Collected(dpkg.packages_of(sources), tuple(warnings))
 
-    def _add_libraries(self, target: Target, into: Path, finder: LibraryFinder) -> list[Path]:
+    def _libraries(self, finder: LibraryFinder) -> dict[str, Path]:
         named: dict[str, Path] = {}
         for library in self.libraries:
             path = Path(library) if "/" in library else finder.find_by_name(library)
             if path is None or not path.is_file():
                 raise LayerBuildError(f"There is no library {library} on this machine: install it, or give its path")
             named[path.name] = path
-        try:
-            for path in named.values():
-                check_machine(finder.read(path), target)
-            closure = named | finder.closure(named.values())
-            closure = {name: path for name, path in closure.items() if not is_c_library(name)}
-            wanted = wanted_glibc(closure.values())
-        except ElfError as error:
-            raise LayerBuildError(f"{error}. Install it, or leave out what needs it") from error
-        if wanted > glibc_of(target):
-            raise LayerBuildError(
-                f"The libraries {', '.join(self.libraries)} want version {version_text(wanted)} of glibc and the "
-                f"runtime has {version_text(glibc_of(target))}. A library is loaded into the runtime's own process, so "
-                "it cannot bring another C library: build it on an older system, or name a newer runtime"
-            )
-        for name, path in sorted(closure.items()):
-            place(path, into / "lib" / name, executable=False)
-        return list(closure.values())
+        return named
 
 
 def _program(program: str) -> Path:
