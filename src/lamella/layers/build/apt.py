@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ _ARCHITECTURES: Final = {Architecture.X86_64: "amd64", Architecture.ARM64: "arm6
 _INST: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>\w+)\]\)", re.MULTILINE)
 _NO_NETWORK: Final = ("Temporary failure resolving", "Could not resolve", "Could not connect", "Connection timed out")
 _TIMEOUT_S: Final = 900
+_LISTS_LAST_S: Final = 600
+"""Lists of packages are not asked for again within this time: a layer is built for several targets in a row."""
+
 # Settings of this machine that a private apt shares: proxies, certificates, retries. What is indexed, and what runs
 # after an update, are matters of the machine.
 _SHARED: Final = re.compile(r'^Acquire::(?!IndexTargets|Languages|AllowInsecure|AllowWeak)[^ ]+ ".*";$', re.MULTILINE)
@@ -84,13 +88,7 @@ def fetch(
     name = _ARCHITECTURES[architecture]
     with _private_apt(name, sources_list) as (directory, configuration):
         apt = _Apt(configuration)
-        progress(f"Reading the lists of Debian packages for {name}")
-        updated = apt.run("update")
-        warnings: list[str] = []
-        if updated.returncode != 0 or "W: Failed to fetch" in updated.stderr:
-            if updated.returncode != 0 and not any(sign in updated.stderr for sign in _NO_NETWORK):
-                raise LayerBuildError(f"apt cannot read its package lists:\n{_complaints(updated.stderr)}")
-            warnings.append("The package sources cannot be reached: the lists of packages may be old")
+        warnings = _update(apt, directory / "updated", name, progress)
         planned = apt.run("install", "--simulate", "--", *packages)
         if planned.returncode != 0:
             raise LayerBuildError(explain(planned.stderr + planned.stdout, name, offline=bool(warnings)))
@@ -101,6 +99,21 @@ def fetch(
             raise LayerBuildError(explain(downloaded.stderr, name, offline=bool(warnings)))
         archives = directory / "cache/archives"
         return Fetched(tuple(_deb(archives, *facts) for facts in chosen), tuple(warnings))
+
+
+def _update(apt: "_Apt", stamp: Path, architecture: str, progress: Progress) -> list[str]:
+    """Fetch the lists of packages, unless that was done a moment ago; returns what to warn of."""
+    if stamp.exists() and 0 <= time.time() - stamp.stat().st_mtime < _LISTS_LAST_S:
+        return []
+    progress(f"Reading the lists of Debian packages for {architecture}")
+    updated = apt.run("update")
+    failed = updated.returncode != 0 or "W: Failed to fetch" in updated.stderr
+    if not failed:
+        stamp.touch()
+        return []
+    if updated.returncode != 0 and not any(sign in updated.stderr for sign in _NO_NETWORK):
+        raise LayerBuildError(f"apt cannot read its package lists:\n{_complaints(updated.stderr)}")
+    return ["The package sources cannot be reached: the lists of packages may be old"]
 
 
 def explain(message: str, architecture: str, *, offline: bool) -> str:

@@ -23,6 +23,7 @@ _LINE: Final = re.compile(
 _LICENCE: Final = re.compile(r"<license>\s*(?:<[^n/][^>]*>[^<]*</[^>]+>\s*)*<name>\s*([^<]+?)\s*</name>")
 _PARENT: Final = re.compile(r"<parent>(.*?)</parent>", re.DOTALL)
 _MOST_PARENTS: Final = 8
+_CHATTER: Final = re.compile(r"To see|Re-run|For more|\[Help|After correcting|->")
 _NO_NETWORK: Final = re.compile(
     r"Unknown host|UnknownHostException|Connection refused|Connect to .* failed|timed out|offline mode|unreachable"
     r"|Temporary failure in name resolution"
@@ -48,8 +49,8 @@ class Coordinates:
         parts = text.split(":")
         if len(parts) not in (3, 4) or not all(_WORD.fullmatch(part) for part in parts):
             raise LayerBuildError(
-                f"{text!r} are no coordinates of an artifact: write group:artifact:version, with one exact version, as in "
-                "org.postgresql:postgresql:42.7.4"
+                f"{text!r} are no coordinates of an artifact: write group:artifact:version, with one exact version, as "
+                "in org.postgresql:postgresql:42.7.4"
             )
         return cls(*parts)
 
@@ -108,8 +109,8 @@ class Maven:
         program = shutil.which("mvn")
         if program is None:
             raise LayerBuildError(
-                "Layers of Java artifacts need Maven, and there is no mvn on PATH: install it (Debian: maven), or give the "
-                "jars themselves"
+                "Layers of Java artifacts need Maven, and there is no mvn on PATH: install it (Debian: maven), or give "
+                "the jars themselves"
             )
         return cls(program)
 
@@ -203,9 +204,7 @@ def parse_list(text: str) -> list[Artifact]:
 def explain(message: str) -> str:
     """What Maven complained of, with what to do about it."""
     errors = [line.removeprefix("[ERROR]").strip() for line in message.splitlines() if line.startswith("[ERROR]")]
-    told = [
-        line for line in errors if line and not re.match(r"(To see|Re-run|For more|\[Help|After correcting|->)", line)
-    ]
+    told = [line for line in errors if line and not _CHATTER.match(line)]
     detail = "\n".join(told[:6]) or message.strip()[-1000:]
     if _NO_NETWORK.search(detail):
         return f"The Maven repository cannot be reached, and the local one does not have all of it.\n{detail}"

@@ -154,8 +154,8 @@ def _copy_project(package: Path, work: Path) -> Path:
         )
     try:
         document: Any = json.loads(lock.read_text(encoding="utf-8"))
-        places = document["packages"] if isinstance(document, dict) else None
-    except (ValueError, KeyError, OSError) as error:
+        places = list(document["packages"].keys())
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise LayerBuildError(
             f"{lock} cannot be read as a lock of npm 7 or newer: make it anew with npm install --package-lock-only"
         ) from error
@@ -163,7 +163,7 @@ def _copy_project(package: Path, work: Path) -> Path:
     shutil.copyfile(lock, work / lock.name)
     if (project / ".npmrc").is_file():
         shutil.copyfile(project / ".npmrc", work / ".npmrc")
-    for name in places if isinstance(places, dict) else ():
+    for name in places:
         if not name or "node_modules" in PurePosixPath(name).parts:
             continue
         if name.startswith(("..", "/")):
