@@ -31,7 +31,7 @@ PROVIDED: Final[Mapping[str, str]] = {"provided.al2023": "al2023", "provided.al2
 
 _CURRENT: Final = "current"
 _PYTHON: Final = re.compile(r"python3\.(\d+)")
-_MODULES: Final = ("base", "catalog", "elf", "pack", "python", "tree")
+_MODULES: Final = ("base", "catalog", "pack", "python", "tree")
 
 
 def _silent(message: str) -> None:
@@ -278,7 +278,8 @@ def _recipe() -> str:
     """Digest of all that decides what a pack holds besides the host's files."""
     digest = hashlib.sha256()
     package = resources.files("lamella.runtimes")
-    for file in (*(package / f"{module}.py" for module in _MODULES), *_shipped("base"), *_shipped("python")):
+    modules = [resources.files("lamella") / "elf.py", *(package / f"{module}.py" for module in _MODULES)]
+    for file in (*modules, *_shipped("base"), *_shipped("python")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
