@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,6 +26,7 @@ _PROGRAMS = ("usr/bin", "usr/sbin", "usr/games")
 _SHELLS = frozenset({"/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash", "/usr/bin/env"})
 # Names that a package's installation would link to another program's, by update-alternatives.
 _ALTERNATIVE = re.compile(r"(?P<name>[a-z]+)-im[67]\.q16(hdri)?")
+_LIBRARY = re.compile(r"\.so(\.|$)")
 _LINKED_FROM_BYTES = 64 * 1024
 
 
@@ -69,9 +70,10 @@ class DebianSource:
             root = Path(scratch).resolve()
             progress(f"Unpacking {len(fetched.debs)} Debian packages")
             tree = unpack(fetched.debs, whole, root, self.leave_out)
-            programs = self._programs(tree, named)
+            own = frozenset(deb.name for deb in fetched.debs if deb.source in family)
+            programs = self._programs(tree, named, own)
             progress("Collecting libraries")
-            carried, warnings = self._fill(tree, programs, target, into)
+            carried, warnings = self._fill(tree, own, programs, target, into)
             taken = {path.relative_to(root).as_posix() for path in map(Path.resolve, carried)}
             names = whole | {tree.owners[path] for path in taken if path in tree.owners}
             packages = tuple(
@@ -81,9 +83,11 @@ class DebianSource:
             )
         return Collected(packages, (*fetched.warnings, *warnings))
 
-    def _programs(self, tree: Unpacked, named: set[str]) -> dict[str, str]:
-        """Names in `bin/`, and the paths of the programs."""
-        present = sorted(path for path in tree.whole if str(PurePosixPath(path).parent) in _PROGRAMS)
+    def _programs(self, tree: Unpacked, named: set[str], own: frozenset[str]) -> dict[str, str]:
+        """Names in `bin/`, and the paths of the programs: of the named packages and those built with them."""
+        present = sorted(
+            path for path in tree.whole if tree.owners[path] in own and str(PurePosixPath(path).parent) in _PROGRAMS
+        )
         found = {PurePosixPath(path).name: path for path in reversed(present)}
         for name, path in list(found.items()):
             match = _ALTERNATIVE.fullmatch(name)
@@ -103,7 +107,7 @@ class DebianSource:
         return {name: found[name] for name in self.programs or sorted(found)}
 
     def _fill(
-        self, tree: Unpacked, programs: Mapping[str, str], target: Target, into: Path
+        self, tree: Unpacked, own: frozenset[str], programs: Mapping[str, str], target: Target, into: Path
     ) -> tuple[list[Path], list[str]]:
         """Put programs and libraries into the layer; returns the files used and what to warn of."""
         directories = [f"usr/lib/{apt.triplet(target.architecture)}", "usr/lib"]
@@ -113,7 +117,7 @@ class DebianSource:
         used: list[Path] = []
         warnings: list[str] = []
         if programs:
-            kept = self._kept(tree, programs, directories)
+            kept = _kept(tree, own, programs, directories)
             carried, left_out = self._carry(kept, tree, target, into, finder)
             used += carried.sources
             warnings += [*left_out, *carried.warnings(target, f"Programs of {', '.join(self.packages)} want version")]
@@ -134,21 +138,6 @@ class DebianSource:
                 named[library] = found
             used += carry_libraries(named, target, into, finder)
         return used, warnings
-
-    def _kept(self, tree: Unpacked, programs: Mapping[str, str], directories: list[str]) -> set[str]:
-        """Paths to have in the layer: all but programs that are not wanted, and libraries, which are found later."""
-        wanted = set(programs.values())
-        for path in list(wanted):
-            resolved = (tree.root / path).resolve()
-            if resolved.is_relative_to(tree.root):
-                wanted.add(resolved.relative_to(tree.root).as_posix())
-        kept: set[str] = set()
-        for path in tree.whole:
-            parent = str(PurePosixPath(path).parent)
-            is_library = parent in directories and re.search(r"\.so(\.|$)", path) is not None
-            if path in wanted or (parent not in _PROGRAMS and not is_library):
-                kept.add(path)
-        return kept
 
     def _carry(
         self, kept: set[str], tree: Unpacked, target: Target, into: Path, finder: LibraryFinder
@@ -176,6 +165,29 @@ class DebianSource:
                 seen[same] = path
             files[f"{self.directory}/{path}"] = file
         return carry(files, f"{self.directory}/lib", target, into, finder), left_out
+
+
+def _kept(tree: Unpacked, own: frozenset[str], programs: Mapping[str, str], directories: Sequence[str]) -> set[str]:
+    """Paths to have in the layer: all but programs that are not wanted, and libraries, which are found later.
+
+    Args:
+        tree: The packages.
+        own: Names of those whose programs are wanted, or not; of others, all are there for these.
+        programs: Paths of the wanted programs.
+        directories: Where libraries are.
+    """
+    wanted = set(programs.values())
+    for path in programs.values():  # a program may be a link to another
+        resolved = (tree.root / path).resolve()
+        if resolved.is_relative_to(tree.root):
+            wanted.add(resolved.relative_to(tree.root).as_posix())
+    kept: set[str] = set()
+    for path in tree.whole:
+        parent = str(PurePosixPath(path).parent)
+        unwanted = parent in _PROGRAMS and tree.owners[path] in own and path not in wanted
+        if not unwanted and not (parent in directories and _LIBRARY.search(path)):
+            kept.add(path)
+    return kept
 
 
 def _elf(path: Path) -> bool:

@@ -35,7 +35,7 @@ _VARIABLES: Final = (
     _Variable("FONTCONFIG_PATH", ("etc/fonts",)),
     _Variable("GS_LIB", ("usr/share/ghostscript/*/Resource/Init", "usr/share/ghostscript/*/lib")),
     _Variable("TESSDATA_PREFIX", ("usr/share/tesseract-ocr/*/tessdata",)),
-    _Variable("MAGIC", ("usr/share/misc/magic.mgc", "usr/lib/file/magic.mgc")),
+    _Variable("MAGIC", ("usr/lib/file/magic.mgc",)),
     _Variable("TERMINFO", ("usr/lib/terminfo",)),
     _Variable(
         "PERL5LIB",
