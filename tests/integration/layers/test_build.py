@@ -5,11 +5,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lamella.layers.archive import Entry, write_archive
-from lamella.layers.build.python import build_python_layer
+from lamella.layers.build.builder import build_layers
+from lamella.layers.build.recipe import PythonTable, Recipe
+from lamella.layers.build.report import ArchiveReport
 from lamella.layers.errors import LayerBuildError
 
 RUNTIME = f"python3.{sys.version_info.minor}"
@@ -18,10 +21,20 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 BUILD = """
 import sys
-from pathlib import Path
-from lamella.layers.build.python import build_python_layer
-print(build_python_layer(["numpy==2.2.6", "pillow==12.2.0"], runtime=sys.argv[1], output=Path(sys.argv[2])).sha256)
+from lamella.layers.build.builder import build_layers
+from lamella.layers.build.recipe import PythonTable, Recipe
+table = PythonTable(requirements=("numpy==2.2.6", "pillow==12.2.0"))
+build_layers(Recipe(runtimes=(sys.argv[1],), output=sys.argv[2], python=table))
 """
+
+
+def build_python(
+    *requirements: str, output: Path, runtime: str = "python3.11", architecture: str = "x86_64", **table: Any
+) -> ArchiveReport:
+    python = PythonTable(requirements=requirements, **table)
+    return build_layers(Recipe(runtimes=(runtime,), architectures=(architecture,), output=str(output), python=python))[
+        0
+    ]
 
 
 def build_elsewhere(place: Path, umask: int, **env: str) -> Path:
@@ -66,29 +79,29 @@ def test_the_same_versions_give_the_same_bytes_and_work(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_a_layer_for_another_machine_holds_that_machines_wheels(tmp_path: Path) -> None:
-    report = build_python_layer(
-        ["markupsafe==3.0.2"], runtime="python3.12", architecture="arm64", output=tmp_path / "a/layer.zip", flat=True
+    report = build_python(
+        "markupsafe==3.0.2", runtime="python3.12", architecture="arm64", output=tmp_path / "a/layer.zip", flat=True
     )
     with zipfile.ZipFile(report.output) as archive:
         names = archive.namelist()
     assert "python/markupsafe/_speedups.cpython-312-aarch64-linux-gnu.so" in names
     assert [(package.name, package.version) for package in report.packages] == [("MarkupSafe", "3.0.2")]
-    assert (report.directory, report.warnings) == ("python", ())
+    assert report.warnings == ()
     assert report.zipped_bytes == report.output.stat().st_size
 
 
 @pytest.mark.network
 def test_a_requirements_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("six==1.17.0  # a comment\n")
-    report = build_python_layer(requirements_files=[tmp_path / "requirements.txt"], output=tmp_path / "layer.zip")
+    report = build_python(requirements_files=(tmp_path / "requirements.txt",), output=tmp_path / "layer.zip")
     assert [package.name for package in report.packages] == ["six"]
-    assert report.to_dict()["packages"] == ({"name": "six", "version": "1.17.0"},)
+    assert [package["purl"] for package in report.to_dict()["packages"]] == ["pkg:pypi/six@1.17.0"]
 
 
 @pytest.mark.network
 def test_a_package_without_wheels_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(LayerBuildError, match="no wheel of psycopg2 "):
-        build_python_layer(["psycopg2"], output=tmp_path / "layer.zip")
+        build_python("psycopg2", output=tmp_path / "layer.zip")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -101,7 +114,7 @@ def test_a_local_wheel_needs_no_index(tmp_path: Path) -> None:
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/entry_points.txt", "[console_scripts]\nmine = mine:main\n")
         archive.writestr(f"{info}/RECORD", f"mine.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
-    report = build_python_layer([str(wheel)], runtime="python3.11", output=tmp_path / "layer.zip")
+    report = build_python(str(wheel), output=tmp_path / "layer.zip")
     site = "python/lib/python3.11/site-packages"
     with zipfile.ZipFile(report.output) as archive:
         assert archive.namelist() == [
