@@ -1,5 +1,7 @@
 """`lamella layer build`. Works without a server."""
 
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -196,25 +198,31 @@ def _recipe(path: Path | None, tables: dict[str, Any], flags: dict[str, object],
 def _print(report: "ArchiveReport") -> None:
     from lamella.layers.build.report import mib
 
-    if report.packages:
-        rows = [(one.name, one.version, _short(one.licence), mib(one.size_bytes)) for one in report.packages]
-        out.write_table(("package", "version", "licence", "unzipped"), [tuple(map(printable, row)) for row in rows])
-    if report.removed:
-        trimmed = [
-            (one.kind.value, str(one.files), mib(one.size_bytes), ", ".join(one.places)) for one in report.removed
-        ]
-        out.write_table(("trimmed", "files", "unzipped", "most of it"), [tuple(map(printable, row)) for row in trimmed])
-    for spared in report.spared:
-        out.say(printable(f"not trimmed ({spared.kind}): {spared.name}: {spared.reason}"))
     out.say(
         printable(
             f"{report.output}: {report.files} files, {mib(report.zipped_bytes)}, {mib(report.unzipped_bytes)} unzipped"
             f", for {' '.join(report.runtimes) or 'any runtime'} on {report.architecture}\nSHA-256 {report.sha256}"
         )
     )
+    if report.packages:
+        rows = [(one.name, one.version, _short(one.licence), mib(one.size_bytes)) for one in report.packages]
+        _table(("package", "version", "licence", "unzipped"), rows)
+    if report.removed:
+        trimmed = [
+            (one.kind.value, str(one.files), mib(one.size_bytes), ", ".join(one.places)) for one in report.removed
+        ]
+        _table(("trimmed", "files", "unzipped", "most of it"), trimmed)
+    for spared in report.spared:
+        out.say(printable(f"not trimmed ({spared.kind}): {spared.name}: {spared.reason}"))
     if report.sbom is not None:
         out.say(printable(f"Bill of materials: {report.sbom}"))
     out.say(printable("Publish it: " + " && ".join(report.publish_commands())))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table, before what stderr says next."""
+    out.write_table(columns, [[printable(cell) for cell in row] for row in rows])
+    sys.stdout.flush()
 
 
 def _short(licence: str) -> str:

@@ -1,6 +1,7 @@
 """Builds what a recipe says: collects from each source, trims, archives, and keeps all or nothing."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from packaging.utils import canonicalize_name
+
 from lamella.layers.archive import ArchiveFacts, entry_time, write_archive
 from lamella.layers.build.naming import output_paths, targets_of
 from lamella.layers.build.plain import FilesSource, ProgramSource
@@ -18,7 +21,7 @@ from lamella.layers.build.recipe import Recipe, check
 from lamella.layers.build.report import ArchiveReport, built_packages, over_budget, size_warnings
 from lamella.layers.build.slim import Removed, Spared
 from lamella.layers.build.sources import Progress, Source, Target
-from lamella.layers.build.tree import entries_of, merge, recorded_files, rewrite_records, sizes_by_owner
+from lamella.layers.build.tree import entries_of, merge, recorded_files, rewrite_records, sizes_by_owner, walk
 from lamella.layers.build.trimming import trim
 from lamella.layers.contents import open_contents
 from lamella.layers.errors import LayerBuildError, LayerReadError
@@ -140,11 +143,23 @@ def _trim(
     if recipe.slim:
         progress("Trimming")
     try:
-        result = trim(root, recipe.slim, recipe.keep, target.architecture)
+        result = trim(root, recipe.slim, (*recipe.keep, *_pinned(recipe)), target.architecture)
     except LayerReadError as error:
         raise LayerBuildError(str(error)) from error
+    if not any(walk(root)):
+        raise LayerBuildError(
+            "Trimming leaves nothing: the runtimes have all of it. To have it in a layer nevertheless, name its "
+            "version (boto3==1.40.0), keep it (--keep boto3), or do not trim (--no-slim)"
+        )
     rewrite_records(root)
     return result
+
+
+def _pinned(recipe: Recipe) -> list[str]:
+    """Packages whose version the recipe itself names: who does so wants that one, and not the runtime's."""
+    texts = recipe.python.requirements if recipe.python is not None else ()
+    found = (re.match(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*===?[^=*]+$", text) for text in texts)
+    return [canonicalize_name(match[1]) for match in found if match]
 
 
 def _describe(

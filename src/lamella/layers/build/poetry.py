@@ -124,7 +124,7 @@ class PoetryLock:
             markers = package.get("markers", "")
             for group in groups:
                 marker = markers.get(group, "") if isinstance(markers, dict) else markers
-                if self._holds(marker, environment):
+                if holds(marker, environment, self.extras):
                     yield package
                     break
 
@@ -171,7 +171,7 @@ class PoetryLock:
         for table in tables:
             for name, value in table.items():
                 if name != "python":
-                    yield from self._alternatives(name, value, environment, asked)
+                    yield from self._alternatives(name, value, environment, (asked, self.extras))
 
     def _dependencies(
         self, package: Table, extras: frozenset[str], environment: dict[str, str]
@@ -183,31 +183,26 @@ class PoetryLock:
             for text in known.get(canonicalize_name(extra), [])
         }
         for name, value in package.get("dependencies", {}).items():
-            yield from self._alternatives(name, value, environment, asked)
+            yield from self._alternatives(name, value, environment, (asked, extras))
 
     def _alternatives(
-        self, name: str, value: object, environment: dict[str, str], asked: set[Any]
+        self, name: str, value: object, environment: dict[str, str], chosen: tuple[set[Any], frozenset[str]]
     ) -> Iterator[tuple[str, str, frozenset[str]]]:
-        """Of a dependency as Poetry writes it: a constraint, a table, or several tables for several environments."""
+        """Of a dependency as Poetry writes it: a constraint, a table, or several tables for several environments.
+
+        `chosen` has the optional dependencies that are wanted, and the extras by which they are.
+        """
+        asked, extras_of_owner = chosen
         for one in value if isinstance(value, list) else [value]:
             table: Table = one if isinstance(one, dict) else {"version": one}
             if table.get("optional") and canonicalize_name(name) not in asked:
                 continue
             python = table.get("python", "*")
-            if self._holds(table.get("markers", ""), environment) and satisfies(
+            if holds(table.get("markers", ""), environment, extras_of_owner) and satisfies(
                 environment["python_full_version"], python
             ):
                 extras = frozenset(canonicalize_name(extra) for extra in table.get("extras", []))
                 yield canonicalize_name(name), str(table.get("version", "*")), extras
-
-    def _holds(self, marker: str, environment: dict[str, str]) -> bool:
-        if not marker:
-            return True
-        try:
-            parsed = Marker(marker)
-        except InvalidMarker as error:
-            raise LayerBuildError(f"{self.path} has a marker that cannot be read: {error}") from None
-        return any(parsed.evaluate({**environment, "extra": extra}) for extra in (*self.extras, ""))
 
     def _line(self, package: Table) -> str:
         name, version = str(package["name"]), str(package["version"])
@@ -236,6 +231,21 @@ class PoetryLock:
         """Addresses of package indexes beside the default one."""
         sources = [package.get("source", {}) for package in self._packages]
         return sorted({source["url"] for source in sources if source.get("type") == "legacy" and "url" in source})
+
+
+def holds(marker: str, environment: dict[str, str], extras: Iterable[str]) -> bool:
+    """Whether a marker holds with any of some extras, or without any.
+
+    Raises:
+        LayerBuildError: It is no marker.
+    """
+    if not marker:
+        return True
+    try:
+        parsed = Marker(marker)
+    except InvalidMarker as error:
+        raise LayerBuildError(f"The lock has a marker that cannot be read: {error}") from None
+    return any(parsed.evaluate({**environment, "extra": extra}) for extra in (*extras, ""))
 
 
 def satisfies(version: str, constraint: str) -> bool:

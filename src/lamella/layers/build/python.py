@@ -18,6 +18,7 @@ from lamella.layers.build.tree import walk
 from lamella.layers.build.wheels import (
     Chosen,
     build_wheel,
+    check_local,
     export_uv_lock,
     hashes_in,
     install,
@@ -112,7 +113,8 @@ class PythonSource:
             if free:
                 warnings.append(f"not locked, so that another build may take other versions: {', '.join(free)}")
         strict = bool(from_files) or only_locked
-        progress(f"Installing {len(resolution.packages)} packages for {where}")
+        count = len(resolution.packages)
+        progress(f"Installing {count} package{'' if count == 1 else 's'} for {where}")
         lines = lines_to_install(resolution.packages, built, pinned, strict=strict)
         install(site, target, lines, scratch, self.directory)
         clean(site)
@@ -144,8 +146,7 @@ class PythonSource:
         """Requirements and local packages, as a requirements file."""
         lines = [*map(self._absolute, self.table.requirements), *map(str, self.table.packages)]
         for package in self.table.packages:
-            if not package.is_dir():
-                raise LayerBuildError(f"There is no directory {package} of a local package")
+            check_local(package)
         if not lines:
             return []
         file = scratch / "requirements.txt"

@@ -45,7 +45,7 @@ def _slim(value: object, _: Path) -> tuple[Trim, ...]:
 
 _NAME: Final = limited("a layer's name: letters, digits, - and _, 140 at most", "[a-zA-Z0-9_-]{1,140}")
 _RUNTIMES: Final = chosen("a list of runtimes such as python3.12, each once", FACTS)
-_ARCHITECTURES: Final = chosen("a list of x86_64 and arm64, each once", list(Architecture))
+_ARCHITECTURES: Final = chosen("a list of x86_64 and arm64, each once", [one.value for one in Architecture])
 _SLIM: Final = Kind("true, false, or a list of what to trim", _slim)
 
 

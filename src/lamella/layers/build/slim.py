@@ -105,7 +105,8 @@ def site_of(name: str) -> str:
 def _place(name: str) -> str:
     """Where a file that went was, as a user thinks of it: the package, or the directory."""
     parts = PurePosixPath(name.removeprefix(site_of(name)).removeprefix("nodejs/node_modules/")).parts
-    return "/".join(parts[:2]) if parts[0].startswith("@") or parts[0] in ("share", "usr", "lib") else parts[0]
+    scoped = parts[0].startswith("@") or parts[0] in ("share", "usr", "lib")
+    return "/".join(parts[:2]) if scoped else parts[0].removesuffix(".dist-info").removesuffix(".py")
 
 
 Rule = Callable[["Looking"], None]
@@ -179,17 +180,16 @@ def plan_trimming(
         contents: A layer before it is archived.
         kinds: What to look for.
         keep: See `Looking`.
-        rules: For each kind; those without any are not looked for.
+        rules: For each kind, in the order in which they are applied; what went by one is not looked at by the next.
 
     Raises:
         LayerReadError: A file cannot be read.
     """
     names = tuple(name for name, entry in contents.entries.items() if entry.kind.value != "directory")
     looking = Looking(contents, keep, names)
-    for kind in Trim:
-        if kind in kinds:
-            for rule in rules.get(kind, ()):
-                rule(looking)
+    for kind, several in rules.items():
+        for rule in several if kind in kinds else ():
+            rule(looking)
     return Trimming(looking.gone, tuple(looking.spared))
 
 

@@ -265,9 +265,9 @@ def shipped(looking: Looking) -> None:
             needs[names[directory]] = {
                 canonicalize_name(name) for text in headers_.get_all("Requires-Dist", []) if (name := _required(text))
             }
-        going = {name for name in needs if name in SHIPPED and not looking.is_kept(f"{site}{name}")}
+        going = {name for name in needs if name in SHIPPED and name not in looking.keep}
         for name in sorted(set(needs) & SHIPPED - going):
-            looking.spare(Trim.RUNTIME, name, "kept as you say")
+            looking.spare(Trim.RUNTIME, name, "kept, as it was asked for")
         changed = True
         while changed:
             changed = False

@@ -25,8 +25,8 @@ from lamella.layers.build.slim import (
 from lamella.layers.contents import open_contents
 
 RULES: Final[Mapping[Trim, Sequence[Rule]]] = {
+    Trim.RUNTIME: (slim_python.shipped,),  # first: whole packages, of which nothing needs to be looked at
     Trim.BYTECODE: (bytecode,),
-    Trim.RUNTIME: (slim_python.shipped,),
     Trim.TESTS: (slim_python.tests, slim_node.tests),
     Trim.DOCS: (manuals, slim_python.documents, slim_node.documents),
     Trim.STUBS: (slim_python.stubs, slim_node.declarations),

@@ -140,10 +140,7 @@ def build_wheel(source: Path, into: Path) -> Path:
     Raises:
         LayerBuildError: It does not build, or has native code, which would be this machine's.
     """
-    if not source.exists():
-        raise LayerBuildError(f"There is no local package {source}")
-    if source.is_dir() and not any((source / name).is_file() for name in ("pyproject.toml", "setup.py")):
-        raise LayerBuildError(f"{source} is no Python package: it has no pyproject.toml")
+    check_local(source)
     into.mkdir(parents=True, exist_ok=True)
     command = [
         "build",
@@ -167,6 +164,18 @@ def build_wheel(source: Path, into: Path) -> Path:
     return wheel
 
 
+def check_local(source: Path) -> None:
+    """Refuse what is no local package.
+
+    Raises:
+        LayerBuildError: It is none.
+    """
+    if not source.exists():
+        raise LayerBuildError(f"There is no local package {source}")
+    if source.is_dir() and not any((source / name).is_file() for name in ("pyproject.toml", "setup.py")):
+        raise LayerBuildError(f"{source} is no Python package: it has no pyproject.toml")
+
+
 def export_uv_lock(lock: Path, output: Path, *, extras: Sequence[str] = (), groups: Sequence[str] = ()) -> None:
     """Write what a `uv.lock` pins as requirements with hashes.
 
@@ -180,7 +189,7 @@ def export_uv_lock(lock: Path, output: Path, *, extras: Sequence[str] = (), grou
     command = [
         *("export", "--frozen", "--format", "requirements.txt", "--no-dev", "--no-default-groups", "--no-editable"),
         *("--no-emit-project", "--no-annotate", "--no-header", "--quiet", "--python", sys.executable),
-        *("--no-python-downloads", "--directory", str(lock.parent), "--output-file", str(output), *_QUIET),
+        *("--no-python-downloads", "--output-file", str(output.absolute()), *_QUIET),
         *(word for extra in extras for word in ("--extra", extra)),
         *(word for group in groups for word in ("--group", group)),
     ]
