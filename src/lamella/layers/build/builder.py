@@ -245,10 +245,10 @@ def _archive(
     progress(f"Packing {count} package{'' if count == 1 else 's'}" if count else "Packing")
     staged = report.output.with_name(f".{report.output.name}.{os.getpid()}.new")
     files = {staged: report.output}
-    stack.callback(staged.unlink, missing_ok=True)
 
     def write() -> ArchiveFacts:
         report.output.parent.mkdir(parents=True, exist_ok=True)
+        stack.callback(staged.unlink, missing_ok=True)
         return write_archive(staged, entries_of(root), date_time=date_time)
 
     facts = _writing(report.output, write)
@@ -273,11 +273,11 @@ def _archive(
             architecture=report.architecture,
         )
         beside = report.sbom.with_name(f".{report.sbom.name}.{os.getpid()}.new")
-        stack.callback(beside.unlink, missing_ok=True)
         files[beside] = report.sbom
 
         def write_document() -> None:
             beside.parent.mkdir(parents=True, exist_ok=True)
+            stack.callback(beside.unlink, missing_ok=True)
             beside.write_text(document, encoding="utf-8")
 
         _writing(report.sbom, write_document)

@@ -114,7 +114,7 @@ def size_warnings(zipped_bytes: int, unzipped_bytes: int) -> list[str]:
 def over_budget(report: ArchiveReport, *, max_zipped: int | None, max_unzipped: int | None) -> str:
     """What to tell about an archive that is bigger than it may be, with what makes it so; empty if it is not."""
     exceeded = [
-        f"{mib(size)} {what}, of which {mib(limit)} are allowed"
+        f"{_exactly(size, limit)} {what}, of which {_exactly(limit, size)} are allowed"
         for what, size, limit in (
             ("zipped", report.zipped_bytes, max_zipped),
             ("unzipped", report.unzipped_bytes, max_unzipped),
@@ -126,6 +126,11 @@ def over_budget(report: ArchiveReport, *, max_zipped: int | None, max_unzipped: 
     biggest = [package for package in report.packages if package.size_bytes][:5]
     named = ", ".join(f"{package.name} {package.version} {mib(package.size_bytes)}" for package in biggest)
     return f"{report.output} has {' and '.join(exceeded)}." + (f" Biggest, unzipped: {named}." if named else "")
+
+
+def _exactly(size_bytes: int, other: int) -> str:
+    """A size as people read it, or to the byte if it could not be told from the other."""
+    return f"{size_bytes:,} bytes" if mib(size_bytes) == mib(other) else mib(size_bytes)
 
 
 def built_packages(packages: Sequence[Package], sizes: Mapping[Package, int]) -> tuple[BuiltPackage, ...]:
