@@ -143,7 +143,7 @@ def _trim(
     if recipe.slim:
         progress("Trimming")
     try:
-        result = trim(root, recipe.slim, (*recipe.keep, *_pinned(recipe)), target.architecture)
+        result = trim(root, recipe.slim, recipe.keep, target.architecture, wanted=_pinned(recipe))
     except LayerReadError as error:
         raise LayerBuildError(str(error)) from error
     if not any(walk(root)):

@@ -1,7 +1,6 @@
 """Python packages in a layer: wheels for the target's platform, whatever this machine is."""
 
 import filecmp
-import shutil
 import tempfile
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from packaging.utils import canonicalize_name
 from lamella.layers.build.poetry import PoetryLock
 from lamella.layers.build.recipe import PythonTable
 from lamella.layers.build.sources import Collected, Progress, Target
-from lamella.layers.build.tree import walk
+from lamella.layers.build.tree import merge, walk
 from lamella.layers.build.wheels import (
     Chosen,
     build_wheel,
@@ -73,7 +72,7 @@ class PythonSource:
                 _check_same(filled[first], place, first, runtime)
             filled[runtime] = place
         for place in list(filled.values())[: 1 if self.table.flat else None]:
-            shutil.copytree(place, into, dirs_exist_ok=True, symlinks=True)
+            merge(place, into, "[python]", {})
         if self.table.flat:
             packages = list(dict.fromkeys(packages))
         return Collected(tuple(packages), tuple(dict.fromkeys(warnings)))

@@ -120,11 +120,13 @@ class Looking:
     Attributes:
         keep: Patterns of names (below `/opt`, or below the module search directory) and names of packages.
         names: All files and links that are there, in order.
+        wanted: Packages that are not to be left to the runtime, because a version of them was asked for.
     """
 
     contents: LayerContents
     keep: Sequence[str]
     names: tuple[str, ...]
+    wanted: Sequence[str] = ()
     gone: dict[str, Trim] = field(default_factory=dict)
     spared: list[Spared] = field(default_factory=list)
     texts: dict[str, bytes] = field(default_factory=dict)
@@ -172,7 +174,12 @@ def is_licence(name: str) -> bool:
 
 
 def plan_trimming(
-    contents: LayerContents, kinds: Sequence[Trim], keep: Sequence[str], rules: Mapping[Trim, Sequence[Rule]]
+    contents: LayerContents,
+    kinds: Sequence[Trim],
+    keep: Sequence[str],
+    rules: Mapping[Trim, Sequence[Rule]],
+    *,
+    wanted: Sequence[str] = (),
 ) -> Trimming:
     """What can go of a layer.
 
@@ -181,12 +188,13 @@ def plan_trimming(
         kinds: What to look for.
         keep: See `Looking`.
         rules: For each kind, in the order in which they are applied; what went by one is not looked at by the next.
+        wanted: See `Looking`.
 
     Raises:
         LayerReadError: A file cannot be read.
     """
     names = tuple(name for name, entry in contents.entries.items() if entry.kind.value != "directory")
-    looking = Looking(contents, keep, names)
+    looking = Looking(contents, keep, names, wanted)
     for kind, several in rules.items():
         for rule in several if kind in kinds else ():
             rule(looking)

@@ -265,7 +265,7 @@ def shipped(looking: Looking) -> None:
             needs[names[directory]] = {
                 canonicalize_name(name) for text in headers_.get_all("Requires-Dist", []) if (name := _required(text))
             }
-        going = {name for name in needs if name in SHIPPED and name not in looking.keep}
+        going = {name for name in needs if name in SHIPPED and name not in (*looking.keep, *looking.wanted)}
         for name in sorted(set(needs) & SHIPPED - going):
             looking.spare(Trim.RUNTIME, name, "kept, as it was asked for")
         changed = True

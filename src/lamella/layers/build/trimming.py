@@ -38,9 +38,9 @@ _ELF_MAGIC: Final = b"\x7fELF"
 
 
 def trim(
-    root: Path, kinds: Sequence[Trim], keep: Sequence[str], architecture: str
+    root: Path, kinds: Sequence[Trim], keep: Sequence[str], architecture: str, *, wanted: Sequence[str] = ()
 ) -> tuple[tuple[Removed, ...], tuple[Spared, ...]]:
-    """Remove from a directory that stands for `/opt` what can go.
+    """Remove from a directory that stands for `/opt` what can go; see `plan_trimming`.
 
     Raises:
         LayerReadError: A file cannot be read.
@@ -48,7 +48,7 @@ def trim(
     if not kinds:
         return (), ()
     with open_contents(root) as contents:
-        plan = plan_trimming(contents, kinds, keep, RULES)
+        plan = plan_trimming(contents, kinds, keep, RULES, wanted=wanted)
         sizes = {entry.name: entry.size_bytes for entry in contents.entries.values()}
     for name in plan.names:
         (root / name).unlink()
