@@ -1,4 +1,4 @@
-"""Zip archives whose bytes depend on the files' names, contents and x bits alone."""
+"""Zip archives whose bytes depend on names, contents, x bits and links alone."""
 
 import hashlib
 import os
@@ -19,10 +19,24 @@ _UNIX: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file to be archived: where it is, and whether it may be executed."""
+    """A file or symbolic link to be archived.
+
+    Attributes:
+        content: Where it is, or the content itself; of a link, where it leads to.
+        executable: Whether anybody may execute it; of a link it says nothing.
+        link: Whether it is a symbolic link.
+    """
 
     content: Path | bytes
     executable: bool = False
+    link: bool = False
+
+    @property
+    def mode(self) -> int:
+        """Kind and permissions, as `stat` has them: everybody may read, and nobody but the owner may write."""
+        if self.link:
+            return stat.S_IFLNK | 0o777
+        return stat.S_IFREG | (0o755 if self.executable else 0o644)
 
     def read(self) -> bytes:
         """The content."""
@@ -37,6 +51,7 @@ class ArchiveFacts:
         sha256: Of the zip; 64 hex digits.
         content_sha256: Of names, modes and contents: the same wherever it was built, while the bytes of a zip also
             depend on the compression library (zlib and its faster replacements do not compress alike).
+        files: Links among them.
     """
 
     sha256: str
@@ -78,13 +93,14 @@ def write_archive(
             for name in sorted(entries, key=os.fsencode):
                 entry = entries[name]
                 data = entry.read()
-                mode = 0o755 if entry.executable else 0o644
                 info = zipfile.ZipInfo(name, date_time)
                 info.create_system = _UNIX
-                info.external_attr = (stat.S_IFREG | mode) << 16
-                info.compress_type = zipfile.ZIP_DEFLATED
+                info.external_attr = entry.mode << 16
+                # As Info-ZIP does with `-y`: there is nothing to compress in the few bytes of a link.
+                info.compress_type = zipfile.ZIP_STORED if entry.link else zipfile.ZIP_DEFLATED
                 archive.writestr(info, data, compresslevel=_LEVEL)
-                unzipped_bytes += len(data)
+                unzipped_bytes += 0 if entry.link else len(data)
+                mode = entry.mode if entry.link else stat.S_IMODE(entry.mode)
                 content.update(f"{name}\0{mode:o}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data)
         with temporary.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

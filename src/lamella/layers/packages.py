@@ -37,6 +37,7 @@ class Package:
         name: As its ecosystem writes it; of Maven's `group:artifact`, or the artifact alone if the group is not known.
         licence: As its metadata states it, an SPDX expression or a name; empty if they do not.
         directory: What it was found by: the directory or file below `/opt` that holds its metadata.
+        digest: Of the file that it came in (wheel, tarball, jar), e.g. `sha256:` and 64 hex digits; empty if not known.
     """
 
     ecosystem: Ecosystem
@@ -44,6 +45,7 @@ class Package:
     version: str
     licence: str = ""
     directory: str = ""
+    digest: str = ""
 
     @property
     def purl(self) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.function import Architecture
+from lamella.elf import LibraryFinder
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
 from lamella.runtimes.base import populate_base
-from lamella.runtimes.elf import LibraryFinder
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
 from lamella.runtimes.interpreters import Interpreter, find_interpreter, probe, trusted
 from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, host_architecture, read_manifest
@@ -31,7 +31,7 @@ PROVIDED: Final[Mapping[str, str]] = {"provided.al2023": "al2023", "provided.al2
 
 _CURRENT: Final = "current"
 _PYTHON: Final = re.compile(r"python3\.(\d+)")
-_MODULES: Final = ("base", "catalog", "elf", "pack", "python", "tree")
+_MODULES: Final = ("base", "catalog", "pack", "python", "tree")
 
 
 def _silent(message: str) -> None:
@@ -278,7 +278,8 @@ def _recipe() -> str:
     """Digest of all that decides what a pack holds besides the host's files."""
     digest = hashlib.sha256()
     package = resources.files("lamella.runtimes")
-    for file in (*(package / f"{module}.py" for module in _MODULES), *_shipped("base"), *_shipped("python")):
+    modules = [resources.files("lamella") / "elf.py", *(package / f"{module}.py" for module in _MODULES)]
+    for file in (*modules, *_shipped("base"), *_shipped("python")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

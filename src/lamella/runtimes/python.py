@@ -12,7 +12,7 @@ from typing import Final
 
 import uv
 
-from lamella.runtimes.elf import is_elf
+from lamella.elf import is_elf
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import Interpreter
 from lamella.runtimes.pack import host_architecture

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from lamella.runtimes.elf import LibraryFinder, is_elf
+from lamella.elf import ElfError, LibraryFinder, is_elf
+from lamella.runtimes.errors import PackBuildError
 
 # Where every library goes, whatever its directory on the host; Amazon Linux keeps them here too.
 LIBRARIES: Final = "/usr/lib64"
@@ -89,7 +90,10 @@ class RootTree:
         Raises:
             PackBuildError: A library is not on this host; nothing was copied.
         """
-        closure = self.finder.closure(files)
+        try:
+            closure = self.finder.closure(files)
+        except ElfError as error:
+            raise PackBuildError(str(error)) from error
         for file in files:
             interpreter = self.finder.read(file).interpreter
             if interpreter is not None:

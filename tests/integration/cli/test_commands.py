@@ -437,8 +437,9 @@ class TestLayerBuild:
         zip_path = tmp_path / "layer.zip"
         result = lamella.run("layer", "build", str(write_wheel(tmp_path)), "--output", str(zip_path), "--json")
         assert result.returncode == 0, result.stderr
-        report = json.loads(result.stdout)
-        assert (report["packages"], report["output"]) == ([{"name": "tiny", "version": "1.0"}], str(zip_path))
+        (report,) = json.loads(result.stdout)["archives"]
+        assert [(one["name"], one["version"]) for one in report["packages"]] == [("tiny", "1.0")]
+        assert report["output"] == str(zip_path)
         assert report["sha256"] == hashlib.sha256(zip_path.read_bytes()).hexdigest()
         with zipfile.ZipFile(zip_path) as layer:
             assert layer.read("python/lib/python3.11/site-packages/tiny.py") == b"ANSWER = 42\n"

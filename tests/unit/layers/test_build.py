@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from lamella.layers.build.python import build_python_layer, explain, size_warnings
+from lamella.layers.build.builder import build_layers
+from lamella.layers.build.recipe import PythonTable, Recipe
+from lamella.layers.build.report import size_warnings
+from lamella.layers.build.wheels import explain
 from lamella.layers.errors import LayerBuildError
 from lamella.layers.targets import PythonTarget
 
@@ -62,9 +65,10 @@ def test_sizes_are_compared_with_what_lambda_takes(zipped: int, unzipped: int, w
 
 def test_no_requirement_at_all_is_an_error() -> None:
     with pytest.raises(LayerBuildError, match="Nothing to build a layer from"):
-        build_python_layer([], output=Path("layer.zip"))
+        build_layers(Recipe())
 
 
 def test_a_missing_requirements_file_is_named() -> None:
+    table = PythonTable(requirements_files=(Path("/nowhere/requirements.txt"),))
     with pytest.raises(LayerBuildError, match="no requirements file /nowhere/requirements"):
-        build_python_layer(requirements_files=[Path("/nowhere/requirements.txt")], output=Path("layer.zip"))
+        build_layers(Recipe(runtimes=("python3.11",), python=table))

@@ -1,246 +1,221 @@
-"""Builds a layer of Python requirements: wheels for the target's platform, whatever this machine is."""
+"""Python packages in a layer: wheels for the target's platform, whatever this machine is."""
 
-import os
-import re
-import subprocess
-import sys
+import filecmp
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from email.parser import HeaderParser
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
 
-import uv
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
-from lamella.domain.quotas import UNZIPPED, ZIP_UPLOAD
-from lamella.layers.archive import Entry, entry_time, write_archive
+from lamella.layers.build.poetry import PoetryLock
+from lamella.layers.build.recipe import PythonTable
+from lamella.layers.build.sources import Collected, Progress, Target
+from lamella.layers.build.tree import merge, walk
+from lamella.layers.build.wheels import (
+    Chosen,
+    build_wheel,
+    check_local,
+    export_uv_lock,
+    hashes_in,
+    install,
+    lines_to_install,
+    resolve,
+)
+from lamella.layers.contents import open_contents
 from lamella.layers.errors import LayerBuildError
+from lamella.layers.facts import Language
+from lamella.layers.packages import Package, packages_of
 from lamella.layers.targets import PythonTarget
 
-Progress = Callable[[str], None]
+OFFLINE: Final = "the package index could not be reached; only packages of earlier builds were looked at"
 
 # Written by installers, not by packages: where a wheel came from, who installed it and whether it was asked for.
 _INSTALLER_FILES: Final = frozenset({"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"})
-_NO_NETWORK: Final = ("error sending request", "Failed to fetch", "dns error", "Connection refused", "timed out")
 _ELF_MAGIC: Final = b"\x7fELF"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LayerPackage:
-    """A distribution inside a layer."""
-
-    name: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBuildReport:
-    """A layer that was built.
+@dataclass(slots=True)
+class PythonSource:
+    """Fills module search directories for each Python runtime of a target.
 
     Attributes:
-        output: The zip archive.
-        sha256: Of the archive, 64 hex digits.
-        content_sha256: Of the files in it; the same with every compression library.
-        platform: The wheel platform it was resolved for.
-        packages: By name.
-        warnings: In words for the operator.
-        offline: Whether the package index could not be reached, so that only uv's cache was used.
+        directory: Where relative paths in requirements start.
+        scratch: A directory of the caller's.
     """
 
-    output: Path
-    runtime: str
-    architecture: str
-    platform: str
-    directory: str
-    packages: tuple[LayerPackage, ...]
-    files: int
-    zipped_bytes: int
-    unzipped_bytes: int
-    sha256: str
-    content_sha256: str
-    warnings: tuple[str, ...] = ()
-    offline: bool = False
+    table: PythonTable
+    directory: Path
+    scratch: Path
+    _built: dict[Path, Path] = field(default_factory=dict)
+    """Wheels of local packages, by source: pure Python is built once for all targets."""
 
-    def to_dict(self) -> dict[str, Any]:  # Any: a JSON document
-        """The report as JSON-ready values."""
-        return asdict(self) | {"output": str(self.output)}
+    def collect(self, target: Target, into: Path, progress: Progress) -> Collected:
+        """As `Source.collect`."""
+        runtimes = [facts.name for facts in target.facts if facts.language is Language.PYTHON]
+        packages: list[Package] = []
+        warnings: list[str] = []
+        filled: dict[str, Path] = {}
+        for runtime in runtimes:
+            python = PythonTarget.of(runtime, target.architecture)
+            place = Path(tempfile.mkdtemp(dir=self.scratch))
+            site = place / python.directory(flat=self.table.flat)
+            digests, told = self._fill(site, python, progress)
+            with open_contents(place) as contents:
+                found = packages_of(contents)
+            packages += [replace(package, digest=digests.get(canonicalize_name(package.name), "")) for package in found]
+            warnings += told
+            if self.table.flat and filled:
+                first = next(iter(filled))
+                _check_same(filled[first], place, first, runtime)
+            filled[runtime] = place
+        for place in list(filled.values())[: 1 if self.table.flat else None]:
+            merge(place, into, "[python]", {})
+        if self.table.flat:
+            packages = list(dict.fromkeys(packages))
+        return Collected(tuple(packages), tuple(dict.fromkeys(warnings)))
+
+    def _fill(self, site: Path, target: PythonTarget, progress: Progress) -> tuple[dict[str, str], list[str]]:
+        """Install for one runtime; returns digests of wheels by name of the package, and warnings."""
+        where = f"{target.runtime} on {target.architecture}"
+        progress(f"Resolving for {where} ({target.platform})")
+        scratch = Path(tempfile.mkdtemp(dir=self.scratch))
+        table, warnings = self.table, []
+        locked = self._locks(target, scratch)
+        loose = self._loose(scratch)
+        for file in (*table.requirements_files, *([table.pyproject] if table.pyproject else [])):
+            if not file.is_file():
+                raise LayerBuildError(f"There is no requirements file {file}")
+        inputs = [*locked, *loose, *table.requirements_files]
+        inputs += [table.pyproject] if table.pyproject is not None else []
+        only_locked = bool(locked) and len(inputs) == len(locked)
+        resolution = resolve(
+            inputs,
+            target,
+            scratch,
+            extras=table.extras if table.pyproject is not None else (),
+            groups=[f"{table.pyproject}:{group}" for group in table.groups] if table.pyproject is not None else (),
+            with_dependencies=not only_locked,
+            directory=self.directory,
+        )
+        if not resolution.packages:
+            raise LayerBuildError(f"The requirements name no package for {where}")
+        if resolution.offline:
+            warnings.append(OFFLINE)
+        from_locks, from_files = _hashes(locked), _hashes(table.requirements_files)
+        built = self._build(resolution.packages, progress)
+        pinned = from_locks | from_files
+        if locked and not only_locked:
+            free = [one.name for one in resolution.packages if one.name not in pinned and one.name not in built]
+            if free:
+                warnings.append(f"not locked, so that another build may take other versions: {', '.join(free)}")
+        strict = bool(from_files) or only_locked
+        count = len(resolution.packages)
+        progress(f"Installing {count} package{'' if count == 1 else 's'} for {where}")
+        lines = lines_to_install(resolution.packages, built, pinned, strict=strict)
+        install(site, target, lines, scratch, self.directory)
+        clean(site)
+        digests = {
+            one.name: f"sha256:{one.sha256}"
+            for one in resolution.packages
+            if one.sha256
+            and one.name not in built
+            and f"sha256:{one.sha256}" in pinned.get(one.name, {f"sha256:{one.sha256}"})
+        }
+        return digests, warnings
+
+    def _locks(self, target: PythonTarget, scratch: Path) -> list[Path]:
+        """What locks pin, as requirements files."""
+        table, files = self.table, []
+        if table.uv_lock is not None:
+            files.append(scratch / "uv-lock.txt")
+            export_uv_lock(table.uv_lock, files[-1], extras=table.extras, groups=table.groups)
+            check_python(table.uv_lock, target)
+        if table.poetry_lock is not None:
+            lock = PoetryLock.read(table.poetry_lock, table.extras, table.groups)
+            files.append(scratch / "poetry-lock.txt")
+            indexes = [f"--extra-index-url {url}" for url in lock.indexes]
+            lines = [*indexes, *lock.requirements(target)]
+            files[-1].write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return files
+
+    def _loose(self, scratch: Path) -> list[Path]:
+        """Requirements and local packages, as a requirements file."""
+        lines = [*map(self._absolute, self.table.requirements), *map(str, self.table.packages)]
+        for package in self.table.packages:
+            check_local(package)
+        if not lines:
+            return []
+        file = scratch / "requirements.txt"
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return [file]
+
+    def _absolute(self, requirement: str) -> str:
+        """A requirement whose path starts at the recipe's directory, wherever the file is that it is written to."""
+        if "\n" in requirement or requirement.startswith("-"):
+            raise LayerBuildError(f"{requirement!r} is not a requirement; options belong into a requirements file")
+        named = requirement.partition("[")[0]
+        is_path = "://" not in requirement and (
+            named.startswith((".", "/", "~")) or named.endswith((".whl", ".tar.gz"))
+        )
+        return str(self.directory.absolute() / Path(requirement).expanduser()) if is_path else requirement
+
+    def _build(self, packages: tuple[Chosen, ...], progress: Progress) -> dict[str, Path]:
+        """Wheels of what is source code here, by name of the package."""
+        found: dict[str, Path] = {}
+        for package in packages:
+            if not package.is_source:
+                continue
+            if package.path is None:
+                raise LayerBuildError(
+                    f"{package.name} is source code, and a layer is made of wheels only: build a wheel first "
+                    "(uv build --wheel) and name that"
+                )
+            if package.path not in self._built:
+                progress(f"Building {package.name} from {package.path}")
+                self._built[package.path] = build_wheel(package.path, Path(tempfile.mkdtemp(dir=self.scratch)))
+            found[package.name] = self._built[package.path]
+        return found
 
 
-def _silent(message: str) -> None:
-    del message
-
-
-def build_python_layer(
-    requirements: Sequence[str] = (),
-    *,
-    requirements_files: Sequence[Path] = (),
-    runtime: str = "python3.11",
-    architecture: str = "x86_64",
-    output: Path,
-    flat: bool = False,
-    progress: Progress = _silent,
-) -> LayerBuildReport:
-    """Resolve requirements for a Lambda runtime and write them as a layer.
-
-    Only binary wheels are used, so that nothing of this machine gets in. The same versions give the same bytes,
-    whatever the user, time, directory, umask and locale. Takes seconds and uses the network: call it in a thread.
-
-    Args:
-        requirements: As pip takes them, e.g. `pillow`, `numpy==2.2.6`, `./dist/mine-1.0-py3-none-any.whl`.
-        requirements_files: In pip's format.
-        runtime: `python3.8` to `python3.14`.
-        architecture: `x86_64` or `arm64`.
-        output: The zip archive to write; replaced if it exists.
-        flat: Put packages in `python/` rather than in `python/lib/python3.X/site-packages/`.
-        progress: Told what is being done.
+def check_python(lock: Path, target: PythonTarget) -> None:
+    """Refuse a `uv.lock` that is for other versions of Python.
 
     Raises:
-        LayerBuildError: Nothing was written.
+        LayerBuildError: It is.
     """
-    target = PythonTarget.of(runtime, architecture)
-    if not requirements and not requirements_files:
-        raise LayerBuildError("Nothing to build a layer from: name at least one package or a requirements file")
-    for file in requirements_files:
-        if not file.is_file():
-            raise LayerBuildError(f"There is no requirements file {file}")
+    wanted = str(tomllib.loads(lock.read_text(encoding="utf-8")).get("requires-python", ""))
     try:
-        date_time = entry_time(os.environ.get("SOURCE_DATE_EPOCH"))
-    except ValueError:
-        raise LayerBuildError("SOURCE_DATE_EPOCH must be a number of seconds since 1970") from None
-
-    with tempfile.TemporaryDirectory(prefix="lamella-layer-") as scratch:
-        site = Path(scratch) / "site"
-        progress(f"Resolving for {runtime} on {architecture} ({target.platform})")
-        offline = _install(site, target, requirements, requirements_files)
-        packages = _packages(site)
-        if not packages:
-            raise LayerBuildError(f"The requirements name no package for {runtime} on {architecture}")
-        progress(f"Packing {len(packages)} package{'s' if len(packages) > 1 else ''}")
-        directory = target.directory(flat=flat)
-        entries = _entries(site, directory)
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            facts = write_archive(output, entries, date_time=date_time)
-        except OSError as error:
-            raise LayerBuildError(f"Cannot write {output}: {error.strerror or error}") from error
-
-    return LayerBuildReport(
-        output=output,
-        runtime=runtime,
-        architecture=architecture,
-        platform=target.platform,
-        directory=directory,
-        packages=packages,
-        files=facts.files,
-        zipped_bytes=facts.zipped_bytes,
-        unzipped_bytes=facts.unzipped_bytes,
-        sha256=facts.sha256,
-        content_sha256=facts.content_sha256,
-        warnings=tuple(size_warnings(facts.zipped_bytes, facts.unzipped_bytes)),
-        offline=offline,
-    )
-
-
-def size_warnings(zipped_bytes: int, unzipped_bytes: int) -> list[str]:
-    """What to tell about a layer whose size comes near, or exceeds, what Lambda takes."""
-    warnings: list[str] = []
-    if zipped_bytes > ZIP_UPLOAD.limit:
-        warnings.append(
-            f"The zip has {_mib(zipped_bytes)} and Lambda takes {_mib(ZIP_UPLOAD.limit)} in a direct upload: "
-            "leave something out, or spread it over several layers (on AWS it can be published through S3)"
+        fits = any(f"{target.version}.{patch}" in SpecifierSet(wanted) for patch in (0, 999))
+    except InvalidSpecifier:
+        return
+    if not fits:
+        raise LayerBuildError(
+            f"{lock} is for Python {wanted}, and {target.runtime} is not among it: choose another runtime, or change "
+            "requires-python in the project and lock it again"
         )
-    if unzipped_bytes > UNZIPPED.limit:
-        warnings.append(
-            f"Unzipped it has {_mib(unzipped_bytes)}; Lambda allows {_mib(UNZIPPED.limit)} for a function and all "
-            "of its layers: no function can use it"
-        )
-    elif unzipped_bytes > UNZIPPED.limit * 0.8:
-        warnings.append(
-            f"Unzipped it has {_mib(unzipped_bytes)} of the {_mib(UNZIPPED.limit)} that a function and "
-            "all of its layers share"
-        )
-    return warnings
 
 
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / 1024**2:.1f} MiB"
-
-
-def _install(site: Path, target: PythonTarget, requirements: Sequence[str], files: Sequence[Path]) -> bool:
-    """Install into `site`; returns whether the index was out of reach and uv's cache had everything."""
-    command = [
-        *(os.fsdecode(uv.find_uv_bin()), "pip", "install", "--target", str(site), "--python", sys.executable),
-        *("--python-version", target.version, "--python-platform", target.platform, "--only-binary", ":all:"),
-        *("--link-mode", "copy", "--no-compile-bytecode", "--no-progress", "--color", "never"),
-    ]
+def _hashes(files: list[Path] | tuple[Path, ...]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
     for file in files:
-        command += ["--requirement", str(file)]
-    command += ["--", *requirements]
-    # In the caller's directory: relative paths to wheels and uv's own configuration count from there.
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    offline = False
-    if result.returncode != 0 and any(sign in result.stderr for sign in _NO_NETWORK):
-        again = subprocess.run([*command[:3], "--offline", *command[3:]], capture_output=True, text=True, check=False)
-        offline = again.returncode == 0
-        result = again if offline else result
-    if result.returncode != 0:
-        raise LayerBuildError(explain(result.stderr, target))
-    return offline
+        for name, hashes in hashes_in(file.read_text(encoding="utf-8")).items():
+            found[name] = found.get(name, frozenset()) | hashes
+    return found
 
 
-def explain(message: str, target: PythonTarget) -> str:
-    """What uv said, with what to do about it."""
-    lines = [line for line in message.strip().splitlines() if not line.startswith(("Using CPython", "Using Python"))]
-    detail = "\n".join(lines)
-    where = f"{target.runtime} on {target.architecture}"
-    if "Building source distributions is disabled" in detail:
-        return (
-            f"A requirement is source code, and a layer for {where} is made of wheels only: build a wheel first "
-            f"(uv build --wheel) and name that.\n{detail}"
-        )
-    if "no usable wheels" in detail or "no wheels with a matching" in detail:
-        named = re.findall(r"Wheels are required for `([^`]+)`", detail)
-        names = ", ".join(dict.fromkeys(named)) or "a requirement"
-        return (
-            f"There is no wheel of {names} that runs on {where} ({target.platform} or older). Ask for another version, "
-            f"for a package that has binary wheels (psycopg2-binary for psycopg2), or for a newer runtime.\n{detail}"
-        )
-    if any(sign in detail for sign in _NO_NETWORK):
-        return f"The package index cannot be reached, and uv's cache does not have all of it.\n{detail}"
-    if "No solution found" in detail:
-        return f"The requirements cannot be met for {where}: check names and version bounds.\n{detail}"
-    return f"uv could not install the requirements for {where}.\n{detail}"
-
-
-def _packages(site: Path) -> tuple[LayerPackage, ...]:
-    found: list[LayerPackage] = []
-    for metadata in site.glob("*.dist-info/METADATA"):
-        headers = HeaderParser().parsestr(metadata.read_text(encoding="utf-8", errors="replace"), headersonly=True)
-        found.append(LayerPackage(str(headers["Name"]), str(headers["Version"])))
-    return tuple(sorted(found, key=lambda package: package.name.lower()))
-
-
-def _entries(site: Path, directory: str) -> dict[str, Entry]:
-    """The files of a layer, without what installers and this machine left among them."""
-    kept: dict[PurePosixPath, Entry] = {}
-    records: list[PurePosixPath] = []
-    for path in site.rglob("*"):
-        name = PurePosixPath(path.relative_to(site).as_posix())
-        if not path.is_file() or "__pycache__" in name.parts or name.parts == (".lock",):
-            continue
+def clean(site: Path) -> None:
+    """Remove what installers and this machine left among the packages."""
+    for path in list(walk(site)):
+        name = path.relative_to(site)
         in_metadata = name.parts[0].endswith(".dist-info")
-        if in_metadata and name.name in _INSTALLER_FILES:
-            continue
-        if in_metadata and len(name.parts) == 2 and name.name == "RECORD":
-            records.append(name)
-            continue
-        if name.parts[0] == "bin" and not _is_elf(path):
-            continue  # console scripts name this machine's interpreter in their first line, and are on no PATH there
-        kept[name] = Entry(path, executable=bool(path.stat().st_mode & 0o100))
-    for name in records:
-        kept[name] = Entry(_record(site / name, kept).encode())
-    return {f"{directory}/{name}": entry for name, entry in kept.items()}
+        # Console scripts name this machine's interpreter in their first line, and are on no PATH there.
+        is_script = name.parts[0] == "bin" and not _is_elf(path)
+        left = "__pycache__" in name.parts or name.parts == (".lock",)
+        if left or is_script or (in_metadata and name.name in _INSTALLER_FILES):
+            path.unlink()
 
 
 def _is_elf(path: Path) -> bool:
@@ -248,9 +223,14 @@ def _is_elf(path: Path) -> bool:
         return file.read(4) == _ELF_MAGIC
 
 
-def _record(path: Path, kept: dict[PurePosixPath, Entry]) -> str:
-    """The list of a package's files that `importlib.metadata` reads: only those in the layer, in a fixed order."""
-    own = str(PurePosixPath(path.parent.name) / path.name)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    left = [line for line in lines if PurePosixPath(line.split(",")[0].strip('"')) in kept]
-    return "".join(f"{line}\n" for line in sorted([*left, f"{own},,"]))
+def _check_same(one: Path, other: Path, runtime: str, another: str) -> None:
+    """Refuse one directory for two runtimes that need different files."""
+    names = {str(path.relative_to(root)) for root in (one, other) for path in walk(root)}
+    for name in sorted(names):
+        first, second = one / name, other / name
+        if not first.is_file() or not second.is_file() or not filecmp.cmp(first, second, shallow=False):
+            short = name.removeprefix("python/")
+            raise LayerBuildError(
+                f"{runtime} and {another} need different packages ({short} is not the same): leave out flat, so that "
+                "each has its own directory"
+            )

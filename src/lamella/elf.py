@@ -1,6 +1,6 @@
 """Which shared libraries a program needs, found as the dynamic loader would find them.
 
-`ldd` is not used: it runs the program it is asked about.
+`ldd` is not used: it runs the program it is asked about. Runtime packs and layers are both made of what is found here.
 """
 
 import platform
@@ -15,14 +15,21 @@ from typing import Any, Final
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.segments import InterpSegment
 
-from lamella.runtimes.errors import PackBuildError
-
 _ELF_MAGIC: Final = b"\x7fELF"
+_NUMBER: Final = re.compile(r"\d+(\.\d+)*")
+# Files with packed relocations ask for the C library that first understood them, by a name of its own.
+_RELR_NAME: Final = "GLIBC_ABI_DT_RELR"
+_RELR: Final = "GLIBC_2.36"
 _CACHE_LINE: Final = re.compile(r"^\t(?P<name>\S+) \((?P<flags>[^)]*)\) => (?P<path>/\S+)$", re.MULTILINE)
 # How `ldconfig -p` marks the libraries of a machine.
 _CACHE_FLAG: Final = {"x86_64": "x86-64", "aarch64": "AArch64"}
+
+
+class ElfError(Exception):
+    """A file is not ELF or is damaged, or a library it needs is not to be found; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class ElfFile:
         interpreter: The dynamic loader a program asks for; `None` for libraries and static programs.
         needed: Names of the libraries it needs, in its order.
         search: Directories it brings itself (RUNPATH, else RPATH), `$ORIGIN` resolved.
+        stated_search: The same as it is written in the file.
     """
 
     path: Path
@@ -41,19 +49,20 @@ class ElfFile:
     interpreter: str | None
     needed: tuple[str, ...]
     search: tuple[Path, ...]
+    stated_search: str = ""
 
 
 def is_elf(path: Path) -> bool:
     """Whether a file is a program or library in ELF format."""
     with path.open("rb") as file:
-        return file.read(4) == _ELF_MAGIC
+        return file.read(len(_ELF_MAGIC)) == _ELF_MAGIC
 
 
 def read_elf(path: Path) -> ElfFile:
     """Read the dynamic section of an ELF file.
 
     Raises:
-        PackBuildError: The file is not ELF, or is damaged.
+        ElfError: The file is not ELF, or is damaged.
     """
     real = path.resolve()
     interpreter: str | None = None
@@ -75,14 +84,43 @@ def read_elf(path: Path) -> ElfFile:
                             rpath = tag.rpath
                         elif tag.entry.d_tag == "DT_RUNPATH":
                             runpath = tag.runpath
-    except ELFError as error:
-        raise PackBuildError(f"Cannot read {path} as an ELF file: {error}") from error
+    except (ELFError, ValueError) as error:
+        raise ElfError(f"Cannot read {path} as an ELF file: {error}") from error
     search = tuple(
         Path(entry.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", str(real.parent)))
         for entry in (runpath or rpath).split(":")
         if entry
     )
-    return ElfFile(real, machine, interpreter, tuple(needed), search)
+    return ElfFile(real, machine, interpreter, tuple(needed), search, runpath or rpath)
+
+
+def needed_versions(path: Path) -> frozenset[str]:
+    """Versions of symbols that a file wants of its libraries, e.g. `GLIBC_2.34`, `GLIBCXX_3.4.30`.
+
+    Raises:
+        ElfError: The file is not ELF, or is damaged.
+    """
+    names: set[str] = set()
+    try:
+        with path.open("rb") as file:
+            for section in ELFFile(file).iter_sections():
+                if isinstance(section, GNUVerNeedSection):
+                    names.update(auxiliary.name for _, wanted in section.iter_versions() for auxiliary in wanted)
+    except (ELFError, ValueError) as error:
+        raise ElfError(f"Cannot read {path} as an ELF file: {error}") from error
+    return frozenset(names)
+
+
+def newest(versions: Iterable[str], family: str) -> tuple[int, ...]:
+    """The greatest number among versions of one family; empty if there is none.
+
+    Args:
+        versions: As of `needed_versions`.
+        family: `GLIBC`, `GLIBCXX`, `CXXABI`.
+    """
+    numbers = [_RELR if version == _RELR_NAME else version for version in versions]
+    numbers = [number.removeprefix(f"{family}_") for number in numbers if number.startswith(f"{family}_")]
+    return max((tuple(map(int, number.split("."))) for number in numbers if _NUMBER.fullmatch(number)), default=())
 
 
 def parse_loader_cache(text: str, machine: str) -> dict[str, Path]:
@@ -114,22 +152,33 @@ def _default_directories() -> list[Path]:
 class LibraryFinder:
     """Finds the libraries of ELF files on this host."""
 
-    def __init__(self, cache: Mapping[str, Path] | None = None, directories: Sequence[Path] | None = None) -> None:
+    def __init__(
+        self,
+        cache: Mapping[str, Path] | None = None,
+        directories: Sequence[Path] | None = None,
+        *,
+        first: Sequence[Path] = (),
+        root: Path = Path("/"),
+    ) -> None:
         """Make a finder.
 
         Args:
             cache: Library names and paths as in the loader's cache; read from the host if `None`.
             directories: Where to look after the cache; the loader's usual ones if `None`.
+            first: Where to look before the cache.
+            root: What absolute search directories of files count from: that of another system's tree.
         """
         self._cache = _loader_cache() if cache is None else dict(cache)
         self._directories = _default_directories() if directories is None else list(directories)
+        self._first = list(first)
+        self._root = root
         self._known: dict[Path, ElfFile] = {}
 
     def read(self, path: Path) -> ElfFile:
         """`read_elf`, once for each path: the C library is asked for by everything.
 
         Raises:
-            PackBuildError: The file is not ELF, or is damaged.
+            ElfError: The file is not ELF, or is damaged.
         """
         if path not in self._known:
             self._known[path] = read_elf(path)
@@ -144,9 +193,10 @@ class LibraryFinder:
             inherited: Search directories of the files that led to `asked_by`; the loader honours RPATH so.
         """
         if "/" in name:
-            path = Path(name)
+            path = self._within(Path(name))
             return path if path.exists() else None
-        candidates = [directory / name for directory in (*asked_by.search, *inherited)]
+        candidates = [self._within(directory) / name for directory in (*asked_by.search, *inherited)]
+        candidates.extend(directory / name for directory in self._first)
         if name in self._cache:
             candidates.append(self._cache[name])
         candidates.extend(directory / name for directory in self._directories)
@@ -157,16 +207,23 @@ class LibraryFinder:
 
     def find_by_name(self, name: str) -> Path | None:
         """A library that is opened by name at run time, so that no file's dynamic section tells of it."""
-        for candidate in (self._cache.get(name), *(directory / name for directory in self._directories)):
+        first = (directory / name for directory in self._first)
+        for candidate in (*first, self._cache.get(name), *(directory / name for directory in self._directories)):
             if candidate is not None and candidate.exists():
                 return candidate
         return None
+
+    def _within(self, directory: Path) -> Path:
+        """A search directory below the root, where it is the root of another system."""
+        if directory.is_relative_to(self._root) or not directory.is_absolute():
+            return directory
+        return self._root / directory.relative_to("/")
 
     def closure(self, files: Iterable[Path]) -> dict[str, Path]:
         """All libraries that the files need, directly or through others: name as asked for → path on this host.
 
         Raises:
-            PackBuildError: A library is not on this host; the text names it and the file that asks for it.
+            ElfError: A library is not on this host; the text names it and the file that asks for it.
         """
         found: dict[str, Path] = {}
         todo: list[tuple[ElfFile, tuple[Path, ...]]] = [(self.read(file), ()) for file in files]
@@ -177,7 +234,7 @@ class LibraryFinder:
                     continue
                 path = self.find(name, elf, inherited)
                 if path is None:
-                    raise PackBuildError(f"{elf.path} needs the library {name}, which is not on this host")
+                    raise ElfError(f"{elf.path} needs the library {name}, which is not on this host")
                 found[name] = path
                 todo.append((self.read(path), (*elf.search, *inherited)))
         return found

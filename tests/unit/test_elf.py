@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from lamella.runtimes.elf import parse_loader_cache
+from lamella.elf import newest, parse_loader_cache
 
 PRINTED = """4 libs found in cache `/etc/ld.so.cache'
 \tlibz.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libz.so.1
@@ -22,3 +22,11 @@ def test_the_first_library_of_the_right_machine_counts() -> None:
 
 def test_other_machines_have_their_own() -> None:
     assert parse_loader_cache(PRINTED, "aarch64") == {"libc.so.6": Path("/usr/aarch64-linux-gnu/lib/libc.so.6")}
+
+
+def test_versions_are_compared_as_numbers_family_by_family() -> None:
+    versions = ["GLIBC_2.4", "GLIBC_2.34", "GLIBC_PRIVATE", "GLIBCXX_3.4.30", "Z_1.2"]
+    assert newest(versions, "GLIBC") == (2, 34)
+    assert newest(versions, "GLIBCXX") == (3, 4, 30)
+    assert newest(versions, "CXXABI") == ()
+    assert newest([*versions, "GLIBC_ABI_DT_RELR"], "GLIBC") == (2, 36)
