@@ -74,8 +74,10 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
             return Place(Found.LAYER, at)
     if library in system.doubtful:
         return Place(Found.DOUBTFUL)
-    elsewhere = tree.by_file_name.get(library)
-    return Place(Found.ELSEWHERE, elsewhere[0]) if elsewhere else Place(Found.NOWHERE)
+    for at in tree.by_file_name.get(library, ()):
+        if tree.resolve(f"/opt/{at}"):
+            return Place(Found.ELSEWHERE, at)
+    return Place(Found.NOWHERE)
 
 
 def _directories(name: str, paths: Iterable[str]) -> Iterator[str]:
