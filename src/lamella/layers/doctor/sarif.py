@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from lamella.layers.doctor.rules import RULES, Rule
+from lamella.layers.doctor.rule import Rule
+from lamella.layers.doctor.rules import RULES
 from lamella.layers.findings import Finding, Severity
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
