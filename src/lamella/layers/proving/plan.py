@@ -83,7 +83,9 @@ def plan_proof(layers: Sequence[LayerContents], facts: RuntimeFacts, architectur
     found: dict[tuple[Kind, str], Target] = {}
     for contents in reversed(layers):
         for target in _targets(contents, facts, architecture):
-            found.setdefault((target.kind, target.name), target)
+            # A name that no terminal should see is none that a function uses.
+            if target.name.isprintable() and target.loader.isprintable():
+                found.setdefault((target.kind, target.name), target)
     plan: list[Target] = []
     for kind in Kind:
         plan += [target for target in found.values() if target.kind is kind][:TARGETS_MOST]
