@@ -145,9 +145,12 @@ class Gate:
         while True:
             job = await self._jobs.get()
             try:
-                if await self._known(job) is None:
+                known = await self._known(job)
+                if known is None:
                     await asyncio.sleep(_QUIET_S)
                     await self._check(job)
+                else:
+                    _tell(job.label, known)
             except Exception:  # noqa: BLE001  # the others are to be checked all the same; the operator is told
                 _log.exception("layer %s could not be checked", job.label)
 

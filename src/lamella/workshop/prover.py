@@ -21,6 +21,7 @@ from signal import SIGKILL
 from time import monotonic
 from typing import Any, Final
 
+from lamella.layers.facts import FACTS, Language
 from lamella.layers.findings import Finding, Severity
 from lamella.layers.proving import Ending, Kind, Outcome, ProbeReader, Result, Target, findings_of, judge_program
 from lamella.ports.runtimes import RuntimePack
@@ -135,7 +136,8 @@ class Prover:
                 )
             )
             try:
-                session = _Session(sandbox, self._variables(pack), limits, began_s + limits.runtime_s)
+                variables = {**_search_variables(pack), **self._variables(pack)}
+                session = _Session(sandbox, variables, limits, began_s + limits.runtime_s)
                 results, loaded = await session.run(targets)
             finally:
                 await sandbox.destroy()
@@ -160,6 +162,17 @@ class Prover:
             yield task
         finally:
             shutil.rmtree(task, ignore_errors=True)
+
+
+def _search_variables(pack: RuntimePack) -> Mapping[str, str]:
+    """What a runtime's own bootstrap sets so that layers are found, unless the function does.
+
+    Source: developer guide, "packaging-layers" (paths for each runtime).
+    """
+    facts = FACTS.get(pack.name)
+    if facts is None or facts.language is not Language.NODE:
+        return {}
+    return {"NODE_PATH": ":".join([*facts.search, "/var/runtime/node_modules", "/var/runtime", "/var/task"])}
 
 
 class _Session:

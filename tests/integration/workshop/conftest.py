@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -32,12 +32,12 @@ def _packages_are_kept_for_offline_runs() -> None:
 
 
 @pytest.fixture(scope="session")
-def catalog() -> Iterator[PackCatalog]:
+def catalog() -> PackCatalog:
     CACHE.mkdir(parents=True, exist_ok=True)
     with locked(CACHE / "runtimes.lock"):
         packs = PackCatalog(CACHE / "runtimes")
         packs.ensure_defaults()
-    yield packs
+    return packs
 
 
 @pytest.fixture

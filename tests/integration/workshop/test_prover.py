@@ -13,6 +13,7 @@ from lamella.layers.contents import open_contents
 from lamella.layers.facts import FACTS
 from lamella.layers.findings import Severity
 from lamella.layers.proving import plan_proof
+from lamella.ports.runtimes import RuntimePack
 from lamella.runtimes.catalog import PackCatalog
 from lamella.runtimes.pack import host_architecture
 from lamella.workshop.prover import Prover
@@ -124,18 +125,24 @@ async def test_a_layer_with_nothing_to_try_needs_no_sandbox(prove: Prove) -> Non
     assert (proof.imports, proof.failed, proof.findings) == (0, 0, ())
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.4])
 async def test_a_proof_that_is_cancelled_leaves_nothing(
-    provider: OciSandboxProvider, prover: Prover, catalog: PackCatalog, tmp_path: Path
+    provider: OciSandboxProvider, catalog: PackCatalog, tmp_path: Path, after_s: float
 ) -> None:
     layer = tmp_path / "layer"
     write(layer, {"python/hangs.py": "import time; time.sleep(1000)"})
     with open_contents(layer) as contents:
         targets = plan_proof([contents], FACTS["python3.11"], Architecture(host_architecture()))
-    pack = catalog.find("python3.11", host_architecture())
-    work = asyncio.create_task(prover.prove(pack, [layer], targets))
-    async with asyncio.timeout(20):
-        while not any(sandbox.memory_peak_bytes() for sandbox in provider._sandboxes):
-            await asyncio.sleep(0.01)
+    begun = asyncio.Event()
+
+    def noticed(pack: RuntimePack) -> dict[str, str]:
+        begun.set()
+        return variables(256)(pack)
+
+    prover = Prover(provider, tmp_path / "workshop", noticed, LIMITS)
+    work = asyncio.create_task(prover.prove(catalog.find("python3.11", host_architecture()), [layer], targets))
+    await begun.wait()
+    await asyncio.wait({work}, timeout=after_s)  # as its process starts, and while it is listened to
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work

@@ -149,7 +149,9 @@ def test_jars() -> None:
 
 def elf(interpreter: bytes = b"") -> bytes:
     """The head of a 64-bit ELF file that names a loader."""
-    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack(
+        "<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0
+    )
     kind, name = (3, interpreter + b"\0") if interpreter else (1, b"")
     return header + struct.pack("<IIQQQQQQ", kind, 4, 120, 0, 0, len(name), len(name), 1) + name
 

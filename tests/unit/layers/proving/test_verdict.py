@@ -113,5 +113,7 @@ def test_the_java_probe_was_compiled_from_its_source() -> None:
     probes = resources.files("lamella.layers") / "probes"
     source = (probes / "LamellaProbe.java").read_bytes()
     compiled = (probes / "LamellaProbe.class").read_bytes()
-    assert (probes / "LamellaProbe.sha256").read_text().strip() == hashlib.sha256(source).hexdigest(), "run: make probes"
+    assert (probes / "LamellaProbe.sha256").read_text().strip() == hashlib.sha256(source).hexdigest(), (
+        "run: make probes"
+    )
     assert compiled[:8] == b"\xca\xfe\xba\xbe\0\0\0\x34"  # Java 8
