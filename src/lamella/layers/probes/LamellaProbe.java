@@ -15,7 +15,7 @@ import java.util.jar.JarFile;
  * jar. Runs inside a sandbox; `make probes` compiles it, for Java 8 and later.
  *
  * Jars hold classes for libraries that are not there, which is no fault of theirs. So a jar fails if a class file is
- * damaged or for a newer Java, if none of its classes can be loaded, or if a driver that it registers cannot be made.
+ * damaged or for a newer Java, if most of its classes cannot be loaded, or if a driver that it registers cannot be made.
  */
 public final class LamellaProbe {
     private static final int CLASSES_MOST = 2000;
@@ -64,8 +64,9 @@ public final class LamellaProbe {
                     return describe(signed);
                 }
             }
-            if (loaded == 0) {
-                return describe(first);
+            int tried = (names.size() + step - 1) / step;
+            if (loaded * 2 < tried) {
+                return describe(first) + " (" + (tried - loaded) + " of " + tried + " classes cannot be loaded)";
             }
             return drivers(jar, loader);
         }
