@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from lamella.runtimes.tree import RootTree
+from lamella.runtimes.tree import SEARCH_PATH, RootTree
 
 ARCHIVE: Final = "/var/lang/lib/server/runtime.jsa"
 """Where it is inside the sandbox, as on AWS."""
@@ -28,7 +28,7 @@ _MADE_AT_S: Final = 1_600_000_000
 # Classes that only this run needs must not be looked for elsewhere, and nothing of the operator's gets in.
 _ENVIRONMENT: Final = {
     "LANG": "en_US.UTF-8",
-    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64",
+    "LD_LIBRARY_PATH": SEARCH_PATH,
     "AWS_LAMBDA_FUNCTION_NAME": "archive",
     "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",

@@ -15,6 +15,11 @@ from lamella.runtimes.elf import LibraryFinder, is_elf
 LIBRARIES: Final = "/usr/lib64"
 
 
+# Without /proc the loader cannot tell where a program lies, so that libraries beside it are found only by this.
+SEARCH_PATH: Final = "/var/lang/lib:/lib64:/usr/lib64"
+"""`LD_LIBRARY_PATH` of programs that run inside a tree while it is built: what the sandbox's begins with."""
+
+
 def _mode(status: os.stat_result) -> int:
     """Readable by all, writable by the owner alone, executable by all or by nobody; never setuid or setgid."""
     return 0o755 if stat.S_ISDIR(status.st_mode) or status.st_mode & 0o111 else 0o644
@@ -116,7 +121,13 @@ def try_program(tree: RootTree, *command: str) -> str | None:
         return None
     try:
         result = subprocess.run(
-            [chroot, tree.root, *command], capture_output=True, text=True, timeout=60, check=False, cwd="/", env={}
+            [chroot, tree.root, *command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd="/",
+            env={"LD_LIBRARY_PATH": SEARCH_PATH},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
