@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # A file's tests share servers, so they stay in one process. ARGS="-n0 ..." runs all in this one, as a debugger wants it.
 PYTEST := .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo serve test check lint types imports generated links format conformance bench reference clean
+.PHONY: help setup demo serve test check lint types imports generated links format probes conformance bench reference clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,10 @@ reference: setup ## Write the generated files again
 	$(PYTHON) -m lamella.cli.reference
 	$(PYTHON) scripts/reference_pages.py
 	$(PYTHON) scripts/state_diagrams.py
+
+probes: ## Compile the probe of layers for Java, for which a JDK is needed (its class file is kept with the source)
+	cd src/lamella/layers/probes && javac -g:none --release 8 -Xlint:-options LamellaProbe.java && \
+		sha256sum LamellaProbe.java | cut -d' ' -f1 > LamellaProbe.sha256
 
 conformance: setup ## Run all tests, and write into the page about the execution environment how they ended
 	$(PYTEST) --outcomes tests/outcomes.json $(ARGS)

@@ -228,13 +228,13 @@ class Access:
             return error
         return None
 
-    async def caller(self, request: Request) -> Caller:
-        """Who signed a request for Lambda, whose body is complete. Raises as `verified`."""
-        claim, key = await self.verified(request)
+    async def caller(self, request: Request, *, payload_sha256: str | None = None) -> Caller:
+        """Who signed a request for Lambda, whose body is complete. Arguments and errors as of `verified`."""
+        claim, key = await self.verified(request, payload_sha256=payload_sha256)
         return Caller(key.account, claim.credential.region, key.id)
 
     async def verified(
-        self, request: Request, *, service: str = SERVICE, skew_s: int = SKEW_S
+        self, request: Request, *, service: str = SERVICE, skew_s: int = SKEW_S, payload_sha256: str | None = None
     ) -> tuple[Claim, AccessKey]:
         """The signature of a request, whose body is complete, and the key that it was made with.
 
@@ -242,6 +242,7 @@ class Access:
             request: The request.
             service: That it is for.
             skew_s: How far a clock may be off.
+            payload_sha256: Of a body that was read in pieces, in hexadecimal digits; that of `request.body` if `None`.
 
         Raises:
             MissingAuthenticationTokenException: It is not signed.
@@ -252,10 +253,8 @@ class Access:
         """
         claim, key = self.claimed(request, service=service, skew_s=skew_s)
         body = request.body
-        if len(body) > _INLINE_BYTES:
-            payload_sha256 = await asyncio.to_thread(_sha256, body)
-        else:
-            payload_sha256 = _sha256(body)
+        if payload_sha256 is None:
+            payload_sha256 = _sha256(body) if len(body) <= _INLINE_BYTES else await asyncio.to_thread(_sha256, body)
         if not is_signed_by(
             claim,
             key.secret,

@@ -14,7 +14,7 @@ whatever it claims to be, and finds no `/_lamella/` but the downloads that an AP
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any, Final
@@ -48,6 +48,7 @@ from lamella.invoke.urls import UrlAddress, Urls
 from lamella.neighbour.answers import ANSWERS_PATH, STACKS
 from lamella.neighbour.proxy import BODY, UNSIGNED, Neighbours, forward
 from lamella.neighbour.refusals import error_answer, too_large
+from lamella.spool import Upload, received
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ _JSON: Final = (("Content-Type", "application/json"),)
 # Pages that need no signature: one tells nothing secret, the others have signatures of their own.
 _OPEN_PAGES: Final = frozenset({"health", "artifacts"})
 # Pages that an account may see as far as they are about it.
-_ACCOUNT_PAGES: Final = frozenset({"events", "logs"})
+_ACCOUNT_PAGES: Final = frozenset({"events", "layers", "logs"})
 # Pages that are for the operator whether or not signatures are required: what they make outlives that setting.
 _OPERATOR_PAGES: Final = frozenset({"accounts", "keys"})
 
@@ -101,6 +102,7 @@ class Door:
         account: Of requests whose access key is no account number; of all requests if `one_account`.
         hosts: Names under which the door may be addressed; a `*.` in front stands for any label.
         pages: Below `/_lamella/`, by method and first part of the path.
+        uploads: Pages there that take a large body, by method and whole path.
         access: Verifies signatures; None for a door that has no use for them.
         limits: Whose limits hold for the size of requests.
         any_address: Whether the door may be addressed by any literal address: where other machines reach it.
@@ -116,6 +118,7 @@ class Door:
     limits: LimitProfile = LimitProfile.AWS
     any_address: bool = False
     urls: Urls | None = None
+    uploads: Mapping[tuple[str, str], Upload] = field(default_factory=dict)
 
 
 class FrontDoor:
@@ -149,7 +152,8 @@ class FrontDoor:
         if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS):
             return _INVOKE_BODY
         if path.startswith(_OURS):
-            return SMALL_BODY
+            upload = self._upload(request)
+            return SMALL_BODY if upload is None else Streamed(limit_bytes=upload.limit_bytes)
         if (service := self._foreign(request)) is not None:
             return BODY if self._foreign_access is None else self._foreign_access.body(service)
         match = self._api.match(request.method, request.path, request.query)
@@ -340,23 +344,38 @@ class FrontDoor:
     async def _page(self, exchange: Exchange) -> None:
         request = exchange.request
         name = request.path[len(_OURS) :].partition("/")[0]
+        upload = self._upload(request)
         page = self._door.pages.get((request.method, name))
-        if page is None:
+        if page is None and upload is None:
             exchange.respond(404, _JSON, _error_body(f"There is no {request.method} {request.path} here."))
             return
         query = dict(parse_qsl(request.query))
         try:
-            await self._admit(name, request, query)
-            await page(exchange, query)
+            if upload is not None:
+                if self._access is not None:
+                    self._access.claimed(request)  # before anything is written for whoever that is
+                async with received(exchange, upload) as (body, sha256):
+                    await self._admit(name, request, query, payload_sha256=sha256)
+                    await upload.page(exchange, query, body)
+            elif page is not None:
+                await self._admit(name, request, query)
+                await page(exchange, query)
         except ApiError as error:
             exchange.respond(error.status, _JSON, _error_body(f"{error.code}: {error.message}"))
         except PageError as error:
             exchange.respond(error.status, _JSON, _error_body(str(error)))
 
-    async def _admit(self, name: str, request: Request, query: dict[str, str]) -> None:
+    def _upload(self, request: Request) -> Upload | None:
+        """The page that takes the body of a request piece by piece, if there is one."""
+        return self._door.uploads.get((request.method, request.path[len(_OURS) :]))
+
+    async def _admit(
+        self, name: str, request: Request, query: dict[str, str], *, payload_sha256: str | None = None
+    ) -> None:
         """Refuse whom a page is not for, and narrow what an account sees to what is its own.
 
-        The operator may have a key of an account at hand (`key`), and then means that account.
+        Of a body that is not part of the request any more the hash is given. The operator may have a key of an account
+        at hand (`key`), and then means that account.
 
         Raises:
             PageError, ApiError: It is not for this caller.
@@ -365,7 +384,7 @@ class FrontDoor:
         if name in _OPEN_PAGES or access is None or not (access.required or name in _OPERATOR_PAGES):
             return
         try:
-            caller = await access.caller(request)
+            caller = await access.caller(request, payload_sha256=payload_sha256)
         except MissingAuthenticationTokenException:
             raise PageError(403, _FOR_THE_OPERATOR) from None
         if caller.is_operator:

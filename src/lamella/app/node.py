@@ -19,6 +19,7 @@ from lamella.app.operations import OPERATIONS
 from lamella.app.outside import aws_client, choose_neighbours, start_neighbour
 from lamella.app.sandboxing import ENDPOINT_PORT, SANDBOX_ADDRESS, start_sandboxing
 from lamella.app.stores import Stores, open_stores
+from lamella.app.workshop import Workshop, open_workshop
 from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
 from lamella.awsapi.spec import ServiceSpec
@@ -101,6 +102,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         measurements = Measurements()
         router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
+        workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
         control = ControlServices(
             functions=stores.functions,
             layers=stores.layers,
@@ -118,20 +120,22 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
                 organizations=settings.organizations,
                 limits=limits,
             ),
+            gate=workshop.gate,
         )
         services = _services(stores, plane, control, address.port)
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
-        await _resume(stores, plane, stack)
+        await _resume(stores, plane, workshop, stack)
 
-        pages = _HostPages(settings, stores, router, downloads, keyring)
+        pages = _HostPages(settings, stores, router, downloads, keyring, workshop)
         door = Door(
             settings.region,
             settings.account_id,
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
+            uploads=workshop.layers.uploads,
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -273,14 +277,14 @@ def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int
     )
 
 
-async def _resume(stores: Stores, plane: _Plane, stack: AsyncExitStack) -> None:
+async def _resume(stores: Stores, plane: _Plane, workshop: Workshop, stack: AsyncExitStack) -> None:
     """Go on where the last process ended, be it in the middle of something."""
     await plane.router.load()
     await plane.urls.load(stores.records.functions)
     await plane.dispatcher.load(configurations(await stores.records.functions.every(EVENT_INVOKE_CONFIG)))
     await plane.transitions.resume()
     await plane.garbage.collect()
-    collector = asyncio.create_task(_collect(plane.garbage, plane.router), name="collect garbage")
+    collector = asyncio.create_task(_collect(plane.garbage, plane.router, workshop), name="collect garbage")
     stack.callback(collector.cancel)
     plane.router.start()
     await load_provisions(stores.records.functions, plane.router.provisions)
@@ -303,7 +307,13 @@ class _HostPages:
     """Lamella's own pages on the listener."""
 
     def __init__(
-        self, settings: Settings, stores: Stores, router: Router, downloads: Downloads, keyring: Keyring
+        self,
+        settings: Settings,
+        stores: Stores,
+        router: Router,
+        downloads: Downloads,
+        keyring: Keyring,
+        workshop: Workshop,
     ) -> None:
         self._health = Health(package_version("lamella"), router)
         self._logs = Logs(stores.logs, account=settings.account_id, region=settings.region)
@@ -312,15 +322,18 @@ class _HostPages:
             self._logs,
             Traces(stores.recorders),
             Events(stores.queue, account=settings.account_id, region=settings.region),
-            Runtimes(stores.packs),
+            Runtimes(stores.packs, workshop.runtime_contents.page),
             downloads,
             Credentials(keyring, settings.account_id),
+            workshop.layers.pages,
         )
+        self._workshop = workshop
 
     def drain(self) -> None:
         """Tell load balancers to go elsewhere, and end what would go on for ever."""
         self._health.draining = True
         self._logs.stop()
+        self._workshop.layers.stop()
 
 
 def _claim(address: Address) -> socket.socket:
@@ -345,12 +358,12 @@ def _claim(address: Address) -> socket.socket:
     return claimed
 
 
-async def _collect(garbage: Garbage, router: Router) -> None:
+async def _collect(garbage: Garbage, router: Router, workshop: Workshop) -> None:
     """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
-            count = await garbage.collect(in_use=router.mounted_digests)
+            count = await garbage.collect(in_use=lambda: router.mounted_digests() | workshop.examiner.digests_in_use())
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts that nothing refers to could not be deleted")
             continue

@@ -240,6 +240,13 @@ class Settings:
         "and says in the log and in a header of the answer what AWS would have refused. Rates are no limits then, and "
         "the log tells of what would have been throttled.",
     )
+    layer_gate: str = _row(
+        "warn",
+        kinds.matching("off, warn or enforce", re.compile("off|warn|enforce")),
+        "Whether layers are checked when they are published: `warn` checks those that declare compatible runtimes "
+        "afterwards, in the background, and tells the log; `enforce` checks all beforehand and refuses those with "
+        "which functions would fail; `off` checks none.",
+    )
     scaling_rate: int = _row(
         1_000,
         kinds.number(1, 100_000, whole=True),

@@ -15,18 +15,24 @@ from lamella.domain._api_errors import InvalidParameterValueException, ResourceN
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.names import foreign_account, parse_layer, parse_layer_version
 from lamella.domain.quotas import LIST_PAGE
+from lamella.ports.gate import LayerRefusedError
 
 
 @operation("PublishLayerVersion")
 async def publish_layer_version(
     ctx: Context, req: shapes.PublishLayerVersionRequest
 ) -> shapes.PublishLayerVersionResponse:
-    """A new version of a layer, which comes into being with its first. What it is compatible with is not checked."""
+    """A new version of a layer, which comes into being with its first. Whether it is sound is for the gate to say."""
     services = services_of(ctx)
     key = _own_layer(ctx, req["LayerName"], "PublishLayerVersion")
     if key.region != ctx.region:
         raise _missing()
+    runtimes, architectures = tuple(req.get("CompatibleRuntimes", ())), tuple(req.get("CompatibleArchitectures", ()))
     async with uploaded(ctx, req["Content"]) as artifact:
+        try:
+            await services.gate.admit(key, artifact, runtimes=runtimes, architectures=architectures)
+        except LayerRefusedError as error:
+            raise InvalidParameterValueException(str(error)) from error
         version = await services.layers.publish(
             LayerVersion(
                 key=key,
@@ -34,11 +40,12 @@ async def publish_layer_version(
                 artifact=artifact,
                 created_at=services.clock.now(),
                 description=req.get("Description", ""),
-                runtimes=tuple(req.get("CompatibleRuntimes", ())),
-                architectures=tuple(req.get("CompatibleArchitectures", ())),
+                runtimes=runtimes,
+                architectures=architectures,
                 license_info=req.get("LicenseInfo", ""),
             )
         )
+    services.gate.published(version)
     shown = _shown(ctx, version)
     return shapes.PublishLayerVersionResponse(**shown)
 

@@ -12,6 +12,7 @@ from lamella.domain.quotas import CODE_STORAGE, CONCURRENCY, LimitProfile
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.functions import FunctionObserver
+from lamella.ports.gate import LayerGate, OpenGate
 from lamella.ports.runtimes import RuntimeCatalog
 from lamella.ports.stores import AliasStore, ArtifactStore, FunctionStore, LayerStore
 
@@ -52,6 +53,7 @@ class ControlServices:
     garbage: Garbage
     aws: AwsServices
     settings: ControlSettings = ControlSettings()
+    gate: LayerGate = field(default_factory=OpenGate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,37 @@ def runtime_variables(
     }
 
 
+def probe_variables(pack: RuntimePack, *, account: str, region: str, memory_mib: int) -> dict[str, str]:
+    """What a process is given that tries whether a layer can be used in a runtime.
+
+    They are those of a function, as far as libraries look at them when they are loaded; what is behind them is not
+    there: nobody answers.
+    """
+    variables = {
+        **_MAY_BE_CHANGED,
+        **pack.env,
+        "AWS_ACCESS_KEY_ID": account,
+        "AWS_SECRET_ACCESS_KEY": "lamella",
+        "AWS_SESSION_TOKEN": "lamella",
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mib),
+        "AWS_LAMBDA_FUNCTION_NAME": "layer-check",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": ON_DEMAND,
+        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/layer-check",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "layer-check",
+        "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{_RUNTIME_API_PORT}",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "PWD": "/var/task",
+        "_HANDLER": "",
+    }
+    if pack.execution_env is not None:
+        variables["AWS_EXECUTION_ENV"] = pack.execution_env
+    return variables
+
+
 _KEPT_FROM_EXTENSIONS: Final = frozenset(
     {
         "AWS_EXECUTION_ENV",

@@ -260,11 +260,16 @@ def _contents(record: EventRecord) -> dict[str, Any]:  # Any: JSON
 class Runtimes:
     """`GET` and `POST /_lamella/runtimes`."""
 
-    def __init__(self, installer: RuntimeInstaller) -> None:
+    def __init__(self, installer: RuntimeInstaller, contents: Page | None = None) -> None:
+        """Whatever is below the list is `contents`' to answer."""
         self._installer = installer
+        self._contents = contents
 
-    async def list_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes none
-        """The packs of this node."""
+    async def list_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
+        """The packs of this node; takes no parameters."""
+        if self._contents is not None and path_tail(exchange):
+            await self._contents(exchange, query)
+            return
         respond_json(exchange, {"runtimes": [_pack(pack) for pack in self._installer.packs()]})
 
     async def add_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes none

@@ -1,0 +1,155 @@
+"""What came of a proof, in findings.
+
+What a package wants only for some of its parts is no fault of the layer, so a failure counts as a warning where
+functions are not expected to use the module by itself: it is private, or its distribution has another one that can be
+imported, or it is for another platform. What another target brought along is not mentioned at all.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from lamella.layers.findings import Finding, Severity
+from lamella.layers.proving.plan import Kind, Target
+from lamella.layers.proving.reading import Outcome, Result
+
+_CODES: Final = {
+    Kind.PYTHON: "import-failed",
+    Kind.NODE: "require-failed",
+    Kind.JAVA: "class-load-failed",
+    Kind.PROGRAM: "loader-failed",
+    Kind.SCRIPT: "script-failed",
+}
+_DOING: Final = {
+    Kind.PYTHON: "import {name}",
+    Kind.NODE: "require('{name}')",
+    Kind.JAVA: "Loading the classes of {name}",
+    Kind.PROGRAM: "Loading {name}",
+    Kind.SCRIPT: "Starting {name}",
+}
+_ELSEWHERE: Final = frozenset(
+    {"winreg", "_winreg", "_winapi", "msvcrt", "win32api", "win32con", "win32file", "pywintypes", "pythoncom", "nt"}
+    | {"AppKit", "Foundation", "objc", "CoreFoundation", "java", "org", "clr", "System", "js", "pyodide", "tkinter"}
+)
+"""Modules of other platforms, and of windows on a screen."""
+
+_LIBRARY: Final = re.compile(r"(?P<name>[\w.+-]+\.so[\w.]*)(: cannot open shared object file| => not found)")
+_VERSION: Final = re.compile(r"version [`'](?P<version>(GLIBC|GLIBCXX|CXXABI)_[\w.]+)' not found")
+_CLASS_VERSION: Final = re.compile(r"class file version (\d+)")
+
+NATIVE: Final = ("shared object", "GLIBC", "CXXABI_", "ELF", "undefined symbol", ".so", ".node")
+"""What errors speak of where a native library is the matter: no choice of the package's, so always an error."""
+
+
+def findings_of(
+    targets: Sequence[Target], results: Mapping[int, Result], loaded: set[int], runtime: str
+) -> list[Finding]:
+    """What is to be said of targets that were tried, in their order.
+
+    Args:
+        targets: As `plan_proof` made them.
+        results: By index.
+        loaded: Those that others brought along, by index.
+        runtime: In which they were tried.
+    """
+    sound = {target.owner for index, target in enumerate(targets) if results[index].outcome is Outcome.OK}
+    found: list[Finding] = []
+    untried: list[Target] = []
+    for index, target in enumerate(targets):
+        result = results[index]
+        if result.outcome is Outcome.UNTRIED:
+            untried.append(target)
+        elif result.outcome not in (Outcome.OK, Outcome.SKIPPED) and index not in loaded:
+            secondary = target.minor or (target.owner in sound and target.owner != "")
+            found.append(_finding(target, result, runtime, secondary=secondary))
+    if untried:
+        found.append(_untried(untried, runtime))
+    return found
+
+
+def _finding(target: Target, result: Result, runtime: str, *, secondary: bool) -> Finding:
+    doing = _DOING[target.kind].format(name=target.name)
+    severity = Severity.ERROR
+    match result.outcome:
+        case Outcome.TIMED_OUT:
+            code = "probe-timeout"
+            reason = f"{doing} does not come to an end in {runtime}: it was ended after {result.seconds:.0f} s"
+            remedy = "What takes so long belongs into the handler: AWS ends the init phase after 10 s."
+        case Outcome.CRASHED:
+            code = "probe-crashed"
+            reason = f"{doing} ends the process in {runtime}: {result.error}"
+            remedy = (
+                "Give the function that much more memory, or load less when it is imported."
+                if "more memory" in result.error
+                else "Build it again for this runtime and architecture; if it ends the process by itself, leave it out."
+            )
+        case _:
+            code = _CODES[target.kind]
+            reason = f"{doing} fails in {runtime}: {result.error}" + (f" (at {result.at})" if result.at else "")
+            remedy = _remedy(target, result)
+            if result.missing in _ELSEWHERE or (secondary and not _is_native(result.error)):
+                severity = Severity.WARNING
+    if secondary and result.outcome is not Outcome.FAILED:
+        severity = Severity.WARNING
+    return Finding(code, severity, target.place, reason, remedy, target.layer, runtime)
+
+
+def _is_native(error: str) -> bool:
+    return any(word in error for word in NATIVE)
+
+
+def _untried(targets: Sequence[Target], runtime: str) -> Finding:
+    names = ", ".join(target.name for target in targets[:5]) + (", …" if len(targets) > 5 else "")
+    reason = (
+        f"{len(targets)} of the layer's modules and programs were not tried in {runtime}, for want of time: {names}"
+    )
+    remedy = "Check again when the server is less busy; or see what takes so long before them."
+    return Finding("not-proved", Severity.WARNING, "", reason, remedy, targets[0].layer, runtime)
+
+
+def _remedy(target: Target, result: Result) -> str:
+    """What mends it, as far as the error tells."""
+    error = result.error
+    if library := _LIBRARY.search(error):
+        return (
+            f"Put {library['name']} into the layer's lib/, which is on LD_LIBRARY_PATH as /opt/lib: name it among the "
+            "native programs of layer.toml and build again with 'lamella layer build'."
+        )
+    if version := _VERSION.search(error):
+        return (
+            f"It was linked with a C or C++ library that has {version['version']}, which the runtime's has not: take a "
+            "wheel or package for an older one (manylinux2014 or manylinux_2_28), or build it on Amazon Linux."
+        )
+    if "wrong ELF class" in error or "invalid ELF header" in error or "Exec format error" in error:
+        return "It is for another architecture: build the layer again with the right --architecture."
+    if "cannot open shared object file" in error and "file too short" in error:
+        return "The file is damaged: build the layer again."
+    if "Read-only file system" in error:
+        return "Only /tmp can be written to: point it there by a variable of the function, or change its configuration."
+    if "HOME" in error or "home directory" in error:
+        return "HOME is not set in a function: set the variable HOME=/tmp in its configuration."
+    if error.startswith("SystemExit"):
+        return "It ends the process when it is imported: put what it does there below if __name__ == '__main__'."
+    match target.kind:
+        case Kind.PYTHON if result.missing:
+            return _missing_module(target, result.missing)
+        case Kind.NODE if result.missing:
+            return f"Add {result.missing} to package.json's dependencies, and build the layer again."
+        case Kind.JAVA if classes := _CLASS_VERSION.search(error):
+            return f"It is for Java {int(classes[1]) - 44}: take a release for an older Java, or a newer runtime."
+        case Kind.JAVA:
+            return "Add the jar that holds the missing class to java/lib."
+        case Kind.PROGRAM:
+            return "Build it again with 'lamella layer build', which collects what it is linked with."
+        case Kind.SCRIPT:
+            return "Mend the first line, the x bit (chmod +x) or the line ends (LF) of the script, and zip it again."
+        case _:
+            return "See the line that raises it; 'lamella layer show' lists packages with their versions."
+
+
+def _missing_module(target: Target, missing: str) -> str:
+    if missing == target.name:
+        return "No file of it fits this runtime: build the layer again for the runtimes that it declares."
+    if missing.startswith((f"{target.name}.", "_")):
+        return f"A part of it is missing ({missing}), as if it was built for another Python: build the layer again."
+    return f"Add the package that brings the module {missing} to the layer's requirements, and build it again."
