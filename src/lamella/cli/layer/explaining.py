@@ -81,7 +81,7 @@ def run(
     except NoLayersError as error:
         raise CommandError(str(error), Status.NEGATIVE) from error
     except LayerReadError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(out.printable(str(error))) from error
     except (BotoCoreError, ClientError) as error:
         raise refused(error) from error
     if json_:

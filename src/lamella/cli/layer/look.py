@@ -280,7 +280,7 @@ def _compare(
             else None,
         )
     except LayerReadError as error:
-        raise CommandError(str(error), Status.USAGE) from error
+        raise CommandError(out.printable(str(error)), Status.USAGE) from error
 
 
 def explain(
