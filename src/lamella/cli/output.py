@@ -29,6 +29,11 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} MiB"
 
 
+def files(count: int) -> str:
+    """A number of files."""
+    return "1 file" if count == 1 else f"{count} files"
+
+
 def write_json(answer: object) -> None:
     """Print an answer of the API as it is; what UTF-8 or a terminal does not take is escaped, as JSON escapes it."""
     text = json.dumps(answer, indent=2, ensure_ascii=False)

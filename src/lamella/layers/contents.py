@@ -21,6 +21,9 @@ from typing import IO, BinaryIO, Final
 from lamella.layers.errors import LayerReadError
 
 _LINK_MOST_BYTES: Final = 4096
+_NAME_MOST_BYTES: Final = 4095 - len("/opt/")  # PATH_MAX
+_PART_MOST_BYTES: Final = 255  # NAME_MAX
+_NAME_SHOWN: Final = 200
 
 DAMAGE: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError)
 """What reading an open file of an archive raises where the archive is damaged."""
@@ -183,7 +186,7 @@ def _of_archive(source: Path | BinaryIO, label: str) -> ZipContents:
         archive = zipfile.ZipFile(source)
     except FileNotFoundError:
         raise LayerReadError(f"There is no {label}") from None
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise LayerReadError(f"{label} is not a zip archive that can be read: {error}") from error
     entries: dict[str, ContentEntry] = {}
     members: dict[str, zipfile.ZipInfo] = {}
@@ -193,6 +196,10 @@ def _of_archive(source: Path | BinaryIO, label: str) -> ZipContents:
         path = PurePosixPath(name)
         if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
             problems.append(Problem(info.filename, "leads out of the layer, or is not a path with /"))
+            continue
+        raw = name.encode("utf-8", "surrogateescape")
+        if len(raw) > _NAME_MOST_BYTES or max(map(len, raw.split(b"/"))) > _PART_MOST_BYTES:
+            problems.append(Problem(info.filename[:_NAME_SHOWN], "has a name that is too long for a file"))
             continue
         if str(path) in entries and not info.is_dir():
             problems.append(Problem(info.filename, "is in the archive twice"))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from lamella.cli import output as out
 from lamella.cli.failure import CommandError, Status
 from lamella.layers.contents import ContentEntry
-from lamella.layers.findings import Finding
+from lamella.layers.findings import Finding, Severity
 from lamella.layers.look.diff import FileChange, LayerDiff, PackageChange, SymbolChange
 
 _SHOWN: Final = 15
@@ -97,8 +97,10 @@ def _symbols(changes: Sequence[SymbolChange], most: int | None) -> Iterator[str]
 
 
 def _finding(sign: str, finding: Finding) -> str:
-    place = f" {out.printable(finding.place)}" if finding.place else ""
-    return f"{sign} {finding.severity.name.lower()} {finding.code}{place}: {out.printable(finding.reason)}"
+    level, place = finding.severity.name.lower(), f" {out.printable(finding.place)}" if finding.place else ""
+    # A note is worth knowing, and seldom worth three lines here; 'layer check' has them.
+    reason = "" if finding.severity is Severity.NOTE else f": {out.printable(finding.reason)}"
+    return f"{sign} {level} {finding.code}{place}{reason}"
 
 
 def _file(sign: str, entry: ContentEntry) -> str:

@@ -81,7 +81,7 @@ def run(
     except NoLayersError as error:
         raise CommandError(str(error), Status.NEGATIVE) from error
     except LayerReadError as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(out.printable(str(error))) from error
     except (BotoCoreError, ClientError) as error:
         raise refused(error) from error
     if json_:
@@ -270,9 +270,9 @@ def _override_lines(overrides: list[dict[str, Any]], *, all_: bool) -> Iterator[
 def _kind(override: dict[str, Any]) -> str:
     match override["conflict"], override["same_content"]:
         case "file-over-directory", _:
-            return f", a file over a directory of {override['hidden_files']} files"
+            return f", a file over a directory of {out.files(override['hidden_files'])}"
         case "directory-over-file", _:
-            return f", a directory over {override['hidden_files']} files"
+            return f", a directory over {out.files(override['hidden_files'])}"
         case _, True:
             return ", the same content"
         case _:

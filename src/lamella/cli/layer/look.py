@@ -127,10 +127,10 @@ def _show(document: dict[str, Any], top: int) -> None:
     share = f"{unzipped * 100 / _LIMIT_BYTES:.0f} % of what a function may have"
     facts += [
         ("zipped", "" if zipped is None else out.size(zipped)),
-        ("unzipped", f"{out.size(unzipped)}, {document['files']} files; {share}"),
+        ("unzipped", f"{out.size(unzipped)}, {out.files(document['files'])}; {share}"),
         (
             "machine code",
-            ", ".join(f"{name} ({count} files)" for name, count in document["machines"].items()) or "none",
+            ", ".join(f"{name} ({out.files(count)})" for name, count in document["machines"].items()) or "none",
         ),
     ]
     for name, value in facts:
@@ -280,7 +280,7 @@ def _compare(
             else None,
         )
     except LayerReadError as error:
-        raise CommandError(str(error), Status.USAGE) from error
+        raise CommandError(out.printable(str(error)), Status.USAGE) from error
 
 
 def explain(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lamella.cli.aws import refused
 from lamella.cli.failure import CommandError, Status
+from lamella.cli.output import printable
 from lamella.layers.contents import LayerContents, open_contents
 from lamella.layers.errors import LayerReadError
 
@@ -73,7 +74,7 @@ def open_any(
         with _open_version(text, client_factory(), cache or cache_directory(os.environ), whole=whole) as opened:
             yield opened
     except LayerReadError as error:
-        raise CommandError(str(error), status) from error
+        raise CommandError(printable(str(error)), status) from error
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def _facts(node: Node, all_modes: bool) -> str:
     else:
         facts.append(out.size(node.size_bytes))
     if node.is_directory:
-        facts.append(f"{node.files} files")
+        facts.append(out.files(node.files))
     if entry is not None and (all_modes or odd_mode(entry)):
         facts.append(f"mode {entry.mode:04o}")
     return "  ".join(facts)

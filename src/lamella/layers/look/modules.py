@@ -10,7 +10,7 @@ from lamella.layers.contents import LayerContents
 from lamella.layers.errors import LayerReadError
 from lamella.layers.packages import Ecosystem, Package
 
-_RECORD_MOST_BYTES: Final = 8 * 1024 * 1024
+_RECORD_MOST_BYTES: Final = 4 * 1024 * 1024
 _FILE: Final = re.compile(r"(?P<name>[^\W\d]\w*)(\.[^/]*)?\.(py|pyc|so)")
 _DIRECTORY: Final = re.compile(r"[^\W\d]\w*")
 # Directories that lie beside modules and are none.
@@ -64,11 +64,11 @@ def recorded(contents: LayerContents, package: Package) -> Iterator[str]:
         rows = list(csv.reader(text.splitlines()))
     except (LayerReadError, csv.Error):
         return  # a damaged list is no list
-    site = PurePosixPath(package.directory).parent
+    site = str(PurePosixPath(package.directory).parent)
+    prefix = "" if site == "." else f"{site}/"
     for row in rows:
-        path = PurePosixPath(row[0]) if row else PurePosixPath("/")
-        if not path.is_absolute() and ".." not in path.parts:
-            yield str(site / path)
+        if row and not row[0].startswith(("/", "../")) and "/../" not in row[0]:
+            yield prefix + row[0]
 
 
 def owner_of(contents: LayerContents, packages: Iterable[Package], site: str, module: str) -> Package | None:
