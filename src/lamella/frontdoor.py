@@ -28,7 +28,14 @@ from lamella.awsapi.serialize import WireResponse, serialize_error
 from lamella.awsapi.sigv4 import account_of, parse_credential, unknown_client
 from lamella.domain._api_errors import RequestTooLargeException, ServiceException
 from lamella.domain.errors import ApiError, MissingAuthenticationTokenException, RequestEntityTooLargeException
-from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST, LimitProfile, Quota
+from lamella.domain.quotas import (
+    CREATE_FUNCTION_REQUEST,
+    SYNCHRONOUS_PAYLOAD,
+    UNZIPPED,
+    UPLOAD_REQUEST,
+    LimitProfile,
+    Quota,
+)
 from lamella.domain.url import UrlName
 from lamella.foreign import ForeignAccess
 from lamella.httpserver.exchange import Exchange
@@ -68,12 +75,16 @@ _UPLOADS: Final[Mapping[str, Quota]] = {
 LIMITS: Final = Limits(max_connections=8192, held_bytes=1024**3)
 """Of the host's listener. A body is kept until its signature can be verified, and who knows the id of a key, which is
 no secret, can begin as many as there are connections: all that are still coming in have a bound together."""
+_PAGE_UPLOADS: Final = frozenset({("PUT", "mirror")})
+"""Pages that take a zip, by method and first part of the path."""
+_ZIP_BODY: Final = Buffered(limit_bytes=UNZIPPED.limit, drain_excess=True)
+"""A zip is hardly larger than what is in it."""
 _INVOKES: Final = frozenset({"Invoke", "InvokeWithResponseStream"})
 _JSON: Final = (("Content-Type", "application/json"),)
 # Pages that need no signature: one tells nothing secret, the others have signatures of their own.
 _OPEN_PAGES: Final = frozenset({"health", "artifacts"})
 # Pages that an account may see as far as they are about it.
-_ACCOUNT_PAGES: Final = frozenset({"events", "logs"})
+_ACCOUNT_PAGES: Final = frozenset({"channels", "events", "logs", "retention", "subscriptions"})
 # Pages that are for the operator whether or not signatures are required: what they make outlives that setting.
 _OPERATOR_PAGES: Final = frozenset({"accounts", "keys"})
 
@@ -149,7 +160,7 @@ class FrontDoor:
         if path.endswith(_INVOCATIONS) and path.startswith(_FUNCTIONS):
             return _INVOKE_BODY
         if path.startswith(_OURS):
-            return SMALL_BODY
+            return _ZIP_BODY if self._takes_zip(request) else SMALL_BODY
         if (service := self._foreign(request)) is not None:
             return BODY if self._foreign_access is None else self._foreign_access.body(service)
         match = self._api.match(request.method, request.path, request.query)
@@ -245,14 +256,21 @@ class FrontDoor:
 
     def _refused_ahead(self, request: Request) -> Answer | None:
         """Why a request with a large body need not be read; small ones are not looked at before they are complete."""
-        if self._access is None or request.path.startswith(_OURS) or not _may_be_large(request):
+        if self._access is None or not _may_be_large(request):
             return None
+        if request.path.startswith(_OURS):
+            unsigned = self._takes_zip(request) and self._access.precheck(request) is not None
+            return Answer(403, _JSON, _error_body(_FOR_THE_OPERATOR)) if unsigned else None
         service = self._foreign(request)
         if service is not None and self._foreign_access is not None:
             wrong = self._foreign_access.precheck(request, service)
             return None if wrong is None else error_answer(request, service, wrong)
         error = self._access.precheck(request)
         return None if error is None else plain_answer(serialize_error(error, new_request_id()))
+
+    def _takes_zip(self, request: Request) -> bool:
+        page = (request.method, request.path[len(_OURS) :].partition("/")[0])
+        return page in _PAGE_UPLOADS and page in self._door.pages
 
     def _foreign(self, request: Request) -> str | None:
         """The service of a request that is not Lambda's; `None` if it is, or if nobody else could want it.

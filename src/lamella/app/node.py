@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +24,7 @@ from lamella.awsapi.endpoint import Api
 from lamella.awsapi.spec import ServiceSpec
 from lamella.config.kinds import Address
 from lamella.config.settings import Settings
+from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
 from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
@@ -36,7 +37,7 @@ from lamella.control.urls import UrlServices
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import LimitProfile
-from lamella.frontdoor import LIMITS, Door, FrontDoor
+from lamella.frontdoor import LIMITS, Door, FrontDoor, Page
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.asynchronous import AsynchronousServices
 from lamella.invoke.callee import RoutedCallee
@@ -55,6 +56,9 @@ from lamella.invoke.urls import DOMAIN, Urls
 from lamella.lifecycle.admission import Limits
 from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
+from lamella.pages.channels import ChannelPages
+from lamella.pages.mirror import MirrorPages
+from lamella.pages.retention import RetentionPages
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
@@ -122,8 +126,13 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}")
         await _resume(stores, plane, stack)
+        channels = ChannelUpdates(services)
+        stack.push_async_callback(channels.close)
+        await channels.resume()
 
-        pages = _HostPages(settings, stores, router, downloads, keyring)
+        pages = _HostPages(
+            settings, stores, router, downloads, keyring, _layer_pages(settings, channels, signer, clock)
+        )
         door = Door(
             settings.region,
             settings.account_id,
@@ -300,7 +309,13 @@ class _HostPages:
     """Lamella's own pages on the listener."""
 
     def __init__(
-        self, settings: Settings, stores: Stores, router: Router, downloads: Downloads, keyring: Keyring
+        self,
+        settings: Settings,
+        stores: Stores,
+        router: Router,
+        downloads: Downloads,
+        keyring: Keyring,
+        *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
         self._logs = Logs(stores.logs, account=settings.account_id, region=settings.region)
@@ -312,12 +327,25 @@ class _HostPages:
             Runtimes(stores.packs),
             downloads,
             Credentials(keyring, settings.account_id),
+            *more,
         )
 
     def drain(self) -> None:
         """Tell load balancers to go elsewhere, and end what would go on for ever."""
         self._health.draining = True
         self._logs.stop()
+
+
+def _layer_pages(
+    settings: Settings, channels: ChannelUpdates, signer: LocationSigner, clock: Clock
+) -> dict[tuple[str, str], Page]:
+    """What is served of channels, mirrored layers, and which versions are kept."""
+    whose = {"account": settings.account_id, "region": settings.region}
+    return {
+        **ChannelPages(channels, **whose).pages(),
+        **RetentionPages(channels, **whose).pages(),
+        **MirrorPages(channels, signer, clock).pages(),
+    }
 
 
 def _claim(address: Address) -> socket.socket:
