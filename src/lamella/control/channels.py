@@ -22,6 +22,7 @@ from lamella.domain.channel import (
 from lamella.domain.function import FunctionKey
 from lamella.domain.image import IMAGE
 from lamella.lifecycle.channel import Standing, progress, standing
+from lamella.lifecycle.function import settled
 from lamella.ports.errors import ConflictError
 from lamella.ports.records import Document, Records
 
@@ -269,6 +270,7 @@ class Channels:
             "update": subscription.update.value,
             "version": has,
             "behind": behind,
+            "settled": latest is None or settled(latest),
             "status": result,
             "detail": subscription.detail,
             "at": subscription.at,

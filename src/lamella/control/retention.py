@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lamella.awsapi.context import Context
+from lamella.control.following import KIND as CHANNEL
+from lamella.control.mirroring import KIND as MIRROR
+from lamella.domain.channel import Channel, ChannelName
+from lamella.domain.layer import LayerKey
 from lamella.ports.records import Records
 
 KIND: Final = "layer-retention"
@@ -66,6 +70,30 @@ async def policies(ctx: Context) -> dict[str, dict[str, Any]]:
         marker = page.next_marker
         if marker is None:
             return found
+
+
+async def held(ctx: Context) -> dict[str, list[str]]:
+    """Layer versions that something other than a function holds, by ARN, with what holds them.
+
+    A channel holds the version it points to, and the one that a roll-back would lead to.
+    """
+    found: dict[str, list[str]] = {}
+    accounts = ctx.services[Records].accounts
+    for record in await accounts.every(CHANNEL):
+        if (record.account, record.region) != (ctx.account, ctx.region):
+            continue
+        name = ChannelName.of_record(record.id, record.region)
+        channel = Channel.of_document(name, record.document)
+        shown = name.shown(ctx.account)
+        found.setdefault(channel.arn, []).append(f"channel {shown}")
+        if len(channel.trail) > 1:
+            found.setdefault(name.layer.arn(channel.trail[-2]), []).append(f"the way back of channel {shown}")
+    for record in await accounts.every(MIRROR):
+        if (record.account, record.region) == (ctx.account, ctx.region) and not record.document["removed_at"]:
+            layer, _, number = record.id.rpartition(":")
+            arn = LayerKey(record.account, record.region, layer).arn(int(number))
+            found.setdefault(arn, []).append("mirrored")
+    return found
 
 
 async def set_policy(ctx: Context, layer: str, policy: Retention) -> None:

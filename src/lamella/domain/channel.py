@@ -66,7 +66,7 @@ class ChannelName:
             ChannelError: It is neither, or the layer is in another region.
         """
         layer, _, channel = text.rpartition(":")
-        if not _CHANNEL.fullmatch(channel):
+        if not layer or not _CHANNEL.fullmatch(channel):
             raise ChannelError(
                 f"{text[:300]!r} names no channel: say LAYER:CHANNEL, where the channel begins with a letter and has "
                 "up to 64 letters, digits, '-' and '_'."

@@ -6,7 +6,7 @@ from typing import Final
 
 from lamella.awsapi.context import Context
 from lamella.control.channel_updates import ChannelUpdates
-from lamella.control.retention import DEFAULT, Retention, RetentionError, policies, remove_policy, set_policy
+from lamella.control.retention import DEFAULT, Retention, RetentionError, held, policies, remove_policy, set_policy
 from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_json
 from lamella.httpserver.exchange import Exchange
 from lamella.pages.scope import scope_of
@@ -27,10 +27,11 @@ class RetentionPages:
         return {("GET", "retention"): self.show, ("PUT", "retention"): self.set, ("DELETE", "retention"): self.remove}
 
     async def show(self, exchange: Exchange, query: Mapping[str, str]) -> None:
-        """`default`, which may be null, and `layers` by name."""
-        found = await policies(self._context(query))
+        """`default`, which may be null, `layers` by name, and `held`: versions that channels and mirroring hold."""
+        ctx = self._context(query)
+        found = await policies(ctx)
         default = found.pop(DEFAULT, None)
-        respond_json(exchange, {"default": default, "layers": found})
+        respond_json(exchange, {"default": default, "layers": found, "held": await held(ctx)})
 
     async def set(self, exchange: Exchange, query: Mapping[str, str]) -> None:
         """Body: `keep_last`, `keep_used`, `keep_days`."""
