@@ -84,7 +84,8 @@ def _rules(api: Any, names: list[str] | None, kept: Mapping[str, Any], said: dic
     if without and (names or not rules):
         some = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         raise CommandError(
-            f"nothing says which versions to keep of {some}: give --keep-last or --keep-days, or a policy with 'lamella layer retention set'",
+            f"nothing says which versions to keep of {some}: give --keep-last or --keep-days, or a policy with "
+            "'lamella layer retention set'",
             Status.USAGE,
         )
     return rules
