@@ -85,6 +85,8 @@ async def mirror(
 ) -> dict[str, Any]:  # Any: JSON
     """Keep a copy under its ARN; doing so again is no error, and makes good what is missing of it.
 
+    A version that was published here stays as it is.
+
     Args:
         ctx: Of the layer's account and region.
         key: Of the layer.
@@ -120,7 +122,11 @@ async def mirror(
 
         there = await services.layers.get(key, number)
         _check_pin(key, number, there and there.artifact.code_sha256, code_sha256)
-        await records.change(key.account, key.region, KIND, layer_record(key, number), pin)
+        place = (key.account, key.region, KIND, layer_record(key, number))
+        if there is not None and await records.get(*place) is None:
+            # Published here: who may use it is its owner's business.
+            return {**_shown(key, number, {"code_sha256": code_sha256}, there), "new": False, "published_here": True}
+        await records.change(*place, pin)
         if there is None:
             version = LayerVersion(
                 key,
@@ -137,7 +143,7 @@ async def mirror(
             except ConflictError as error:
                 raise PinnedError(f"{key.arn(number)} was published here in this very moment.") from error
     await _open(ctx, key, number, to_all=not private)
-    return {**await show(ctx, key, number), "new": there is None}
+    return {**await show(ctx, key, number), "new": there is None, "published_here": False}
 
 
 async def show(ctx: Context, key: LayerKey, number: int) -> dict[str, Any]:

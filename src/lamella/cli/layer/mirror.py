@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -92,11 +93,11 @@ def mirror(
         if import_ is not None:
             from lamella.layers.mirroring import read_parcels
 
-            parcels: Iterable[Any] = read_parcels(import_)
+            parcels: Iterable[Any] = read_parcels(import_)  # Any: Parcel, or what fetches one
         elif source != AWS and "://" not in source:
             parcels = [_zip(Path(source), arns, description, runtime or [], architecture or [])]
         else:
-            parcels = (_fetched(one, source, profile) for one in arns)
+            parcels = [partial(_fetched, one, source, profile) for one in arns]
         if sha256 is not None and len(arns) != 1:
             raise CommandError("--sha256 goes with one ARN", Status.USAGE)
         _mirror(server, parcels, sha256=sha256, private=private, json_=json_)
@@ -129,8 +130,13 @@ def _fetched(arn: str, source: str, profile: str | None) -> Any:  # Any: Parcel
     api = service_client(source, region_of(arn), profile=profile)
     try:
         archive, facts, code_sha256 = fetch(api, arn)
-    except (BotoCoreError, ClientError) as error:
+    except ClientError as error:
         raise refused(error) from error
+    except BotoCoreError as error:
+        raise CommandError(
+            f"{source} cannot be asked for {arn} ({error}); a zip of it will do (--from ZIP), or a directory that "
+            "'layer mirror --export' made elsewhere (--import DIR)"
+        ) from error
     return Parcel(arn, archive, code_sha256, {**facts, "source": source})
 
 
@@ -148,29 +154,45 @@ def _zip(path: Path, arns: list[str], description: str, runtimes: list[str], arc
 
 
 def _mirror(server: Client, parcels: Iterable[Any], *, sha256: str | None, private: bool, json_: bool) -> None:
-    from lamella.layers.mirroring import base64_of, sha256_of
+    from lamella.layers.mirroring import base64_of
 
     wanted = None if sha256 is None else base64_of(sha256)
-    done = []
+    done, failed = [], []
     for parcel in parcels:
-        expected = wanted or parcel.code_sha256
-        if expected and sha256_of(parcel.archive) != expected:
-            raise CommandError(
-                f"the zip of {parcel.arn} has the SHA-256 {sha256_of(parcel.archive)} (base64), and should have "
-                f"{expected}: nothing of it was kept",
-                Status.NEGATIVE,
-            )
-        known = ("created", "description", "runtimes", "architectures", "license", "source")
-        query = {name: parcel.facts[name] for name in known if parcel.facts.get(name)}
-        query |= {"sha256": expected} if expected else {}
-        query |= {"private": "1"} if private else {}
-        path = f"mirror/{quote(parcel.arn, safe='')}"
-        answer = server.page("PUT", path, query=query, body=parcel.archive, scoped=False)
-        done.append(answer)
-        what = "is mirrored" if answer["new"] else "was mirrored already"
-        out.say(f"{answer['arn']} {what}: {answer['size_bytes']:,} bytes, SHA-256 {answer['code_sha256']}")
+        try:
+            done.append(_send(server, parcel() if callable(parcel) else parcel, wanted, private=private))
+        except CommandError as error:
+            failed.append(error)
+            out.say(f"lamella: {error}")
     if json_:
         out.write_json({"mirrored": done})
+    if failed:
+        raise CommandError(
+            f"{len(failed)} of {len(done) + len(failed)} layer versions could not be mirrored", failed[0].status
+        )
+
+
+def _send(server: Client, parcel: Any, wanted: str | None, *, private: bool) -> dict[str, Any]:
+    from lamella.layers.mirroring import sha256_of
+
+    expected = wanted or parcel.code_sha256
+    if expected and sha256_of(parcel.archive) != expected:
+        raise CommandError(
+            f"the zip of {parcel.arn} has the SHA-256 {sha256_of(parcel.archive)} (base64), and should have "
+            f"{expected}: nothing of it was kept",
+            Status.NEGATIVE,
+        )
+    known = ("created", "description", "runtimes", "architectures", "license", "source")
+    query = {name: parcel.facts[name] for name in known if parcel.facts.get(name)}
+    query |= {"sha256": expected} if expected else {}
+    query |= {"private": "1"} if private else {}
+    path = f"mirror/{quote(parcel.arn, safe='')}"
+    answer = server.page("PUT", path, query=query, body=parcel.archive, scoped=False)
+    what = "is mirrored" if answer["new"] else "was mirrored already"
+    if answer["published_here"]:
+        what = "was published here, and stays as it is"
+    out.say(f"{answer['arn']} {what}: {answer['size_bytes']:,} bytes, SHA-256 {answer['code_sha256']}")
+    return answer
 
 
 def _show(server: Client, *, verify: bool, json_: bool) -> None:
