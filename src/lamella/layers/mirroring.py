@@ -17,10 +17,12 @@ _MOST_LAYERS: Final = 10_000
 _FILE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,250}")
 _ARN: Final = re.compile(
     r"arn:(?:aws|\$\{[^}\s]{1,80}\}):lambda:"
-    r"(?P<region>[a-z]{2,4}(?:-[a-z]{1,12}){1,3}-\d|\$\{[^}\s]{1,80}\}):"
-    r"(?P<account>\d{12}):layer:(?P<name>[a-zA-Z0-9_-]{1,140}):(?P<version>\d{1,10})(?![\w:])"
+    r"(?P<region>[a-z]{2,4}(?:-[a-z]{1,12}){1,3}-[0-9]|\$\{[^}\s]{1,80}\}):"
+    r"(?P<account>[0-9]{12}):layer:(?P<name>[a-zA-Z0-9_-]{1,140}):(?P<version>[0-9]{1,10})(?![\w:])"
 )
-_EXACT: Final = re.compile(r"arn:aws:lambda:(?P<region>[a-z0-9-]{1,40}):\d{12}:layer:[a-zA-Z0-9_-]{1,140}:\d{1,10}")
+_EXACT: Final = re.compile(
+    r"arn:aws:lambda:(?P<region>[a-z0-9-]{1,40}):[0-9]{12}:layer:[a-zA-Z0-9_-]{1,140}:[0-9]{1,10}"
+)
 
 
 class MirroringError(Exception):

@@ -12,7 +12,7 @@ from typing import Any, Final
 ACTION: Final = "lambda:GetLayerVersion"
 """The one action that a layer version's policy can allow. Source: model, shape `LayerPermissionAllowedAction`."""
 
-_ROOT: Final = re.compile(r"arn:aws[a-zA-Z-]*:iam::(\d{12}):root")
+_ROOT: Final = re.compile(r"arn:aws[a-zA-Z-]*:iam::([0-9]{12}):root")
 _ORGANIZATION: Final = "aws:principalorgid"
 
 

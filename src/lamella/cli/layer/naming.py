@@ -7,8 +7,8 @@ from typing import Final
 from lamella.cli.failure import CommandError, Status
 
 _LAYER: Final = re.compile(
-    r"(?:arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]{1,40}):(?P<account>\d{12}):layer:)?"
-    r"(?P<name>[a-zA-Z0-9_-]{1,140})(?::(?P<version>\d{1,15}))?"
+    r"(?:arn:aws[a-zA-Z-]*:lambda:(?P<region>[a-z0-9-]{1,40}):(?P<account>[0-9]{12}):layer:)?"
+    r"(?P<name>[a-zA-Z0-9_-]{1,140})(?::(?P<version>[0-9]{1,15}))?"
 )
 
 
