@@ -140,6 +140,7 @@ async def with_channels(
         code: Its code after it.
         names_layers: Whether the owner has named layers.
     """
+    ctx = replace(ctx, account=latest.key.account)  # another account may update the code, if the policy lets it
     changes: dict[str, Change] = {}
     at = now_of(ctx)
     for layer, subscription in await subscriptions_of(ctx, latest.key):

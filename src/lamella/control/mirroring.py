@@ -68,7 +68,7 @@ def parse_mirrored(text: str) -> tuple[LayerKey, int]:
     Raises:
         MirrorError: It is none.
     """
-    match = LAYER_VERSION_ARN.fullmatch(text)
+    match = LAYER_VERSION_ARN.fullmatch(text) if text.isascii() else None
     if match is None:
         raise MirrorError(
             f"{text[:300]!r} is not the ARN of a layer version: arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION, in "

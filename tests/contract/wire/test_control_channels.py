@@ -132,6 +132,26 @@ def test_on_update_waits_for_the_owner(world: World) -> None:
     assert ([layer["Arn"] for layer in answer["Layers"]], answer["Version"]) == ([arn(3)], "1")
 
 
+def test_an_update_by_another_account_goes_by_the_functions_own_channels(server: ControlServer, world: World) -> None:
+    """Which that account may have of the same name."""
+    create(world.client, Layers=[arn(1)])
+    world.settle()
+    world.subscribe(UpdateMode.ON_UPDATE)
+    world.move(2)
+    theirs = Channels(world.updates.context("111122223333", REGION), world.updates)
+    for version in (1, 2, 3):
+        world.client.add_layer_version_permission(
+            LayerName="l", VersionNumber=version, StatementId="s", Action="lambda:GetLayerVersion", Principal="*"
+        )
+    world.run(theirs.move(theirs.name(f"{LAYER}:stable"), 3, MOVER))
+    world.client.add_permission(
+        FunctionName="f", StatementId="s", Action="lambda:UpdateFunctionCode", Principal="111122223333"
+    )
+    other = server.client(account="111122223333")
+    other.update_function_code(FunctionName=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f", ZipFile=zipped(a="2"))
+    assert world.layers() == [arn(2)]
+
+
 def test_a_dry_run_brings_nothing_along(world: World) -> None:
     create(world.client, Layers=[arn(1)])
     world.settle()

@@ -147,7 +147,8 @@ def test_the_accounts_quota_holds(server: ControlServer) -> None:
         "", "x", "arn:aws:lambda:us-east-1:017000801446:layer:x", "arn:aws:lambda:us-east-1:017000801446:layer:x:0",
         "arn:aws:lambda:us-east-1:017000801446:layer:x:1000000001", f"arn:aws:lambda:us-east-1:1:layer:x:{'9' * 5000}",
         f"arn:aws:lambda:us-east-1:017000801446:layer:x:{'9' * 5000}", "arn:aws:lambda:::awslayer:AmazonLinux1803",
-        f"arn:aws:lambda:us-east-1:017000801446:layer:{'x' * 141}:1", "arn:aws:lambda:us-east-1:017000801446:layer:x:1\n",
+        f"arn:aws:lambda:us-east-1:017000801446:layer:{'x' * 141}:1",
+        "arn:aws:lambda:us-east-1:017000801446:layer:x:1\n",
         "arn:aws-cn:lambda:cn-north-1:017000801446:layer:x:1", "arn:aws:lambda:us-east-1:017000801446:layer:x:\u0661",
     ],
 )  # fmt: skip
