@@ -28,7 +28,13 @@ from lamella.awsapi.serialize import WireResponse, serialize_error
 from lamella.awsapi.sigv4 import account_of, parse_credential, unknown_client
 from lamella.domain._api_errors import RequestTooLargeException, ServiceException
 from lamella.domain.errors import ApiError, MissingAuthenticationTokenException, RequestEntityTooLargeException
-from lamella.domain.quotas import CREATE_FUNCTION_REQUEST, SYNCHRONOUS_PAYLOAD, UPLOAD_REQUEST, LimitProfile, Quota
+from lamella.domain.quotas import (
+    CREATE_FUNCTION_REQUEST,
+    SYNCHRONOUS_PAYLOAD,
+    UPLOAD_REQUEST,
+    LimitProfile,
+    Quota,
+)
 from lamella.domain.url import UrlName
 from lamella.foreign import ForeignAccess
 from lamella.httpserver.exchange import Exchange
@@ -74,7 +80,7 @@ _JSON: Final = (("Content-Type", "application/json"),)
 # Pages that need no signature: one tells nothing secret, the others have signatures of their own.
 _OPEN_PAGES: Final = frozenset({"health", "artifacts"})
 # Pages that an account may see as far as they are about it.
-_ACCOUNT_PAGES: Final = frozenset({"events", "layers", "logs"})
+_ACCOUNT_PAGES: Final = frozenset({"channels", "events", "layers", "logs", "retention", "subscriptions"})
 # Pages that are for the operator whether or not signatures are required: what they make outlives that setting.
 _OPERATOR_PAGES: Final = frozenset({"accounts", "keys"})
 
@@ -102,7 +108,7 @@ class Door:
         account: Of requests whose access key is no account number; of all requests if `one_account`.
         hosts: Names under which the door may be addressed; a `*.` in front stands for any label.
         pages: Below `/_lamella/`, by method and first part of the path.
-        uploads: Pages there that take a large body, by method and whole path.
+        uploads: Pages there that take a large body, by method and whole path or first part of the path.
         access: Verifies signatures; None for a door that has no use for them.
         limits: Whose limits hold for the size of requests.
         any_address: Whether the door may be addressed by any literal address: where other machines reach it.
@@ -249,8 +255,11 @@ class FrontDoor:
 
     def _refused_ahead(self, request: Request) -> Answer | None:
         """Why a request with a large body need not be read; small ones are not looked at before they are complete."""
-        if self._access is None or request.path.startswith(_OURS) or not _may_be_large(request):
+        if self._access is None or not _may_be_large(request):
             return None
+        if request.path.startswith(_OURS):
+            unsigned = self._upload(request) is not None and self._access.precheck(request) is not None
+            return Answer(403, _JSON, _error_body(_FOR_THE_OPERATOR)) if unsigned else None
         service = self._foreign(request)
         if service is not None and self._foreign_access is not None:
             wrong = self._foreign_access.precheck(request, service)
@@ -367,7 +376,8 @@ class FrontDoor:
 
     def _upload(self, request: Request) -> Upload | None:
         """The page that takes the body of a request piece by piece, if there is one."""
-        return self._door.uploads.get((request.method, request.path[len(_OURS) :]))
+        path, uploads = request.path[len(_OURS) :], self._door.uploads
+        return uploads.get((request.method, path)) or uploads.get((request.method, path.partition("/")[0]))
 
     async def _admit(
         self, name: str, request: Request, query: dict[str, str], *, payload_sha256: str | None = None

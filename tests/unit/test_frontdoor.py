@@ -99,6 +99,7 @@ def test_a_browser_that_says_so_itself(door: FrontDoor, site: str) -> None:
         ("POST", "/2018-10-31/layers/l/versions", UPLOAD_REQUEST.limit),
         ("POST", "/nothing", 1024 * 1024),
         ("POST", "/_lamella/runtimes", 1024 * 1024),
+        ("PUT", "/_lamella/mirror/arn", 1024 * 1024),  # this door has no such page
     ],
 )
 def test_a_body_is_bounded_by_its_operation(door: FrontDoor, method: str, path: str, limit: int) -> None:

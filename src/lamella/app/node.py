@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,7 @@ from lamella.awsapi.endpoint import Api
 from lamella.awsapi.spec import ServiceSpec
 from lamella.config.kinds import Address
 from lamella.config.settings import Settings
+from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
 from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
@@ -37,7 +38,7 @@ from lamella.control.urls import UrlServices
 from lamella.domain.function import FunctionKey
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import LimitProfile
-from lamella.frontdoor import LIMITS, Door, FrontDoor
+from lamella.frontdoor import LIMITS, Door, FrontDoor, Page
 from lamella.httpserver.server import HttpServer
 from lamella.invoke.asynchronous import AsynchronousServices
 from lamella.invoke.callee import RoutedCallee
@@ -57,6 +58,9 @@ from lamella.invoke.urls import DOMAIN, Urls
 from lamella.lifecycle.admission import Limits
 from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
+from lamella.pages.channels import ChannelPages
+from lamella.pages.mirror import MirrorPages
+from lamella.pages.retention import RetentionPages
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
@@ -127,15 +131,21 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
         await _resume(stores, plane, workshop, stack)
+        channels = ChannelUpdates(services)
+        stack.push_async_callback(channels.close)
+        await channels.resume()
 
-        pages = _HostPages(settings, stores, router, downloads, keyring, workshop)
+        mirrors = MirrorPages(channels, signer, clock, settings.data / "workshop")
+        pages = _HostPages(
+            settings, stores, router, downloads, keyring, workshop, _layer_pages(settings, channels, mirrors)
+        )
         door = Door(
             settings.region,
             settings.account_id,
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads=workshop.layers.uploads,
+            uploads={**workshop.layers.uploads, **mirrors.uploads},
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -314,6 +324,7 @@ class _HostPages:
         downloads: Downloads,
         keyring: Keyring,
         workshop: Workshop,
+        *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
         self._logs = Logs(stores.logs, account=settings.account_id, region=settings.region)
@@ -326,6 +337,7 @@ class _HostPages:
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
+            *more,
         )
         self._workshop = workshop
 
@@ -334,6 +346,16 @@ class _HostPages:
         self._health.draining = True
         self._logs.stop()
         self._workshop.layers.stop()
+
+
+def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPages) -> dict[tuple[str, str], Page]:
+    """What is served of channels, mirrored layers, and which versions are kept."""
+    whose = {"account": settings.account_id, "region": settings.region}
+    return {
+        **ChannelPages(channels, **whose).pages(),
+        **RetentionPages(channels, **whose).pages(),
+        **mirrors.pages(),
+    }
 
 
 def _claim(address: Address) -> socket.socket:

@@ -402,6 +402,37 @@ class Client:
             raise _stranger(self._endpoint.url)
         return document
 
+    def page(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] = {},
+        document: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        scoped: bool = True,
+    ) -> dict[str, Any]:
+        """Ask a page below `/_lamella/`.
+
+        Args:
+            method: Of HTTP.
+            path: After `/_lamella/`; quoted.
+            query: Parameters.
+            document: Sent as JSON.
+            body: Sent as it is, in place of a document.
+            scoped: Whether it is about one account and region.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        parameters = {**(self._scope() if scoped else {}), **query}
+        tail = f"{path}?{urlencode(parameters)}" if parameters else path
+        if body is None:
+            return self._ours(method, tail, document)
+        headers = {"content-type": "application/zip"}
+        with self._request(method, f"/_lamella/{tail}", body, headers) as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
     def _ours(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()
         headers = {} if document is None else {"content-type": "application/json"}

@@ -37,22 +37,42 @@ async def uploaded(
         CodeStorageExceededException: There is no room for it in the account's quota.
     """
     _check_source(source)
+    async with (
+        _archive(ctx, source) as (archive, size_bytes),
+        stored(ctx, archive, size_bytes, account=account or ctx.account) as artifact,
+    ):
+        yield artifact
+
+
+@asynccontextmanager
+async def stored(ctx: Context, archive: bytes | Path, size_bytes: int, *, account: str) -> AsyncIterator[Artifact]:
+    """Check and store an archive that is at hand. It stays while the context lasts, or a row refers to it.
+
+    Args:
+        ctx: Of the request.
+        archive: The zip.
+        size_bytes: Its size.
+        account: Whose quota it counts against.
+
+    Raises:
+        InvalidParameterValueException: It is no zip, cannot be extracted safely, or its contents are too large.
+        CodeStorageExceededException: There is no room for it in the account's quota.
+    """
     services = services_of(ctx)
-    async with _archive(ctx, source) as (archive, size_bytes):
-        await _check_storage(ctx, account or ctx.account, size_bytes)
-        async with services.garbage.referencing():
-            try:
-                # The limit is the first size that is too large: "must be smaller than".
-                artifact = await services.artifacts.add(archive, max_unzipped_bytes=limit_of(ctx, UNZIPPED) - 1)
-            except ArchiveTooLargeError:
-                raise unzipped_too_large(profile_of(ctx)) from None
-            except ArchiveError as error:
-                raise InvalidParameterValueException(str(error)) from error
-            note(ctx, UNZIPPED, artifact.unzipped_bytes)
-            try:
-                yield artifact
-            finally:
-                services.artifacts.release(artifact.digest)
+    await _check_storage(ctx, account, size_bytes)
+    async with services.garbage.referencing():
+        try:
+            # The limit is the first size that is too large: "must be smaller than".
+            artifact = await services.artifacts.add(archive, max_unzipped_bytes=limit_of(ctx, UNZIPPED) - 1)
+        except ArchiveTooLargeError:
+            raise unzipped_too_large(profile_of(ctx)) from None
+        except ArchiveError as error:
+            raise InvalidParameterValueException(str(error)) from error
+        note(ctx, UNZIPPED, artifact.unzipped_bytes)
+        try:
+            yield artifact
+        finally:
+            services.artifacts.release(artifact.digest)
 
 
 def _check_source(source: Mapping[str, object]) -> None:

@@ -17,10 +17,10 @@ from lamella.control.configuration import (
     runnable,
     with_source_key,
 )
+from lamella.control.following import intend, record, with_channels
 from lamella.control.images import check_members, check_update, deployed, location
 from lamella.control.publishing import publish
 from lamella.control.resolution import (
-    CANNOT_NOW,
     check_revision,
     check_settled,
     existing_latest,
@@ -31,12 +31,13 @@ from lamella.control.resolution import (
 from lamella.control.services import aliases_of, services_of
 from lamella.control.signing import attach, check_deployment, check_signable
 from lamella.control.tags import check_network_tag, check_tag_count
+from lamella.control.updating import store_update
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
 from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionKey, FunctionVersion
 from lamella.domain.image import IMAGE, ZIP
 from lamella.domain.quotas import FUNCTION_NAME, LIST_FUNCTIONS_PAGE, LIST_PAGE
 from lamella.domain.tenancy import TENANCY
-from lamella.lifecycle.function import UpdateRequested, advance, created
+from lamella.lifecycle.function import created
 from lamella.ports.errors import ConflictError
 
 
@@ -138,7 +139,10 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
         changed = replace(latest, artifact=artifact, config=config)
         if req.get("DryRun"):
             return wire.function_configuration(changed)
-        updating = await _store_update(ctx, latest, changed)
+        followed = await with_channels(ctx, latest, config, artifact, names_layers=False)
+        await intend(ctx, latest.key, followed)
+        updating = await store_update(ctx, latest, replace(changed, config=followed.config))
+        await record(ctx, latest.key, followed)
         shown = await publish(ctx, updating) if req.get("Publish") else updating
     services.transitions.begin(updating)
     return wire.function_configuration(shown, qualifier=shown.version if req.get("Publish") else None)
@@ -159,7 +163,10 @@ async def update_function_configuration(
         if req.get("Layers"):
             await check_deployment(ctx, latest.key)
         check_size(ctx, latest.artifact, config.layers)
-        updating = await _store_update(ctx, latest, replace(latest, config=config))
+        followed = await with_channels(ctx, latest, config, latest.artifact, names_layers="Layers" in req)
+        await intend(ctx, latest.key, followed)
+        updating = await store_update(ctx, latest, replace(latest, config=followed.config))
+        await record(ctx, latest.key, followed)
     services.transitions.begin(updating)
     return wire.function_configuration(updating)
 
@@ -209,24 +216,6 @@ def _download(ctx: Context, version: FunctionVersion) -> shapes.FunctionCodeLoca
     filename = f"{version.key.name}-{version.version.removeprefix('$')}.zip"
     url = services.locations.url(ctx.base_url, version.artifact.digest, filename, now=services.clock.now())
     return {"RepositoryType": "S3", "Location": url}
-
-
-async def _store_update(ctx: Context, latest: FunctionVersion, changed: FunctionVersion) -> FunctionVersion:
-    """Put the change down as under way."""
-    services = services_of(ctx)
-    updating = advance(
-        replace(changed, modified_at=services.clock.now()), UpdateRequested(), revision_id=str(uuid.uuid4())
-    )
-    try:
-        await services.functions.replace(updating, expected_revision_id=latest.revision_id)
-    except ConflictError:
-        current = await services.functions.get(latest.key)
-        if current is None:
-            raise not_found(latest.key.arn()) from None
-        raise ResourceConflictException(
-            f"{CANNOT_NOW} An update is in progress for resource: {latest.key.arn()}"
-        ) from None
-    return updating
 
 
 async def _delete(ctx: Context, key: FunctionKey, version: str | None) -> bool:

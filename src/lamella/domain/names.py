@@ -38,6 +38,10 @@ _LAYER: Final = re.compile(
     rf"(?:arn:(?:aws[a-zA-Z-]*)?:lambda:(?P<region>{_REGION}):(?P<account>\d{{12}}):layer:)?"
     r"(?P<name>[a-zA-Z0-9\-_]+)(?::(?P<version>\d+))?"
 )
+LAYER_VERSION_ARN: Final = re.compile(
+    rf"arn:aws:lambda:(?P<region>{_REGION}):(?P<account>[0-9]{{12}}):layer:(?P<name>[a-zA-Z0-9\-_]+):(?P<version>[0-9]+)"
+)
+"""The ARN of a layer version in the partition that this server prints."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from lamella.fleet.reading import code_of
 from lamella.layers.contents import LayerContents
 from lamella.layers.doctor import Advisories, check_layers
 from lamella.layers.errors import LayerReadError
-from lamella.layers.fetching import LayerVersion, open_described
+from lamella.layers.fetching import archive_of, open_archive
 from lamella.layers.findings import Finding, Severity
 
 MOST_BYTES: Final = 262_144_000
@@ -139,19 +139,10 @@ def read_code_size(client: Any, name: str) -> int | None:  # Any: botocore makes
     try:
         answer: Mapping[str, Any] = client.get_function(FunctionName=name)
         configuration, location = answer["Configuration"], answer["Code"]["Location"]
-        version = LayerVersion(
-            arn=str(configuration["FunctionArn"]),
-            version=0,
-            description="",
-            created_at="",
-            runtimes=(),
-            architectures=(),
-            licence="",
-            zipped_bytes=int(configuration["CodeSize"]),
-            sha256=b"",
-            location=str(location),
+        archive = archive_of(
+            str(configuration["FunctionArn"]), location, configuration["CodeSize"], configuration["CodeSha256"]
         )
-        with open_described(client, version, cache=None) as contents:
+        with open_archive(archive, cache=None) as contents:
             return contents.unzipped_bytes
     except (ClientError, LayerReadError, KeyError):
         return None

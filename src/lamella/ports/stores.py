@@ -159,6 +159,13 @@ class LayerStore(Protocol):
     async def publish(self, draft: LayerVersion) -> LayerVersion:
         """Add a version; `draft.version` is ignored, the store allots the next number from 1 on, never one twice."""
 
+    async def add(self, version: LayerVersion) -> None:
+        """Add a version under the number that it has; what is published later gets higher ones.
+
+        Raises:
+            ConflictError: There is a version of this number.
+        """
+
     async def get(self, key: LayerKey, version: int) -> LayerVersion | None:
         """One version, or `None`."""
 

@@ -233,6 +233,13 @@ class MemoryLayerStore:
         self._versions.setdefault(draft.key, {})[number] = published
         return published
 
+    async def add(self, version: LayerVersion) -> None:
+        versions = self._versions.setdefault(version.key, {})
+        if version.version in versions:
+            raise ConflictError(f"layer version exists: {version.arn}")
+        versions[version.version] = version
+        self._next_numbers[version.key] = max(self._next_numbers.get(version.key, 1), version.version + 1)
+
     async def get(self, key: LayerKey, version: int) -> LayerVersion | None:
         return self._versions.get(key, {}).get(version)
 

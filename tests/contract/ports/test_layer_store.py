@@ -9,6 +9,7 @@ from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.layers import SqlLayerStore
 from lamella.domain.function import Artifact
 from lamella.domain.layer import LayerKey, LayerVersion
+from lamella.ports.errors import ConflictError
 from lamella.ports.stores import LayerStore, Page
 from lamella.testing.stores import MemoryLayerStore
 
@@ -77,6 +78,23 @@ class LayerStoreContract:
             assert await store.delete(key(), version)
         assert (await store.publish(draft())).version == 5
         assert numbers(await store.list_versions(key(), limit=9)) == [5]
+
+    async def test_a_version_can_bring_its_number_along(self, store: LayerStore) -> None:
+        mirrored = replace(draft(runtimes=("python3.11",), architectures=("arm64",)), version=40)
+        await store.add(mirrored)
+        assert await store.get(key(), 40) == mirrored
+        assert numbers(await store.list_versions(key(), limit=9, runtime="python3.11", architecture="arm64")) == [40]
+        assert (await store.publish(draft())).version == 41
+        with pytest.raises(ConflictError):
+            await store.add(replace(draft(digest="b"), version=40))
+        assert await store.get(key(), 40) == mirrored
+        await store.add(replace(draft(), version=7))
+        assert (await store.publish(draft())).version == 42
+        assert numbers(await store.list_versions(key(), limit=9)) == [42, 41, 40, 7]
+        assert await store.delete(key(), 40)
+        await store.add(mirrored)
+        assert (await store.publish(draft())).version == 43
+        assert await store.usage(ACCOUNT, REGION) == 50
 
     async def test_declaring_a_runtime_twice_is_harmless(self, store: LayerStore) -> None:
         published = await store.publish(draft(runtimes=("python3.11", "python3.11")))

@@ -1,6 +1,7 @@
 """Layers in a database."""
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, exists, func, insert, select, update
 from sqlalchemy.sql.schema import Table
@@ -10,6 +11,7 @@ from lamella.adapters.sql.documents import dump_layer_version, load_layer_versio
 from lamella.adapters.sql.paging import Listing, cut_page, read_marker
 from lamella.adapters.sql.schema import layer_labels, layer_versions, layers
 from lamella.domain.layer import LayerKey, LayerVersion
+from lamella.ports.errors import ConflictError
 from lamella.ports.stores import Page
 
 _VERSION: Final = (
@@ -30,27 +32,27 @@ class SqlLayerStore:
     async def publish(self, draft: LayerVersion) -> LayerVersion:
         """See the port."""
         document = dump_layer_version(draft)
-        key = {"account": draft.key.account, "region": draft.key.region, "name": draft.key.name}
-        labels = {*(("runtime", label) for label in draft.runtimes)}
-        labels |= {*(("architecture", label) for label in draft.architectures)}
 
         def work(connection: Connection) -> int:
             number = _next_number(connection, draft.key)
-            row = {
-                **key,
-                "number": number,
-                "digest": draft.artifact.digest,
-                "size_bytes": draft.artifact.size_bytes,
-                "document": document,
-            }
-            connection.execute(insert(layer_versions), row)
-            if labels:
-                rows = [{**key, "number": number, "kind": kind, "label": label} for kind, label in sorted(labels)]
-                connection.execute(insert(layer_labels), rows)
+            _insert(connection, replace(draft, version=number), document)
             return number
 
         number = await self._database.write(work)
         return load_layer_version(draft.key, number, document)
+
+    async def add(self, version: LayerVersion) -> None:
+        """See the port."""
+        document = dump_layer_version(version)
+        same = exists().where(_is(layer_versions, version.key), layer_versions.c.number == version.version)
+
+        def work(connection: Connection) -> None:
+            if connection.execute(select(same)).scalar_one():
+                raise ConflictError(f"layer version exists: {version.arn}")
+            _keep_number(connection, version.key, version.version)
+            _insert(connection, version, document)
+
+        await self._database.write(work)
 
     async def get(self, key: LayerKey, version: int) -> LayerVersion | None:
         """See the port."""
@@ -145,6 +147,33 @@ def _next_number(connection: Connection, key: LayerKey) -> int:
         )
         return 1
     return int(following) - 1
+
+
+def _keep_number(connection: Connection, key: LayerKey, number: int) -> None:
+    """Let no later version get a number up to this one."""
+    following = connection.execute(select(layers.c.next_number).where(_is(layers, key))).scalar_one_or_none()
+    if following is None:
+        row = {"account": key.account, "region": key.region, "name": key.name, "next_number": number + 1}
+        connection.execute(insert(layers), row)
+    elif following <= number:
+        connection.execute(update(layers).where(_is(layers, key)).values(next_number=number + 1))
+
+
+def _insert(connection: Connection, version: LayerVersion, document: dict[str, Any]) -> None:
+    key = {"account": version.key.account, "region": version.key.region, "name": version.key.name}
+    row = {
+        **key,
+        "number": version.version,
+        "digest": version.artifact.digest,
+        "size_bytes": version.artifact.size_bytes,
+        "document": document,
+    }
+    connection.execute(insert(layer_versions), row)
+    labels = {*(("runtime", label) for label in version.runtimes)}
+    labels |= {*(("architecture", label) for label in version.architectures)}
+    if labels:
+        rows = [{**key, "number": version.version, "kind": kind, "label": label} for kind, label in sorted(labels)]
+        connection.execute(insert(layer_labels), rows)
 
 
 def _is(table: Table, key: LayerKey) -> ColumnElement[bool]:

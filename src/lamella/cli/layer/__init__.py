@@ -2,7 +2,7 @@
 
 import typer
 
-from lamella.cli.layer import build, check, look
+from lamella.cli.layer import build, check, look, mirror, prune, retention, share
 
 layer = typer.Typer(
     no_args_is_help=True, help="Layers: build, check, look into, compare, share, mirror and clear them away."
@@ -14,7 +14,7 @@ def _only_a_group() -> None:
     """Without a callback Typer makes a group of one command into that command."""
 
 
-for _part in (build, check, look):
+for _part in (build, check, look, share, mirror, retention, prune):
     _part.register(layer)
 
 
