@@ -36,8 +36,9 @@ from lamella.fleet.plan import Plan, PlannedAlias, PlannedFunction
 from lamella.fleet.policy import Policy
 from lamella.fleet.watching import Watched, Watcher, by_function, judge, too_quiet
 
-_LOOK_S: Final = 10.0
-"""Metrics have a data point a minute: looking more often is of little use."""
+_MOST_LOOK_S: Final = 10.0
+_LEAST_LOOK_S: Final = 0.5
+"""Between two looks a twentieth of the step passes, or so long: AWS's metrics have a data point a minute."""
 _LONGER: Final = 4
 """Where a step needs more invocations, so many times as long is waited for them."""
 _DESCRIPTION_MOST: Final = 256
@@ -247,7 +248,8 @@ class Performer:
                 return Baked(quiet, seen)
             ends = until if now < until else latest
             self._show(seen, ends)
-            if cancelled.wait(min(_LOOK_S, max(0.01, (ends - now).total_seconds()))):
+            pause_s = min(_MOST_LOOK_S, max(_LEAST_LOOK_S, policy.bake_s / 20), (ends - now).total_seconds())
+            if cancelled.wait(max(0.01, pause_s)):
                 return None
 
     def _targets(self, command: Watch) -> Sequence[Watched]:

@@ -22,7 +22,7 @@ from lamella.fleet.events import (
     Undone,
     Updated,
 )
-from lamella.fleet.machine import Direction, FunctionMachine, Phase, RolloutMachine
+from lamella.fleet.machine import Direction, FunctionMachine, Phase, RolloutMachine, WaveStage
 from lamella.fleet.plan import Plan, PlannedFunction
 
 if TYPE_CHECKING:
@@ -168,6 +168,21 @@ def headline(machine: RolloutMachine, *, at_work: bool) -> str:
     return going + ("" if at_work else ", nobody at work on it")
 
 
+def stage(machine: RolloutMachine, shares: Sequence[float]) -> str:
+    """What is being done, in a few words."""
+    text = headline(machine, at_work=True)
+    if not machine.began or machine.finished or machine.direction is Direction.BACK:
+        return text
+    share = f"{shares[machine.step]:.0%} of invocations"
+    match machine.stage:
+        case WaveStage.PREPARING:
+            return f"{text}: preparing"
+        case WaveStage.SHIFTING:
+            return f"{text}: shifting to {share}"
+        case WaveStage.BAKING:
+            return f"{text}: watching {share}"
+
+
 def as_document(record: "Record") -> dict[str, Any]:  # Any: JSON
     """How far a roll-out is, as JSON."""
     machine, plan, policy = record.machine, record.plan, record.policy
@@ -216,15 +231,13 @@ def picture(plan: Plan, machine: RolloutMachine, shares: Sequence[float], seen: 
     for number, wave in enumerate(plan.waves):
         phases = Counter(machine.functions[name].phase for name in wave)
         done = sum(_progress(machine, machine.functions[name], len(shares)) for name in wave)
-        share = ""
-        if number == machine.wave and not machine.finished and machine.direction is Direction.FORWARD:
-            share = f"{machine.stage.value}, share {shares[machine.step]:.0%}"
+        now = stage(machine, shares).partition(": ")[2] if number == machine.wave else ""
         counts = ", ".join(f"{phases[phase]} {phase.value}" for phase in _ORDER if phases[phase])
         bars.add_row(
             Text(f"wave {number + 1}"),
             ProgressBar(total=len(wave), completed=done, width=30),
             Text(counts),
-            Text(share),
+            Text(now),
         )
     busy = Table.grid(padding=(0, 2))
     lively = [one for one in machine.functions.values() if one.phase not in (Phase.WAITING, Phase.DONE)]
