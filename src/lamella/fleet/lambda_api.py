@@ -153,7 +153,7 @@ class FunctionApi:
         while True:
             yield
             if self._clock() >= deadline_s:
-                raise RefusedError(f"{what} after {self._settle_s:.0f} s")
+                raise RefusedError(f"{what} after {self._settle_s:g} s")
             self._sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
