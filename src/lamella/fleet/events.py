@@ -56,10 +56,14 @@ class Baked:
     Attributes:
         unhealthy: Why, by name of function; those not in it are well.
         seen: In words what each function's new version did meanwhile.
+        invocations: Of all new versions together, as far as is known.
+        errors: How many of them failed.
     """
 
     unhealthy: Mapping[str, str]
     seen: Mapping[str, str]
+    invocations: int = 0
+    errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Every change is guarded by the revision that was looked at just before, so that 
 somebody was quicker is for the caller to say.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -17,6 +18,8 @@ from lamella.fleet.reading import code_of
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 2.0
 _TRIES: Final = 8
+_TOLD: Final = 300
+"""Characters of a function's error that are told."""
 
 
 class GoneError(Exception):
@@ -135,7 +138,7 @@ class FunctionApi:
         answer = found["Payload"].read()
         if not found.get("FunctionError"):
             return ""
-        return f"{found['FunctionError']}: {answer[:300].decode(errors='replace')}"
+        return _function_error(answer) or f"{found['FunctionError']}: {answer[:_TOLD].decode(errors='replace')}"
 
     def _call(self, operation: str, **arguments: Any) -> Mapping[str, Any]:  # Any: as the model says
         try:
@@ -153,9 +156,18 @@ class FunctionApi:
         while True:
             yield
             if self._clock() >= deadline_s:
-                raise RefusedError(f"{what} after {self._settle_s:.0f} s")
+                raise RefusedError(f"{what} after {self._settle_s:g} s")
             self._sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+
+
+def _function_error(answer: bytes) -> str:
+    """Type and text of a function's error, as managed runtimes word it; empty if it is of another form."""
+    try:
+        error = json.loads(answer)
+        return f"{error['errorType']}: {error['errorMessage']}"[:_TOLD]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 class _ThrottledError(UnreachableError):

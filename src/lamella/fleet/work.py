@@ -6,7 +6,7 @@ people at once do any harm.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -34,10 +34,11 @@ from lamella.fleet.lambda_api import FunctionApi, GoneError, OvertakenError, Ref
 from lamella.fleet.model import LATEST, Route, Version
 from lamella.fleet.plan import Plan, PlannedAlias, PlannedFunction
 from lamella.fleet.policy import Policy
-from lamella.fleet.watching import Watched, Watcher, by_function, judge, too_quiet
+from lamella.fleet.watching import Comparison, Stats, Watched, Watcher, by_function, judge, too_quiet
 
-_LOOK_S: Final = 10.0
-"""Metrics have a data point a minute: looking more often is of little use."""
+_MOST_LOOK_S: Final = 10.0
+_LEAST_LOOK_S: Final = 0.5
+"""Between two looks a twentieth of the step passes, or so long: AWS's metrics have a data point a minute."""
 _LONGER: Final = 4
 """Where a step needs more invocations, so many times as long is waited for them."""
 _DESCRIPTION_MOST: Final = 256
@@ -233,21 +234,20 @@ class Performer:
         policy, since = self._policy, self._now()
         until = since + timedelta(seconds=policy.bake_s)
         latest = since + timedelta(seconds=policy.bake_s * _LONGER)
-        seen: dict[str, str] = {}
         while True:
-            compared = {}
+            compared: dict[str, Comparison] = {}
             if policy.watch:
                 compared = by_function(self._watcher.observe(targets, since=since, until=self._now()))
-                seen = {name: str(one) for name, one in compared.items()}
                 if unhealthy := judge(compared, policy):
-                    return Baked(unhealthy, seen)
+                    return _baked(unhealthy, compared)
             quiet = too_quiet(names, compared, policy) if policy.watch else {}
             now = self._now()
             if now >= until and (not quiet or now >= latest):
-                return Baked(quiet, seen)
+                return _baked(quiet, compared)
             ends = until if now < until else latest
-            self._show(seen, ends)
-            if cancelled.wait(min(_LOOK_S, max(0.01, (ends - now).total_seconds()))):
+            self._show({name: str(one) for name, one in compared.items()}, ends)
+            pause_s = min(_MOST_LOOK_S, max(_LEAST_LOOK_S, policy.bake_s / 20), (ends - now).total_seconds())
+            if cancelled.wait(max(0.01, pause_s)):
                 return None
 
     def _targets(self, command: Watch) -> Sequence[Watched]:
@@ -263,6 +263,11 @@ class Performer:
                 if share == 1 or not alias.at_once
             ]
         return found
+
+
+def _baked(unhealthy: Mapping[str, str], compared: Mapping[str, Comparison]) -> Baked:
+    total = sum((one.new for one in compared.values()), Stats())
+    return Baked(unhealthy, {name: str(one) for name, one in compared.items()}, total.invocations, total.errors)
 
 
 def _failure(version: Version) -> str:

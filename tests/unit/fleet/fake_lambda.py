@@ -1,5 +1,7 @@
 """Lambda in memory: the calls of a botocore client that a roll-out makes, with revisions as AWS has them."""
 
+# ruff: noqa: N803  (arguments have the names of the API)
+
 import copy
 import io
 import itertools
@@ -103,11 +105,11 @@ class FakeLambda:
 
     # What a client has.
 
-    def get_function_configuration(self, *, FunctionName: str, Qualifier: str = "$LATEST") -> Any:  # noqa: N803
+    def get_function_configuration(self, *, FunctionName: str, Qualifier: str = "$LATEST") -> Any:
         with self._call("get_function_configuration", FunctionName=FunctionName, Qualifier=Qualifier):
             return copy.deepcopy(self._version(FunctionName, Qualifier))
 
-    def update_function_configuration(self, *, FunctionName: str, Layers: list[str], RevisionId: str) -> Any:  # noqa: N803
+    def update_function_configuration(self, *, FunctionName: str, Layers: list[str], RevisionId: str) -> Any:
         with self._call("update_function_configuration", FunctionName=FunctionName, Layers=Layers):
             latest = self._version(FunctionName, "$LATEST")
             self._check(latest, RevisionId)
@@ -125,7 +127,7 @@ class FakeLambda:
         FunctionName: str,
         CodeSha256: str = "",
         RevisionId: str = "",
-        Description: str = "",  # noqa: N803
+        Description: str = "",
     ) -> Any:
         with self._call("publish_version", FunctionName=FunctionName):
             versions = self.functions[FunctionName]["versions"]
@@ -145,15 +147,15 @@ class FakeLambda:
             self.changes.append(("publish_version", FunctionName))
             return copy.deepcopy(made)
 
-    def list_versions_by_function(self, *, FunctionName: str) -> Any:  # noqa: N803
+    def list_versions_by_function(self, *, FunctionName: str) -> Any:
         with self._call("list_versions_by_function", FunctionName=FunctionName):
             return {"Versions": copy.deepcopy(list(self.functions[FunctionName]["versions"].values()))}
 
-    def get_alias(self, *, FunctionName: str, Name: str) -> Any:  # noqa: N803
+    def get_alias(self, *, FunctionName: str, Name: str) -> Any:
         with self._call("get_alias", FunctionName=FunctionName, Name=Name):
             return copy.deepcopy(self._alias(FunctionName, Name))
 
-    def update_alias(self, *, FunctionName: str, Name: str, RevisionId: str, **members: Any) -> Any:  # noqa: N803
+    def update_alias(self, *, FunctionName: str, Name: str, RevisionId: str, **members: Any) -> Any:
         with self._call("update_alias", FunctionName=FunctionName, Name=Name):
             alias = self._alias(FunctionName, Name)
             self._check(alias, RevisionId)
@@ -163,23 +165,23 @@ class FakeLambda:
             self.changes.append(("update_alias", f"{FunctionName}:{Name}"))
             return copy.deepcopy(alias)
 
-    def invoke(self, *, FunctionName: str, Qualifier: str, Payload: bytes) -> Any:  # noqa: N803
+    def invoke(self, *, FunctionName: str, Qualifier: str, Payload: bytes) -> Any:
         with self._call("invoke", FunctionName=FunctionName, Qualifier=Qualifier):
             if self.broken.get(FunctionName) in self.layers_of(FunctionName, Qualifier):
                 return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorType":"ImportError"}')}
             return {"Payload": io.BytesIO(b"null")}
 
-    def get_layer_version(self, *, LayerName: str, VersionNumber: int) -> Any:  # noqa: N803
+    def get_layer_version(self, *, LayerName: str, VersionNumber: int) -> Any:
         found = [one for one in self.layer_versions.get(LayerName, []) if one["Version"] == VersionNumber]
         if not found:
             raise _error("ResourceNotFoundException", "The resource you requested does not exist.")
         return found[0]
 
-    def get_layer_version_by_arn(self, *, Arn: str) -> Any:  # noqa: N803
+    def get_layer_version_by_arn(self, *, Arn: str) -> Any:
         name, version = Arn.split(":")[-2:]
         return self.get_layer_version(LayerName=name, VersionNumber=int(version))
 
-    def list_layer_versions(self, *, LayerName: str, MaxItems: int = 50) -> Any:  # noqa: N803
+    def list_layer_versions(self, *, LayerName: str, MaxItems: int = 50) -> Any:
         found = self.layer_versions.get(LayerName.rpartition(":")[2], [])
         return {"LayerVersions": found[::-1][:MaxItems]}
 
@@ -187,7 +189,7 @@ class FakeLambda:
         def list_functions(**_: Any) -> Any:
             return {"Functions": [v for one in self.functions.values() for v in one["versions"].values()]}
 
-        def list_aliases(*, FunctionName: str) -> Any:  # noqa: N803
+        def list_aliases(*, FunctionName: str) -> Any:
             return {"Aliases": list(self.functions[FunctionName]["aliases"].values())}
 
         def list_layers() -> Any:
@@ -240,7 +242,7 @@ class _Call:
             self._fake._lock.release()
             raise
 
-    def __exit__(self, kind: Any, *rest: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
             if kind is None:
                 self._fake.after(self._operation, self._arguments)

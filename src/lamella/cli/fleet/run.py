@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lamella.cli import output
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.fleet.reach import tell
-from lamella.cli.fleet.show import as_document, headline, is_terminal, picture, worded
+from lamella.cli.fleet.show import as_document, headline, is_terminal, picture, stage, worded
 from lamella.fleet.driver import Driver
 from lamella.fleet.errors import JournalError, UnreachableError
 from lamella.fleet.events import Event, Resumed, RollbackRequested, Started
@@ -109,6 +109,8 @@ class _Shown:
         self._seen: dict[str, str] = {}
         self._live: Any = None  # rich's Live
         self._redraw: Callable[[], None] = lambda: None
+        self._stage: Callable[[], str] = lambda: ""
+        self._last_stage = ""
 
     def __enter__(self) -> None:
         if self._live is not None:
@@ -122,6 +124,7 @@ class _Shown:
     def follow(self, driver: Driver) -> None:
         """Have it tell."""
         driver.changed = self._changed
+        self._stage = lambda: stage(driver.machine, self._record.policy.steps)
         if not is_terminal():
             return
         from rich.console import Console
@@ -140,5 +143,8 @@ class _Shown:
         if self._live is None:
             for line in worded(event):
                 tell(line)
+            if (now := self._stage()) != self._last_stage:
+                tell(f"-- {now}")
+                self._last_stage = now
         else:
             self._redraw()

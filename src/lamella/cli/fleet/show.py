@@ -22,7 +22,7 @@ from lamella.fleet.events import (
     Undone,
     Updated,
 )
-from lamella.fleet.machine import Direction, FunctionMachine, Phase, RolloutMachine
+from lamella.fleet.machine import Direction, FunctionMachine, Phase, RolloutMachine, WaveStage
 from lamella.fleet.plan import Plan, PlannedFunction
 
 if TYPE_CHECKING:
@@ -47,13 +47,14 @@ def print_plan(plan: Plan) -> None:
     print(f"Roll-out {plan.id}: {plan.arn}")
     if not plan.functions:
         print("Nothing to do.")
-    for number, wave in enumerate(plan.waves):
-        rows = [_row(plan.functions[name]) for name in wave]
-        print(f"\nWave {number + 1} of {len(plan.waves)}: {_count(len(wave), 'function')}")
-        output.write_table(("FUNCTION", "RUNTIME", "LAYERS", "VERSION", "ALIASES"), rows)
+    else:
+        rows = [
+            (str(number + 1), *_row(plan.functions[name])) for number, wave in enumerate(plan.waves) for name in wave
+        ]
+        output.write_table(("WAVE", "FUNCTION", "RUNTIME", "LAYERS", "VERSION", "ALIASES"), rows)
     _print_warnings(plan)
     if plan.skipped:
-        print("\nLeft as they are:")
+        print("Left as they are:")
         rows = [
             (f"{one.name}:{one.alias}" if one.alias else one.name, one.code, clean(one.reason)) for one in plan.skipped
         ]
@@ -93,7 +94,7 @@ def _print_warnings(plan: Plan) -> None:
         for warning in one.warnings:
             functions.setdefault(warning, []).append(one.name)
     if functions:
-        print("\nTo think of:")
+        print("To think of:")
     for warning, names in functions.items():
         who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         print(f"  {who}: {clean(warning)}")
@@ -118,9 +119,9 @@ def worded(event: Event) -> list[str]:
             return [f"{name}: the probe went well"]
         case Shifted(name):
             return [f"{name}: aliases shifted"]
-        case Baked(unhealthy, seen):
-            bad = [f"{name}: {reason}" for name, reason in unhealthy.items()]
-            return bad or [f"watched: {_summed(seen)}"]
+        case Baked(unhealthy, seen, invocations, errors):
+            bad = [f"{name}: FAILED: {reason}" for name, reason in unhealthy.items()]
+            return [*bad, _summed(len(seen), invocations, errors)]
         case Failed(name, reason):
             return [f"{name}: FAILED: {reason}"]
         case Conflicted(name, reason):
@@ -133,8 +134,11 @@ def worded(event: Event) -> list[str]:
             return [f"rolling back: {reason}"]
 
 
-def _summed(seen: Any) -> str:  # Any: a mapping of the journal's
-    return f"{_count(len(seen), 'function')}, all is well" if seen else "nothing was looked at"
+def _summed(functions: int, invocations: int, errors: int) -> str:
+    if not functions:
+        return "nothing was looked at"
+    who = f"new versions of {_count(functions, 'function')}"
+    return f"{who} were invoked {_count(invocations, 'time')}, and failed {_count(errors, 'time')}"
 
 
 def print_rollout(record: "Record") -> None:
@@ -166,6 +170,22 @@ def headline(machine: RolloutMachine, *, at_work: bool) -> str:
         "going back" if machine.direction is Direction.BACK else f"in wave {machine.wave + 1} of {len(machine.waves)}"
     )
     return going + ("" if at_work else ", nobody at work on it")
+
+
+def stage(machine: RolloutMachine, shares: Sequence[float]) -> str:
+    """What is being done, in a few words."""
+    text = headline(machine, at_work=True)
+    if not machine.began or machine.finished or machine.direction is Direction.BACK:
+        return text
+    moved = any(machine.functions[name].task.shift for name in machine.waves[machine.wave])
+    share = f"{shares[machine.step]:.0%} of invocations" if moved else "$LATEST"
+    match machine.stage:
+        case WaveStage.PREPARING:
+            return f"{text}: preparing"
+        case WaveStage.SHIFTING:
+            return f"{text}: shifting to {share}"
+        case WaveStage.BAKING:
+            return f"{text}: watching {share}"
 
 
 def as_document(record: "Record") -> dict[str, Any]:  # Any: JSON
@@ -216,21 +236,24 @@ def picture(plan: Plan, machine: RolloutMachine, shares: Sequence[float], seen: 
     for number, wave in enumerate(plan.waves):
         phases = Counter(machine.functions[name].phase for name in wave)
         done = sum(_progress(machine, machine.functions[name], len(shares)) for name in wave)
-        share = ""
-        if number == machine.wave and not machine.finished and machine.direction is Direction.FORWARD:
-            share = f"{machine.stage.value}, share {shares[machine.step]:.0%}"
+        now = stage(machine, shares).partition(": ")[2] if number == machine.wave else ""
         counts = ", ".join(f"{phases[phase]} {phase.value}" for phase in _ORDER if phases[phase])
         bars.add_row(
             Text(f"wave {number + 1}"),
             ProgressBar(total=len(wave), completed=done, width=30),
             Text(counts),
-            Text(share),
+            Text(now),
         )
     busy = Table.grid(padding=(0, 2))
     lively = [one for one in machine.functions.values() if one.phase not in (Phase.WAITING, Phase.DONE)]
     for one in sorted(lively, key=lambda one: _ORDER.index(one.phase))[:_MOST]:
         detail = seen.get(one.task.name, "") or _detail(one)
-        busy.add_row(Text(one.task.name), Text(one.phase.value), Text(one.version), Text(clean(detail)))
+        busy.add_row(
+            Text(one.task.name),
+            Text(one.phase.value),
+            Text(one.version),
+            Text(clean(detail), no_wrap=True, overflow="ellipsis"),
+        )
     if len(lively) > _MOST:
         busy.add_row(Text(f"and {len(lively) - _MOST} more"), "", "", "")
     return Group(bars, busy)
