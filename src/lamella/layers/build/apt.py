@@ -46,6 +46,11 @@ class Deb:
     version: str
     source: str
 
+    def digest(self) -> str:
+        """Of the file, with the name of the algorithm."""
+        with self.path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:

@@ -49,12 +49,12 @@ class Carried:
     """What became of ELF files in a layer.
 
     Attributes:
-        sources: Every file that was copied, where it was found.
+        files: Every file that was copied: its name below `/opt`, and where it was found.
         wanted: The newest version of glibc that one of them asks for; empty if none does.
         own_loader: Where their own loader is, below `/`; empty if they use the runtime's.
     """
 
-    sources: tuple[Path, ...]
+    files: Mapping[str, Path]
     wanted: tuple[int, ...]
     own_loader: str = ""
 
@@ -134,10 +134,10 @@ def carry(files: Mapping[str, Path], private: str, target: Target, into: Path, f
             options += ["--set-interpreter", loader]
         if options:
             _patch(copied, *options)
-    return Carried((*files.values(), *libraries.values()), wanted, loader)
+    return Carried({f"{private}/{name}": path for name, path in libraries.items()} | dict(files), wanted, loader)
 
 
-def carry_libraries(named: Mapping[str, Path], target: Target, into: Path, finder: LibraryFinder) -> list[Path]:
+def carry_libraries(named: Mapping[str, Path], target: Target, into: Path, finder: LibraryFinder) -> dict[str, Path]:
     """Copy libraries that the runtime's own process will load, and all that they need, into `lib/`.
 
     Args:
@@ -147,7 +147,7 @@ def carry_libraries(named: Mapping[str, Path], target: Target, into: Path, finde
         finder: As for `carry`.
 
     Returns:
-        Every file that was copied.
+        Every file that was copied: its name below `/opt`, and where it was found.
 
     Raises:
         LayerBuildError: As for `carry`; or they want a newer C library than the runtime's.
@@ -168,7 +168,7 @@ def carry_libraries(named: Mapping[str, Path], target: Target, into: Path, finde
         )
     for name, path in sorted(closure.items()):
         place(path, into / "lib" / name, executable=False)
-    return list(closure.values())
+    return {f"lib/{name}": path for name, path in closure.items()}
 
 
 def wanted_glibc(files: Iterable[Path]) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from lamella.layers.packages import Ecosystem, Package
 
 _PROGRAMS = ("usr/bin", "usr/sbin", "usr/games")
 _SHELLS = frozenset({"/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash", "/usr/bin/env"})
+_PACKAGE_OF = {"/usr/bin/perl": "perl-base", "/usr/bin/python3": "python3-minimal"}
 # Names that a package's installation would link to another program's, by update-alternatives.
 _ALTERNATIVE = re.compile(r"(?P<name>[a-z]+)-im[67]\.q16(hdri)?")
 _LIBRARY = re.compile(r"\.so(\.|$)")
@@ -73,14 +74,8 @@ class DebianSource:
             own = frozenset(deb.name for deb in fetched.debs if deb.source in family)
             programs = self._programs(tree, named, own)
             progress("Collecting libraries")
-            carried, warnings = self._fill(tree, own, programs, target, into)
-            taken = {path.relative_to(root).as_posix() for path in map(Path.resolve, carried)}
-            names = whole | {tree.owners[path] for path in taken if path in tree.owners}
-            packages = tuple(
-                Package(Ecosystem.DEBIAN, deb.name, deb.version, tree.licences[deb.name], self.directory)
-                for deb in fetched.debs
-                if deb.name in names
-            )
+            filled, warnings = self._fill(tree, own, programs, target, into)
+            packages = self._packages(fetched.debs, tree, own, filled)
         return Collected(packages, (*fetched.warnings, *warnings))
 
     def _programs(self, tree: Unpacked, named: set[str], own: frozenset[str]) -> dict[str, str]:
@@ -108,18 +103,18 @@ class DebianSource:
 
     def _fill(
         self, tree: Unpacked, own: frozenset[str], programs: Mapping[str, str], target: Target, into: Path
-    ) -> tuple[list[Path], list[str]]:
-        """Put programs and libraries into the layer; returns the files used and what to warn of."""
+    ) -> tuple[dict[str, Path], list[str]]:
+        """Put programs and libraries into the layer; returns the files by their names there, and what to warn of."""
         directories = [f"usr/lib/{apt.triplet(target.architecture)}", "usr/lib"]
         finder = LibraryFinder(
             libraries_below(tree.root), [], first=[tree.root / name for name in directories], root=tree.root
         )
-        used: list[Path] = []
+        used: dict[str, Path] = {}
         warnings: list[str] = []
         if programs:
             kept = _kept(tree, own, programs, directories)
             carried, left_out = self._carry(kept, tree, target, into, finder)
-            used += carried.sources
+            used |= {f"{self.directory}/{path}": tree.root / path for path in kept} | dict(carried.files)
             warnings += [*left_out, *carried.warnings(target, f"Programs of {', '.join(self.packages)} want version")]
             prefix = into / self.directory
             _copy(kept - {path for path in kept if _elf(tree.root / path)}, tree.root, prefix)
@@ -136,8 +131,29 @@ class DebianSource:
                 if found is None:
                     raise LayerBuildError(f"No library {library} is among the packages {', '.join(self.packages)}")
                 named[library] = found
-            used += carry_libraries(named, target, into, finder)
+            used |= carry_libraries(named, target, into, finder)
         return used, warnings
+
+    def _packages(
+        self, debs: Sequence[apt.Deb], tree: Unpacked, own: frozenset[str], filled: Mapping[str, Path]
+    ) -> tuple[Package, ...]:
+        """The packages that something in the layer is from, with the largest of their files there."""
+        largest: dict[str, tuple[int, str]] = {}
+        for name, path in filled.items():
+            source = path.resolve()
+            if source.is_file() and source.is_relative_to(tree.root):
+                owner = tree.owners.get(source.relative_to(tree.root).as_posix(), "")
+                largest[owner] = max(largest.get(owner, (0, "")), (source.stat().st_size, name))
+        named = {package.partition("=")[0] for package in self.packages}
+        first = max(own & largest.keys(), key=lambda name: (name in named, *largest[name]), default="")
+        found: list[Package] = []
+        for deb in debs:
+            if deb.name in largest:
+                # What is no other package's is its, who was asked for.
+                directory = self.directory if deb.name == first and not self.libraries else largest[deb.name][1]
+                licence = tree.licences[deb.name]
+                found.append(Package(Ecosystem.DEBIAN, deb.name, deb.version, licence, directory, deb.digest()))
+        return tuple(found)
 
     def _carry(
         self, kept: set[str], tree: Unpacked, target: Target, into: Path, finder: LibraryFinder
@@ -238,8 +254,9 @@ def _mend_scripts(prefix: Path, at: str) -> list[str]:
         else:
             lacking.setdefault(interpreter, []).append(path.name)
     return [
-        f"{len(names)} scripts want {interpreter}, which is not in the layer ({', '.join(names[:3])}"
-        f"{', …' if len(names) > 3 else ''}): name its package in `whole` if they are needed"
+        f"Scripts for {interpreter}, which is not in the layer ({', '.join(names[:3])}"
+        f"{f' and {len(names) - 3} more' if len(names) > 3 else ''}): if they are needed, name "
+        f"{_PACKAGE_OF.get(interpreter, 'its package')} in `whole`"
         for interpreter, names in lacking.items()
     ]
 

@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,24 +24,33 @@ def licence_of(copyright_text: str) -> str:
     return match.group(1) if match is not None else ""
 
 
-def packages_of(files: Iterable[Path]) -> tuple[Package, ...]:
-    """The Debian packages that files of this machine belong to; none on a machine without dpkg."""
+def packages_of(files: Mapping[str, Path]) -> tuple[Package, ...]:
+    """The Debian packages that files of this machine belong to; none on a machine without dpkg.
+
+    Args:
+        files: Names in the layer, and where the files are.
+    """
     query = shutil.which("dpkg-query")
-    paths = sorted({str(path.resolve()) for path in files})
-    if query is None or not paths:
+    names = {str(path.resolve()): name for name, path in sorted(files.items(), reverse=True)}
+    if query is None or not names:
         return ()
     # Where /lib has become a link to /usr/lib, dpkg still knows some files by their old names.
-    asked = [*paths, *(path.removeprefix("/usr") for path in paths if path.startswith("/usr/lib"))]
-    found = subprocess.run([query, "--search", *asked], capture_output=True, text=True, check=False).stdout
-    names = {name for line in found.splitlines() if ": /" in line for name in line.partition(": /")[0].split(", ")}
-    if not names:
+    names |= {path.removeprefix("/usr"): name for path, name in names.items() if path.startswith("/usr/lib")}
+    found = subprocess.run([query, "--search", *sorted(names)], capture_output=True, text=True, check=False).stdout
+    places: dict[str, str] = {}
+    for line in found.splitlines():
+        owners, separator, path = line.partition(": ")
+        if separator and path in names:
+            places |= dict.fromkeys(owners.split(", "), names[path])
+    if not places:
         return ()
-    command = [query, "--show", "--showformat=${Package}\t${Version}\n", *sorted(names)]
+    command = [query, "--show", "--showformat=${binary:Package}\t${Package}\t${Version}\n", *sorted(places)]
     shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     packages: set[Package] = set()
     for line in shown.splitlines():
-        name, version = line.split("\t")
+        qualified, name, version = line.split("\t")
         copyright_file = Path("/usr/share/doc", name, "copyright")
         text = copyright_file.read_text(encoding="utf-8", errors="replace") if copyright_file.is_file() else ""
-        packages.add(Package(Ecosystem.DEBIAN, name, version, licence_of(text)))
+        place = places.get(qualified, places.get(name, ""))
+        packages.add(Package(Ecosystem.DEBIAN, name, version, licence_of(text), place))
     return tuple(sorted(packages))

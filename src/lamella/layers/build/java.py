@@ -1,6 +1,7 @@
 """Jars for Java runtimes: from Maven repositories with all they need, and from this machine."""
 
 import fnmatch
+import hashlib
 import re
 import struct
 import zipfile
@@ -69,7 +70,10 @@ class JavaSource:
                 name = f"{artifact.group}.{name}"
             placed[name] = artifact.path
             licence = licence_of(artifact)
-            packages.append(Package(Ecosystem.MAVEN, artifact.key, artifact.version, licence, f"{_DIRECTORY}/{name}"))
+            with artifact.path.open("rb") as file:
+                digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            place_in = f"{_DIRECTORY}/{name}"
+            packages.append(Package(Ecosystem.MAVEN, artifact.key, artifact.version, licence, place_in, digest))
         resolved = set(placed)
         for jar in self.jars:
             if not jar.is_file():

@@ -47,11 +47,11 @@ class NativeSource:
         finder = LibraryFinder(first=self.search)
         warnings: list[str] = []
         files: dict[str, Path] = {}
-        sources: list[Path] = []
+        sources: dict[str, Path] = {}
         for program in self.programs:
             path = _program(program)
             name = f"bin/{Path(program).name}"
-            sources.append(path)
+            sources[name] = path
             if is_elf(path):
                 _check_loader(path, finder)
                 files[name] = path
@@ -62,13 +62,13 @@ class NativeSource:
             if is_elf(path):
                 files[name] = path
             else:
-                sources.append(path)
+                sources[name] = path
                 place(path, into / name, executable=bool(path.stat().st_mode & 0o111))
         progress(f"Collecting the libraries of {', '.join(map(str, (*self.programs, *self.libraries)))}")
         carried = carry(files, private, target, into, finder)
         warnings += carried.warnings(target, f"The programs {', '.join(self.programs)} want version")
-        sources += carried.sources
-        sources += carry_libraries(self._libraries(finder), target, into, finder)
+        sources |= carried.files
+        sources |= carry_libraries(self._libraries(finder), target, into, finder)
         return Collected(dpkg.packages_of(sources), tuple(warnings))
 
     def _libraries(self, finder: LibraryFinder) -> dict[str, Path]:

@@ -240,7 +240,9 @@ def _engine_warnings(npm: Npm, installed: Sequence[Installed], versions: Sequenc
 def _packages(installed: Sequence[Installed], directory: str) -> list[Package]:
     above = directory.removesuffix("/node_modules")
     return [
-        Package(Ecosystem.NPM, package.name, package.version, package.licence, f"{above}/{package.place}")
+        Package(
+            Ecosystem.NPM, package.name, package.version, package.licence, f"{above}/{package.place}", package.digest
+        )
         for package in installed
         if not package.facts.get("link")
     ]

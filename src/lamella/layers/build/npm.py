@@ -1,5 +1,6 @@
 """npm as layers use it: it installs for another platform than this machine's, and runs no scripts of packages."""
 
+import base64
 import json
 import os
 import re
@@ -59,6 +60,15 @@ class Installed:
         """As its package.json states it; empty if it does not, or in another way than by a name."""
         licence = self.facts.get("license", "")
         return licence if isinstance(licence, str) else ""
+
+    @property
+    def digest(self) -> str:
+        """Of the archive it came in, as the lock has it: `sha512:` and hex digits; empty if it has another."""
+        algorithm, _, encoded = str(self.facts.get("integrity", "")).partition(" ")[0].partition("-")
+        try:
+            return f"{algorithm}:{base64.b64decode(encoded, validate=True).hex()}" if encoded else ""
+        except ValueError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,6 @@ def test_the_oldest_runtime_is_the_bar() -> None:
 
 def test_who_brings_a_c_library_is_told_so() -> None:
     target = Target(("provided.al2023",), Architecture.X86_64)
-    assert Carried((), (2, 33)).warnings(target, "jq wants version") == ()
-    (warning,) = Carried((), (2, 36), "/opt/lib/native/ld.so").warnings(target, "jq wants version")
+    assert Carried({}, (2, 33)).warnings(target, "jq wants version") == ()
+    (warning,) = Carried({}, (2, 36), "/opt/lib/native/ld.so").warnings(target, "jq wants version")
     assert warning.startswith("jq wants version 2.36 of glibc and the runtime has 2.34")
