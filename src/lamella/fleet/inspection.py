@@ -142,10 +142,14 @@ def read_code_size(client: Any, name: str) -> int | None:  # Any: botocore makes
         archive = archive_of(
             str(configuration["FunctionArn"]), location, configuration["CodeSize"], configuration["CodeSha256"]
         )
-        with open_archive(archive, cache=None) as contents:
+        with open_archive(archive, lambda: _code_location(client, name), cache=None) as contents:
             return contents.unzipped_bytes
     except (ClientError, LayerReadError, KeyError):
         return None
+
+
+def _code_location(client: Any, name: str) -> str:
+    return str(client.get_function(FunctionName=name)["Code"]["Location"])
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:
