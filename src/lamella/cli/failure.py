@@ -18,8 +18,8 @@ MEANINGS = {
     Status.OK: "It worked.",
     Status.NEGATIVE: (
         "It ran, and the answer is no: the function returned an error (`invoke`), this host cannot run sandboxes "
-        "(`doctor`), the layer could not be built (`layer build`), a function could not follow a channel (`channel`), a "
-        "zip is not what it should be (`layer mirror`), the server could not start (`serve`), an answer was not the "
+        "(`doctor`), the layer could not be built (`layer build`), a function could not follow a channel (`channel`), "
+        "a zip is not what it should be (`layer mirror`), the server could not start (`serve`), an answer was not the "
         "same (`trace --replay`)."
     ),
     Status.USAGE: "The command line or a setting is wrong.",
