@@ -248,11 +248,15 @@ def _followed(asked: Client, name: str, timeout_s: float) -> dict[str, Any]:
             return answer
         if time.monotonic() > end_s:
             raise CommandError(
-                f"{_functions(left)} have not followed within {timeout_s:g} s; the server goes on with "
-                f"them, and 'lamella channel show {name}' shows how far it is",
+                f"not all functions have followed within {timeout_s:g} s, {left} are left; the server goes on, and "
+                f"'lamella channel show {name}' shows how far it is",
                 Status.NEGATIVE,
             )
-        time.sleep(_POLL_S)
+        try:
+            time.sleep(_POLL_S)
+        except KeyboardInterrupt:
+            output.say(f"\nthe server goes on; 'lamella channel show {name}' shows how far it is")
+            raise
 
 
 def _print(answer: dict[str, Any]) -> None:

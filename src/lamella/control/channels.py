@@ -137,8 +137,8 @@ class Channels:
         if records and not force:
             some = ", ".join(record.key.name for record in records[:5]) + (", ..." if len(records) > 5 else "")
             raise InUseError(
-                f"{len(records)} functions follow {name.shown(self.ctx.account)} ({some}): "
-                "unsubscribe them, or force it."
+                f"{name.shown(self.ctx.account)} is followed by {some}: unsubscribe them, or delete it by force "
+                "(--force), which leaves them at the version that they have."
             )
         await self.ctx.services[Records].accounts.delete(self.ctx.account, self.ctx.region, KIND, name.record)
         for record in records:

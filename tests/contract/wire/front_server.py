@@ -11,6 +11,7 @@ from tests.contract.wire.control_server import ControlServer, zipped
 
 from lamella.access import OPERATOR, Access, Keyring
 from lamella.cli.client import Client, Endpoint, Key
+from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.services import ControlSettings
 from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import LIMITS, Door, FrontDoor
@@ -18,6 +19,9 @@ from lamella.httpserver.exchange import Exchange
 from lamella.httpserver.server import HttpServer
 from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials
+from lamella.pages.channels import ChannelPages
+from lamella.pages.mirror import MirrorPages
+from lamella.pages.retention import RetentionPages
 from lamella.ports.credentials import AccessKey
 from lamella.testing.clock import FakeClock
 from lamella.testing.records import MemoryCredentialStore
@@ -52,6 +56,7 @@ class FrontServer:
         self.run(self.keyring.load(ACCOUNT))
         self.run(self.keyring.create_account(OTHER, "other"))
         credentials = Credentials(self.keyring, ACCOUNT)
+        self.updates = ChannelUpdates(self.control.services())
         self.seen: list[dict[str, str]] = []
         door = Door(
             "us-east-1",
@@ -69,6 +74,9 @@ class FrontServer:
                 ("GET", "keys"): credentials.keys_page,
                 ("POST", "keys"): credentials.create_key_page,
                 ("DELETE", "keys"): credentials.delete_key_page,
+                **ChannelPages(self.updates, account=ACCOUNT, region=REGION).pages(),
+                **RetentionPages(self.updates, account=ACCOUNT, region=REGION).pages(),
+                **MirrorPages(self.updates, self.control.signer, self.control.clock).pages(),
             },
             access=Access(self.keyring, self.clock, required=required),
             limits=limits,
@@ -110,6 +118,7 @@ class FrontServer:
             connection.close()
 
     def close(self) -> None:
+        self.run(self.updates.close())
         self.run(self.http.close(grace_s=0))
         self.control.close()
 
