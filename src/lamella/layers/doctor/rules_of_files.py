@@ -13,6 +13,12 @@ STRUCTURE: Final = (
         "`PublishLayerVersion` answers `InvalidParameterValueException`.",
     ),
     Rule(
+        "empty-layer",
+        ERROR,
+        "Nothing is in it",
+        "`PublishLayerVersion` answers `Could not unzip uploaded file` or `Uploaded file must be a non-empty zip`.",
+    ),
+    Rule(
         "parent-folder",
         ERROR,
         "Everything lies in a folder",

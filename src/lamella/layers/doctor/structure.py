@@ -24,6 +24,8 @@ _ZIP_AGAIN: Final = "Zip the directory anew, from inside it: (cd DIR && zip -r .
 def refused(subject: Subject) -> Iterator[Finding]:
     """What `PublishLayerVersion` would refuse."""
     for layer in subject.layers:
+        if not layer.contents.entries and not layer.contents.problems:
+            yield layer.finding("empty-layer", "", "There is no file in it.", "(cd DIR && zip -r ../layer.zip .)")
         for problem in layer.contents.problems:
             yield layer.finding("refused-entry", problem.name, f"The entry {problem.detail}.", _ZIP_AGAIN)
 
