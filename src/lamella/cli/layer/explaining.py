@@ -165,6 +165,7 @@ def _mix(mix: "Mix") -> dict[str, Any]:
         "directory": mix.directory,
         "name": mix.name,
         "versions_differ": mix.versions_differ,
+        "mixed": mix.mixed,
         "replaced_files": mix.replaced,
         "parts": [
             {"by": source.by, "version": source.version or None, "files_seen": files} for source, files in mix.parts
