@@ -62,20 +62,10 @@ def run(
     from lamella.layers.errors import LayerReadError
     from lamella.layers.look.explain import FunctionSetup, explain
     from lamella.layers.look.function import NoLayersError, open_function
-    from lamella.layers.look.modules import normalised
 
     try:
         with open_function(client, asked.function, asked.qualifier, cache=cache) as function:
-            contents = ships(function.runtime)
-            known = (
-                {
-                    normalised(str(one["name"])): str(one.get("version", ""))
-                    for one in contents["packages"]
-                    if isinstance(one, dict) and "name" in one
-                }
-                if contents is not None
-                else None
-            )
+            known = shipped(ships(function.runtime))
             found = explain(function.view, FunctionSetup(function.runtime, function.environment, known))
             document = _document(function, found, asked)
     except NoLayersError as error:
@@ -89,6 +79,19 @@ def run(
         return
     for line in _lines(document, asked):
         print(line)
+
+
+def shipped(contents: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Packages of a runtime with their versions, of the server's answer; `None` if there is none."""
+    from lamella.layers.look.modules import normalised
+
+    if contents is None:
+        return None
+    return {
+        normalised(str(one["name"])): str(one.get("version", ""))
+        for one in contents["packages"]
+        if isinstance(one, dict) and "name" in one
+    }
 
 
 def _document(function: "OpenedFunction", found: "Explanation", asked: Asked) -> dict[str, Any]:
@@ -162,6 +165,7 @@ def _mix(mix: "Mix") -> dict[str, Any]:
         "directory": mix.directory,
         "name": mix.name,
         "versions_differ": mix.versions_differ,
+        "mixed": mix.mixed,
         "replaced_files": mix.replaced,
         "parts": [
             {"by": source.by, "version": source.version or None, "files_seen": files} for source, files in mix.parts

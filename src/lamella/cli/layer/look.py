@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LIMIT_BYTES: Final = 262_144_000
 _BAR: Final = 24
+_MOST_OF_IT: Final = 0.9
 _DEEPEST: Final = 200
 """Levels of a tree in JSON: more than that, and those who read it fail."""
 _SOURCE_HELP: Final = "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, or NAME for the newest."
@@ -166,12 +167,14 @@ def _bars(rows: Iterable[tuple[str, int, str]], total: int) -> None:
 
 
 def largest_directories(tree: "Node", top: int) -> list[tuple[str, int]]:
-    """The largest directories; of one that has nothing but another, the inner one alone."""
+    """The largest directories; of one that has little but another, the inner one alone."""
     nodes = [
         node
         for node in tree.walk()
         if node.name and node.is_directory and node.size_bytes
-        if all(child.size_bytes != node.size_bytes or not child.is_directory for child in node.children.values())
+        if all(
+            child.size_bytes < _MOST_OF_IT * node.size_bytes for child in node.children.values() if child.is_directory
+        )
     ]
     largest = sorted(nodes, key=lambda node: (-node.size_bytes, node.name))[:top]
     return [(node.name, node.size_bytes) for node in largest]

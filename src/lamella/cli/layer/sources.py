@@ -58,11 +58,12 @@ def open_any(
     Raises:
         CommandError: There is no such thing, or it cannot be read. Never with the status of an answer that is no.
     """
-    path = Path(text)
-    status = Status.USAGE if path.exists() else Status.API
+    # Not `Path.exists`, which fails for what is too long for a name; and an empty text is no name of this directory.
+    is_file = bool(text) and os.path.exists(text)  # noqa: PTH110
+    status = Status.USAGE if is_file else Status.API
     try:
-        if path.exists():
-            with open_contents(path) as contents:
+        if is_file:
+            with open_contents(Path(text)) as contents:
                 yield OpenedLayer(contents)
             return
         if not _LAYER_ARN.fullmatch(text) and not _NAMED.fullmatch(text):
@@ -109,10 +110,10 @@ def find_arn(client: Any, text: str) -> str:
             return text
         answer = client.get_layer_version(LayerName=match["name"], VersionNumber=int(match["version"]))
         return str(answer["LayerVersionArn"])
-    newest = client.list_layer_versions(LayerName=text, MaxItems=1).get("LayerVersions", [])
-    if not newest:
+    versions = client.list_layer_versions(LayerName=text).get("LayerVersions", [])  # the newest come first
+    if not versions:
         raise CommandError(f"there is no layer {text!r}, or it has no versions; 'aws lambda list-layers' lists them")
-    return str(newest[0]["LayerVersionArn"])
+    return str(max(versions, key=lambda version: int(version["Version"]))["LayerVersionArn"])
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:

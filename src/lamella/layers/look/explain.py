@@ -173,6 +173,11 @@ def _about_mixes(mixes: Sequence[Mix]) -> list[str]:
     for mix in mixes:
         if not mix.versions_differ:
             continue
+        if not mix.mixed:
+            (used, _), *others = mix.parts
+            hidden = " and ".join(f"{source.version or 'another'} of {source.by}" for source, _ in others)
+            found.append(f"{mix.name} {used.version} of {used.by} takes the whole place of {hidden}".replace("  ", " "))
+            continue
         what = " and ".join(f"{source.version or 'another version'} of {source.by}" for source, _ in mix.parts)
         seen = ", ".join(f"{files} files of {source.by}" for source, files in mix.parts)
         found.append(

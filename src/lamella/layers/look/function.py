@@ -187,10 +187,10 @@ def _close(context: AbstractContextManager[LayerContents] | None) -> None:
 def _newest(client: Client, layer_arn: str) -> int | None:
     """The number of a layer's newest version: it may not be for everyone to know."""
     try:
-        versions = client.list_layer_versions(LayerName=layer_arn, MaxItems=1).get("LayerVersions", [])
+        versions = client.list_layer_versions(LayerName=layer_arn).get("LayerVersions", [])
     except (ClientError, BotoCoreError):
         return None
-    return int(versions[0]["Version"]) if versions else None
+    return max((int(one["Version"]) for one in versions), default=None)
 
 
 def _reason(error: Exception) -> str:

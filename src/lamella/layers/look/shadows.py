@@ -66,6 +66,11 @@ class Mix:
     replaced: int
     versions_differ: bool
 
+    @property
+    def mixed(self) -> bool:
+        """Whether files of different versions are seen at once; else the one on top hides all of the others."""
+        return self.versions_differ and any(files for _, files in self.parts[1:])
+
 
 def find_shadows(view: View, path: SearchPath, runtime: str, ships: Mapping[str, str]) -> Iterator[Shadow]:
     """What is in several directories of a search path.

@@ -1,6 +1,7 @@
 """Layers to look into, made in memory."""
 
 import io
+import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,3 +81,36 @@ def python_package(name: str, version: str, files: Mapping[str, str], site: str 
         f"{site}/{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{site}/{info}/RECORD": record,
     }
+
+
+def library(names: dict[str, tuple[int, int, int]], *, gnu: bool = False, count: int | None = None) -> bytes:
+    """A library with these symbols: binding, visibility and section of each."""
+    strings, symbols = b"\0", bytes(24)
+    for name, (binding, visibility, section) in names.items():
+        symbols += struct.pack("<IBBHQQ", len(strings), binding << 4, visibility, section, 0, 0)
+        strings += name.encode() + b"\0"
+    number = len(names) + 1 if count is None else count
+    if gnu:
+        table = struct.pack("<IIII", 1, 1, 1, 0) + bytes(8) + struct.pack("<I", bool(names))
+        table += b"".join(struct.pack("<I", index == number - 2) for index in range(number - 1))
+    else:
+        table = struct.pack("<II", 1, number) + bytes(4 * (2 + len(names)))
+    begin = 64 + 2 * 56
+    places = [begin]
+    for part in (symbols, strings, table):
+        places.append(places[-1] + len(part))
+    dynamic = b"".join(
+        struct.pack("<QQ", tag, value)
+        for tag, value in (
+            (6, places[0]),
+            (5, places[1]),
+            (10, len(strings)),
+            (0x6FFFFEF5 if gnu else 4, places[2]),
+            (0, 0),
+        )
+    )
+    size = places[3] + len(dynamic)
+    header = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, size, size, 4096)
+    tags = struct.pack("<IIQQQQQQ", 2, 6, places[3], places[3], 0, len(dynamic), len(dynamic), 8)
+    return header + load + tags + symbols + strings + table + dynamic

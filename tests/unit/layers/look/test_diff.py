@@ -1,7 +1,7 @@
 """Two versions of a layer, side by side."""
 
 import pytest
-from tests.unit.layers.look.making import DIRECTORY, Executable, Link, Made, layer, python_package
+from tests.unit.layers.look.making import DIRECTORY, Executable, Link, Made, layer, library, python_package
 
 from lamella.layers.findings import Finding, Severity
 from lamella.layers.look.diff import LayerDiff, PackageChange, diff_layers
@@ -103,3 +103,14 @@ def test_versions(old: str, new: str) -> None:
     assert compare_versions(old, new) > 0
     assert compare_versions(new, old) < 0
     assert compare_versions(old, old) == 0
+
+
+def test_symbols_that_a_library_does_not_offer_any_more() -> None:
+    kept, gone, new = {"kept": (1, 0, 5)}, {"gone": (1, 0, 5)}, {"new": (2, 0, 5)}
+    old, other = library({**kept, **gone}), library({**kept, **new}, gnu=True)
+    found = diff(
+        {"lib/liba.so.1": old, "lib/m.abi3.so": old, "lib/text.so": "no library", "bin/tool": old},
+        {"lib/liba.so.1": other, "lib/m.abi3.so": other, "lib/text.so": other, "bin/tool": other},
+    )
+    [change] = found.symbols
+    assert (change.name, change.removed, change.added) == ("lib/liba.so.1", ("gone",), ("new",))

@@ -71,6 +71,14 @@ def test_the_package_of_a_module_with_another_name_is_found_by_its_record() -> N
     assert [source.version for source, _ in mix.parts] == ["12.0", "10.0"]
 
 
+def test_a_version_that_hides_the_whole_of_another_is_no_mixture() -> None:
+    old = python_package("six", "1.16", {"six/__init__.py": "old"})
+    new = python_package("six", "1.17", {"six/__init__.py": "new", "six/more.py": ""})
+    found = explained(old, new)
+    assert [mix.mixed for mix in found.mixes] == [False]
+    assert found.warnings == ("six 1.17 of two:1 takes the whole place of 1.16 of one:1",)
+
+
 def test_the_same_package_twice_is_wasteful_and_no_mixture() -> None:
     package = python_package("six", "1.17", {"six/__init__.py": "same"})
     found = explained(package, package)

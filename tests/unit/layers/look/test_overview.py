@@ -2,7 +2,7 @@
 
 import struct
 
-from tests.unit.layers.look.making import DIRECTORY, Executable, Link, layer, python_package
+from tests.unit.layers.look.making import DIRECTORY, Executable, Link, layer, library, python_package
 
 from lamella.layers.look.overview import machines_of, odd_mode, parts_of, sizes_by_package
 from lamella.layers.look.symbols import exported_symbols
@@ -98,39 +98,6 @@ def test_a_name_that_is_both_file_and_directory_is_a_directory() -> None:
 def test_modes_that_are_worth_showing() -> None:
     entries = layer({"a": "", "b": Executable(), "l": Link("a"), "d": DIRECTORY}).entries
     assert not any(odd_mode(entry) for entry in entries.values())
-
-
-def library(names: dict[str, tuple[int, int, int]], *, gnu: bool = False, count: int | None = None) -> bytes:
-    """A library with these symbols: binding, visibility and section of each."""
-    strings, symbols = b"\0", bytes(24)
-    for name, (binding, visibility, section) in names.items():
-        symbols += struct.pack("<IBBHQQ", len(strings), binding << 4, visibility, section, 0, 0)
-        strings += name.encode() + b"\0"
-    number = len(names) + 1 if count is None else count
-    if gnu:
-        table = struct.pack("<IIII", 1, 1, 1, 0) + bytes(8) + struct.pack("<I", bool(names))
-        table += b"".join(struct.pack("<I", index == number - 2) for index in range(number - 1))
-    else:
-        table = struct.pack("<II", 1, number) + bytes(4 * (2 + len(names)))
-    begin = 64 + 2 * 56
-    places = [begin]
-    for part in (symbols, strings, table):
-        places.append(places[-1] + len(part))
-    dynamic = b"".join(
-        struct.pack("<QQ", tag, value)
-        for tag, value in (
-            (6, places[0]),
-            (5, places[1]),
-            (10, len(strings)),
-            (0x6FFFFEF5 if gnu else 4, places[2]),
-            (0, 0),
-        )
-    )
-    size = places[3] + len(dynamic)
-    header = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
-    load = struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, size, size, 4096)
-    tags = struct.pack("<IIQQQQQQ", 2, 6, places[3], places[3], 0, len(dynamic), len(dynamic), 8)
-    return header + load + tags + symbols + strings + table + dynamic
 
 
 NAMES = {
