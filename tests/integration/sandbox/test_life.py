@@ -132,6 +132,17 @@ async def test_destroying_leaves_nothing(make: Make, provider: OciSandboxProvide
     assert sandbox.memory_peak_bytes() >= 0
 
 
+async def test_an_empty_group_that_somebody_has_tidied_away_is_made_again(
+    make: Make, provider: OciSandboxProvider, settings: OciSettings
+) -> None:
+    groups = list(Path("/sys/fs/cgroup").glob(f"**/lamella-{settings.instance}"))
+    assert groups
+    for group in groups:
+        group.rmdir()
+    sandbox = await make()
+    assert (await python(sandbox, "print('here')")).output == "here\n"
+
+
 async def test_closing_the_provider_destroys_everything(settings: OciSettings, rootfs: Path, tmp_path: Path) -> None:
     before = current_mounts()
     provider = OciSandboxProvider(settings)
