@@ -157,7 +157,7 @@ def test_a_server_proves_the_archive_as_it_is(lamella: Any, server: Any, good: P
         "place": "python/fast.abi3.so",
         "reason": "import fast fails",
         "remedy": "Build it again.",
-        "layer": "",
+        "layer": "what the server calls it",
         "runtime": "python3.12",
     }
     proved = [{"runtime": "python3.12", "imports": 1, "failed": 1, "seconds": 0.5}]
@@ -165,7 +165,7 @@ def test_a_server_proves_the_archive_as_it_is(lamella: Any, server: Any, good: P
     done = lamella.run("layer", "check", str(good), *FOR_IT, "--json")
     assert done.returncode == 1
     answer = json.loads(done.stdout)
-    assert [one["code"] for one in answer["findings"]] == ["import-failed"]
+    assert [(one["code"], one["layer"]) for one in answer["findings"]] == [("import-failed", "")]
     assert answer["proved"] == proved
     assert b"Tried in python3.12: 1 imports, 1 failed" in done.stderr
     (request,) = server.requests
