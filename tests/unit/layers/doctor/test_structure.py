@@ -1,3 +1,4 @@
+from tests.unit.layers.doctor.elves import elf
 from tests.unit.layers.doctor.making import check, codes
 
 
@@ -25,6 +26,18 @@ def test_packages_at_the_top_are_no_parent_folder() -> None:
         "pyspark-4.0.dist-info/METADATA": "Name: pyspark\nVersion: 4\n",
     }
     assert codes(check(files, runtimes=["python3.12"])) == ["package-at-top"]
+
+
+def test_a_package_may_bring_helpers_for_other_systems() -> None:
+    files = {
+        "python/debugpy/attach_linux_amd64.so": elf("x86_64"),
+        "python/debugpy/attach_other.so": elf("riscv64"),
+        "python/debugpy/attach.dylib": b"\xcf\xfa\xed\xfe" + bytes(50),
+    }
+    found = check(files, architectures=["x86_64"])
+    assert set(codes(found)) == {"unused-prebuild"}
+    del files["python/debugpy/attach_linux_amd64.so"]
+    assert codes(check(files, architectures=["x86_64"])) == ["foreign-binary", "wrong-architecture"]
 
 
 def test_what_lambda_refuses_is_named() -> None:
