@@ -157,7 +157,7 @@ def test_a_server_proves_the_archive_as_it_is(lamella: Any, server: Any, good: P
         "place": "python/fast.abi3.so",
         "reason": "import fast fails",
         "remedy": "Build it again.",
-        "layer": "",
+        "layer": "what the server calls it",
         "runtime": "python3.12",
     }
     proved = [{"runtime": "python3.12", "imports": 1, "failed": 1, "seconds": 0.5}]
@@ -165,7 +165,7 @@ def test_a_server_proves_the_archive_as_it_is(lamella: Any, server: Any, good: P
     done = lamella.run("layer", "check", str(good), *FOR_IT, "--json")
     assert done.returncode == 1
     answer = json.loads(done.stdout)
-    assert [one["code"] for one in answer["findings"]] == ["import-failed"]
+    assert [(one["code"], one["layer"]) for one in answer["findings"]] == [("import-failed", "")]
     assert answer["proved"] == proved
     assert b"Tried in python3.12: 1 imports, 1 failed" in done.stderr
     (request,) = server.requests
@@ -226,7 +226,8 @@ def test_a_function_gives_layers_runtime_and_architecture(
         elif "/layers" in handler.path:
             digest = base64.b64encode(hashlib.sha256(archive).digest()).decode()
             content = {"Location": f"{server.url}/layer", "CodeSha256": digest, "CodeSize": len(archive)}
-            document = {"LayerVersionArn": arn, "Version": 1, "Content": content}
+            version = "2" if "fast/versions/2" in handler.path or "fast%3A2" in handler.path else "1"
+            document = {"LayerVersionArn": arn[:-1] + version, "Version": int(version), "Content": content}
         else:
             handler.reply(200, code.read_bytes() if handler.path == "/code" else archive)
             return
@@ -238,6 +239,9 @@ def test_a_function_gives_layers_runtime_and_architecture(
     answered = json.loads(done.stdout)
     assert (answered["runtimes"], answered["architectures"]) == (["python3.12"], ["x86_64"])
     assert [finding["code"] for finding in answered["findings"]] == ["wrong-architecture"]
+    newer = lamella.run("layer", "check", str(good), "fast:2", "--function", "photo", "--no-prove", "--json")
+    found = json.loads(newer.stdout)["findings"]
+    assert {finding["layer"] for finding in found} == {arn.replace("fast:1", "fast:2"), str(good)}
     together = lamella.run("layer", "check", str(good), "--function", "photo", "--no-prove", "--json")
     found = json.loads(together.stdout)["findings"]
     assert {finding["layer"] for finding in found} == {arn, str(good)}

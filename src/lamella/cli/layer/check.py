@@ -107,8 +107,15 @@ def check(
             return service_client(endpoint, region, profile=profile)
 
         of_function = _function(client(), function) if function else None
-        names = _stack(of_function["layers"] if of_function else [], sources or [])
-        opened = [_open(stack, name, client) for name in names]
+        named = [(source, _open(stack, source, client)) for source in sources or []]
+        layers = []
+        for arn in of_function["layers"] if of_function else []:
+            newer = next((one for one in named if one[1].version and one[1].version.layer_arn == _layer(arn)), None)
+            if newer is not None:
+                named.remove(newer)
+            layers.append(newer or (arn, _open(stack, arn, client)))
+        layers += named
+        names, opened = [name for name, _ in layers], [layer for _, layer in layers]
         contents = [layer.contents for layer in opened]
         guessed = False
         runtimes = runtime or (of_function or {}).get("runtimes") or _declared(opened, "runtimes")
@@ -189,6 +196,11 @@ def _open(stack: ExitStack, name: str, client: Any) -> "OpenedLayer":
     return stack.enter_context(open_any(name, client, whole=True))
 
 
+def _layer(arn: str) -> str:
+    """The ARN of the layer of a version."""
+    return arn.rpartition(":")[0]
+
+
 def _declared(opened: "Sequence[OpenedLayer]", what: str) -> list[str]:
     """Those that all layers that declare any have in common; of none in common, all."""
     declared = [getattr(layer, what) for layer in opened if getattr(layer, what)]
@@ -196,19 +208,6 @@ def _declared(opened: "Sequence[OpenedLayer]", what: str) -> list[str]:
         return []
     common = [name for name in declared[0] if all(name in names for names in declared)]
     return common or list(dict.fromkeys(name for names in declared for name in names))
-
-
-def _stack(attached: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """The layers of a function with the sources: in place of another version of the same layer, else after them."""
-    names = list(attached)
-    for source in sources:
-        layer = source.rpartition(":")[0] if source.startswith("arn:") else None
-        place = next((number for number, name in enumerate(names) if layer and name.rpartition(":")[0] == layer), None)
-        if place is None:
-            names.append(source)
-        else:
-            names[place] = source
-    return names
 
 
 def _function(client: Any, name: str) -> dict[str, Any]:  # Any: a botocore client; values for what is checked
@@ -223,7 +222,7 @@ def _function(client: Any, name: str) -> dict[str, Any]:  # Any: a botocore clie
         raise CommandError(f"{name} is a container image, and those have no layers", Status.NEGATIVE)
     return {
         "layers": [layer["Arn"] for layer in configuration.get("Layers", [])],
-        "runtimes": [configuration["Runtime"]],
+        "runtimes": [configuration["Runtime"]] if configuration.get("Runtime") else [],
         "architectures": configuration.get("Architectures", ["x86_64"]),
         "code_bytes": _unzipped(answer.get("Code", {}).get("Location")),
     }

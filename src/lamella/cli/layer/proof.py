@@ -66,14 +66,17 @@ def prove_layers(
         for label, archive, named in requests:
             answer = client.prove_layer(archive, arns=named, runtimes=runtimes, architectures=architectures)
             for document in answer["findings"]:
-                finding = Finding.of_dict(document)
-                findings.append(Finding.of_dict({**finding.to_dict(), "layer": label}) if label else finding)
+                # The server knows an archive that is sent in by a name of its own.
+                named_as = {"layer": label} if archive is not None else {}
+                findings.append(Finding.of_dict({**document, **named_as}))
             for part in ("proved", "not_proved"):
                 proof[part] += answer.get(part, [])
     except CommandError as error:
         if required:
             raise
-        out.say(f"Nothing was tried in a sandbox, as no server proves it ({str(error).partition(';')[0]}); {_HOW}.")
+        reason = str(error).partition(";")[0]
+        how = f"; {_HOW}" if reason.startswith("cannot reach") else ""
+        out.say(f"Nothing was tried in a sandbox: {out.printable(reason)}{how}.")
         return findings, {}
     for part in proof["proved"]:
         out.say(

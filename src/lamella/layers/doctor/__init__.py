@@ -2,6 +2,6 @@
 
 from lamella.layers.doctor.advisories import Advisories
 from lamella.layers.doctor.check import check_layers
-from lamella.layers.doctor.survey import Progress
+from lamella.layers.doctor.survey import Progress, Survey
 
-__all__ = ["Advisories", "Progress", "check_layers"]
+__all__ = ["Advisories", "Progress", "Survey", "check_layers"]

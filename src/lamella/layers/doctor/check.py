@@ -1,6 +1,6 @@
 """The static check of layers: all checks, one after another."""
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Final
 
 from lamella.domain.function import Architecture
@@ -72,6 +72,7 @@ def check_layers(
     advisories: Advisories | None = None,
     code_bytes: int = 0,
     progress: Progress = silent,
+    surveys: MutableMapping[str, Survey] | None = None,
 ) -> list[Finding]:
     """Say what is wrong with layers that one function has, or may have. Blocking; reads all of their files once.
 
@@ -85,6 +86,8 @@ def check_layers(
         advisories: Known vulnerabilities; without them none are looked for.
         code_bytes: Unzipped size of the function's own code, for the limit that holds for all together.
         progress: Told how many bytes of how many have been looked at, from this thread.
+        surveys: What was read of layers before, by their labels; those that are not in it are read, and added. For
+            who checks the same layers in many stacks: reading takes nearly all of the time.
 
     Returns:
         The worst first, and within a severity by layer and place.
@@ -94,7 +97,7 @@ def check_layers(
     """
     declared = tuple(Architecture(name) for name in dict.fromkeys(architectures))
     subject = Subject(
-        layers=_surveyed(layers, progress),
+        layers=_surveyed(layers, progress, {} if surveys is None else surveys),
         runtimes=tuple(FACTS[name] for name in dict.fromkeys(runtimes) if name in FACTS),
         architectures=declared,
         code_bytes=code_bytes,
@@ -108,8 +111,10 @@ def check_layers(
     )
 
 
-def _surveyed(layers: Sequence[LayerContents], progress: Progress) -> tuple[CheckedLayer, ...]:
-    readable = [layer.unzipped_bytes <= READ_MOST_BYTES for layer in layers]
+def _surveyed(
+    layers: Sequence[LayerContents], progress: Progress, known: MutableMapping[str, Survey]
+) -> tuple[CheckedLayer, ...]:
+    readable = [layer.unzipped_bytes <= READ_MOST_BYTES and layer.label not in known for layer in layers]
     total = sum(layer.unzipped_bytes for layer, reads in zip(layers, readable, strict=True) if reads)
     before = 0
     checked = []
@@ -118,7 +123,9 @@ def _surveyed(layers: Sequence[LayerContents], progress: Progress) -> tuple[Chec
         def advance(done: int, _total: int, before: int = before) -> None:
             progress(before + done, total)
 
-        found = survey(layer, advance) if reads else Survey({}, ())
+        if reads:
+            known[layer.label] = survey(layer, advance)
+        found = known.get(layer.label, Survey({}, ()))
         checked.append(CheckedLayer(contents=layer, survey=found, label=layer.label if len(layers) > 1 else ""))
         before += layer.unzipped_bytes if reads else 0
     return tuple(checked)

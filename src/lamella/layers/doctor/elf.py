@@ -99,7 +99,8 @@ def _read(data: bytes) -> ElfFacts:
     name = _MACHINES.get(machine, f"machine number {machine}")
     if bits == 1 or order == 2:
         # Lambda runs nothing of these: that it is another machine is all there is to say.
-        return ElfFacts(name if name not in ("x86_64", "arm64") else f"32-bit {name}", ElfKind.OTHER)
+        what = ElfKind.LIBRARY if kind in (2, 3) else ElfKind.OTHER
+        return ElfFacts(name if name not in ("x86_64", "arm64") else f"32-bit {name}", what)
     if kind not in (2, 3):
         return ElfFacts(name, ElfKind.OTHER)
     offset, _, _, _, size, count = struct.unpack_from("<QQIHHH", data, 32)

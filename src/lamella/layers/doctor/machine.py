@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lamella.domain.function import Architecture
-from lamella.layers.doctor.elf import ElfFacts
+from lamella.layers.doctor.elf import ElfFacts, ElfKind
 from lamella.layers.doctor.subject import CheckedLayer, Subject, megabytes, others
 from lamella.layers.findings import Finding
 
@@ -15,6 +15,7 @@ _CHOSEN: Final = re.compile(
     r"(?:^|[/_.@-])(?:linux|darwin|win32|freebsd|android|sunos|aix|linuxmusl|musl)(?:[_-]?(?:x64|arm64|arm|ia32|armv[67]l?|"
     r"s390x|ppc64le?|ppc64|riscv64|x86_64|aarch64|gnu|musl|glibc|universal))?(?:[/_.-]|$)"
 )
+_PYTHON_PACKAGE: Final = re.compile(r"python/(?:lib/python\d\.\d+/site-packages/)?[^/]+/")
 _TARGET: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "arm64"}
 _ON: Final = {"x86_64": "x86_64", "arm64": "arm64 (aarch64)", "i386": "32-bit x86", "arm": "32-bit ARM"}
 _SKIPPED: Final = (".o", ".debug", ".a", ".ko")
@@ -25,7 +26,7 @@ def architectures(subject: Subject) -> Iterator[Finding]:
     for layer in subject.layers:
         by_machine: dict[str, list[str]] = {}
         for name, elf in layer.elves():
-            if not name.endswith(_SKIPPED):
+            if elf.kind is not ElfKind.OTHER and not name.endswith(_SKIPPED):
                 by_machine.setdefault(elf.machine, []).append(name)
         yield from _of_layer(subject, layer, by_machine)
 
@@ -35,11 +36,12 @@ def _of_layer(subject: Subject, layer: CheckedLayer, by_machine: dict[str, list[
     held = {machine for machine, names in by_machine.items() if any(not is_chosen(name) for name in names)}
     if subject.architectures == () and len(held & wanted) == 1:
         wanted = held & wanted
+    served = _served(layer, wanted)
     for machine, names in by_machine.items():
         if machine in wanted:
             continue
-        chosen = [name for name in names if is_chosen(name)]
-        wrong = [name for name in names if not is_chosen(name)]
+        chosen = [name for name in names if is_chosen(name) or package_of(name) in served]
+        wrong = [name for name in names if name not in set(chosen)]
         if chosen:
             yield _unused(layer, chosen)
         if wrong:
@@ -62,6 +64,21 @@ def _of_layer(subject: Subject, layer: CheckedLayer, by_machine: dict[str, list[
             f"{others(names)}: functions on {missing} cannot load it.",
             f"lamella layer build ... --architecture {missing}, and publish one layer version for each architecture",
         )
+
+
+def package_of(name: str) -> str:
+    """The directory of the package that a file belongs to; empty if it belongs to none."""
+    if "node_modules/" in name:
+        before, found, after = name.rpartition("node_modules/")
+        parts = after.split("/")
+        return before + found + "/".join(parts[: 2 if parts[0].startswith("@") else 1])
+    match = _PYTHON_PACKAGE.match(name)
+    return match[0] if match else ""
+
+
+def _served(layer: CheckedLayer, wanted: set[str]) -> set[str]:
+    """Packages that have a binary that fits: what else is in them is for elsewhere, and they choose."""
+    return {package_of(name) for name, elf in layer.elves() if elf.machine in wanted and not elf.musl} - {""}
 
 
 def _consequence(name: str) -> str:
@@ -88,7 +105,9 @@ def _unused(layer: CheckedLayer, names: list[str]) -> Finding:
         names[0],
         f"{len(names)} binar{'ies' if len(names) > 1 else 'y'} for other platforms than the layer's, "
         f"{megabytes(size)}.",
-        "npm install --os=linux --cpu=x64 (or arm64) --libc=glibc ..., or delete them",
+        "npm install --os=linux --cpu=x64 (or arm64) --libc=glibc ..., or delete them"
+        if "node_modules/" in names[0]
+        else "Delete them, if the size matters",
     )
 
 
@@ -97,8 +116,9 @@ def foreign(subject: Subject) -> Iterator[Finding]:
     for layer in subject.layers:
         by_system: dict[str, list[str]] = {}
         chosen: list[str] = []
+        served = _served(layer, {architecture.value for architecture in Architecture})
         for name, facts in layer.survey.files.items():
-            if facts.foreign and is_chosen(name):
+            if facts.foreign and (is_chosen(name) or package_of(name) in served):
                 chosen.append(name)
             elif facts.foreign:
                 by_system.setdefault(facts.foreign, []).append(name)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from lamella.layers.doctor.machine import is_chosen
+from lamella.layers.doctor.machine import is_chosen, package_of
 from lamella.layers.doctor.subject import CheckedLayer, Subject, listed, others
 from lamella.layers.doctor.versions import satisfies
 from lamella.layers.errors import LayerReadError
@@ -30,13 +30,6 @@ def runtimes_for(subject: Subject, name: str) -> tuple[RuntimeFacts, ...]:
     if match is not None:
         return tuple(runtime for runtime in declared if runtime.version == match[1])
     return declared if name.startswith("nodejs/") else ()
-
-
-def package_of(name: str) -> str:
-    """The directory of the package that a file belongs to: up to the name after the last `node_modules`."""
-    before, found, after = name.rpartition("node_modules/")
-    parts = after.split("/")
-    return before + found + "/".join(parts[: 2 if parts[0].startswith("@") else 1])
 
 
 def abi(subject: Subject) -> Iterator[Finding]:

@@ -206,7 +206,7 @@ NATIVE: Final = (
         "unused-prebuild",
         NOTE,
         "Binaries for other platforms",
-        "Packages of Node.js bring binaries for several platforms; those for others than Lambda's are weight.",
+        "Some packages bring binaries for several platforms; those for others than Lambda's are weight.",
     ),
     Rule(
         "missing-library",

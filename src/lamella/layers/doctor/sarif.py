@@ -75,7 +75,7 @@ def _result(finding: Finding, index: Mapping[str, int], source: str) -> dict[str
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(place.lstrip("/"), safe="/")},
+                    "artifactLocation": {"uri": quote(place.lstrip("/"), safe="/", errors="replace")},
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [{"fullyQualifiedName": finding.place or layer, "kind": "resource"}],

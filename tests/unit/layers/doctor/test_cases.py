@@ -2,13 +2,15 @@
 
 import io
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from tests.unit.layers.doctor.cases import CASES, Case
+from tests.unit.layers.doctor.elves import elf
 from tests.unit.layers.doctor.making import check, codes, errors, zipped
 
 from lamella.layers.contents import open_contents
-from lamella.layers.doctor import check_layers
+from lamella.layers.doctor import Survey, check_layers
 from lamella.layers.doctor.rules import PROVED, RULES
 from lamella.layers.findings import Finding
 
@@ -48,6 +50,25 @@ def test_its_mended_twin_is_sound(case: Case) -> None:
 
 def test_every_code_has_a_layer_that_shows_it() -> None:
     assert set(RULES) - PROVED == {case.code for case in CASES} | {"two-versions"}
+
+
+def test_every_code_is_explained_on_the_reference_page() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "findings.md").read_text()
+    for code, rule in RULES.items():
+        assert f"### {code}\n\n**{rule.severity.name.lower()}**: {rule.title}.\n\n{rule.explanation}\n" in page
+
+
+def test_what_was_read_before_is_not_read_again() -> None:
+    surveys: dict[str, Survey] = {}
+    with open_contents(io.BytesIO(zipped({"lib/a.so": elf("arm64")})), label="a") as first:
+        before = check_layers([first], architectures=["x86_64"], surveys=surveys)
+    assert codes(before) == ["wrong-architecture"]
+    assert list(surveys) == ["a"]
+    told: list[int] = []
+    # It is closed, and could not be read.
+    again = check_layers([first], architectures=["x86_64"], surveys=surveys, progress=lambda done, _: told.append(done))
+    assert again == before
+    assert told == []
 
 
 def test_two_versions_of_one_layer() -> None:

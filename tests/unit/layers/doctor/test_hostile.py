@@ -8,7 +8,7 @@ import tracemalloc
 import zipfile
 
 import pytest
-from tests.unit.layers.doctor.cases import LOOP, jar, lying, module, script, wheel
+from tests.unit.layers.doctor.cases import LOOP, SITE, jar, lying, module, script, wheel
 from tests.unit.layers.doctor.elves import elf, executable
 from tests.unit.layers.doctor.making import File, check, codes, zipped
 
@@ -91,6 +91,16 @@ def test_metadata_that_makes_no_sense() -> None:
     )
     files = wheel("strange", "not a version", headers=headers, tag="a-b")
     check({**files, **wheel("b", "also not")}, runtimes=["python3.12"])
+
+
+def test_lists_tags_and_markers_that_grow_beyond_bounds() -> None:
+    many = ".".join(f"a{number}" for number in range(5000))
+    headers = f"Requires-Dist: a; {'(' * 50_000}\n"
+    files = wheel("strange", "1.0", headers=headers, tag=f"{many}-{many}-{many}")
+    files[f"{SITE}/strange-1.0.dist-info/RECORD"] = "x" * 200_000
+    began = time.monotonic()
+    check(files, runtimes=["python3.12"])
+    assert time.monotonic() - began < 5
 
 
 def test_jars_that_are_none() -> None:

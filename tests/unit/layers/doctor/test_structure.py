@@ -1,3 +1,4 @@
+from tests.unit.layers.doctor.elves import elf
 from tests.unit.layers.doctor.making import check, codes
 
 
@@ -11,6 +12,32 @@ def test_a_parent_folder_is_named_with_the_way_to_zip() -> None:
 
 def test_its_mended_twin_is_sound() -> None:
     assert codes(check({"python/mine.py": "x = 1\n"})) == []
+
+
+def test_directories_of_an_archive_hide_no_fault() -> None:
+    files = {"python/": "", "python/lib/": "", "python/lib/python3.12/site-packages/a.py": ""}
+    assert "wrong-python-directory" in codes(check(files, runtimes=["python3.11"]))
+
+
+def test_packages_at_the_top_are_no_parent_folder() -> None:
+    files = {
+        "pyspark/__init__.py": "",
+        "pyspark/bin/x.py": "",
+        "pyspark-4.0.dist-info/METADATA": "Name: pyspark\nVersion: 4\n",
+    }
+    assert codes(check(files, runtimes=["python3.12"])) == ["package-at-top"]
+
+
+def test_a_package_may_bring_helpers_for_other_systems() -> None:
+    files = {
+        "python/debugpy/attach_linux_amd64.so": elf("x86_64"),
+        "python/debugpy/attach_other.so": elf("riscv64"),
+        "python/debugpy/attach.dylib": b"\xcf\xfa\xed\xfe" + bytes(50),
+    }
+    found = check(files, architectures=["x86_64"])
+    assert set(codes(found)) == {"unused-prebuild"}
+    del files["python/debugpy/attach_linux_amd64.so"]
+    assert codes(check(files, architectures=["x86_64"])) == ["foreign-binary", "wrong-architecture"]
 
 
 def test_what_lambda_refuses_is_named() -> None:
