@@ -14,6 +14,7 @@ from lamella.app.operations import OPERATIONS
 from lamella.awsapi.registry import NOT_IMPLEMENTED
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.quotas import QUOTAS
+from lamella.layers.doctor.rules import GROUPS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
@@ -97,6 +98,32 @@ def quotas_page() -> str:
     )
 
 
+def findings_page() -> str:
+    """Every code that the check of layers gives."""
+    lines = [
+        f"{_MARK}# Findings about layers",
+        "",
+        "What [`lamella layer check`](../how-to/check-layers.md) looks for. Codes stay the same for ever;",
+        "`--ignore CODE` leaves one out.",
+        "",
+        "An **error** makes a function fail that uses what the layer brings, a **warning** wastes something or fails",
+        "in some cases, a **note** is worth knowing. A finding may be milder or worse than its code, and says so.",
+        "",
+    ]
+    for heading, rules in GROUPS.items():
+        lines += [f"## {heading}", ""]
+        for rule in rules:
+            lines += [
+                f"### {rule.code}",
+                "",
+                f"**{rule.severity.name.lower()}**: {rule.title}.",
+                "",
+                rule.explanation,
+                "",
+            ]
+    return "\n".join(lines)
+
+
 _UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "items": "", "characters": "characters"}
 
 
@@ -122,6 +149,7 @@ def main(arguments: list[str]) -> int:
     pages = {
         DIRECTORY / "operations.md": operations_page(),
         DIRECTORY / "quotas.md": quotas_page(),
+        DIRECTORY / "findings.md": findings_page(),
         DIRECTORY / "conformance.md": _MARK + conformance.page(),
         front: readme(front.read_text(encoding="utf-8")),
     }

@@ -117,7 +117,7 @@ def _python(metadata: bytes, directory: str) -> Iterator[Package]:
 def _node(text: bytes, directory: str) -> Iterator[Package]:
     try:
         document: Any = json.loads(text)  # Any: JSON, looked at member by member
-    except (ValueError, RecursionError):  # the latter where it is nested without end
+    except (ValueError, RecursionError):
         return
     if not isinstance(document, dict):
         return

@@ -31,7 +31,7 @@ class Advisory:
     Attributes:
         aliases: Other names of it, e.g. `CVE-2024-1234`.
         severity: `CRITICAL`, `HIGH`, `MODERATE`, `LOW` or empty, as its database rates it.
-        affected: The member `affected` of the record that is about the package.
+        affected: `versions` and `ranges` of the record, for the package.
     """
 
     id: str
@@ -158,7 +158,9 @@ def _advisory(record: Mapping[str, Any], affected: Mapping[str, Any]) -> Advisor
             severity = specific["severity"].upper()
     summary = record.get("summary") or record.get("details") or ""
     first = str(summary).strip().partition("\n")[0][:200]
-    return Advisory(record["id"], tuple(_strings(record.get("aliases"))), first, severity, affected)
+    # Not all of the record: those of an ecosystem are some hundred thousand.
+    kept = {name: affected[name] for name in ("versions", "ranges") if name in affected}
+    return Advisory(record["id"], tuple(_strings(record.get("aliases"))), first, severity, kept)
 
 
 def normal_name(ecosystem: Ecosystem, name: str) -> str:

@@ -19,6 +19,7 @@ _MACHINES: Final = {3: "i386", 40: "arm", 62: "x86_64", 183: "arm64", 243: "risc
 _LOAD, _DYNAMIC, _INTERP = 1, 2, 3
 _NEEDED, _STRTAB, _STRSZ, _SONAME, _RPATH, _RUNPATH = 1, 5, 10, 14, 15, 29
 _VERNEED, _VERNEEDNUM, _VERDEF, _VERDEFNUM = 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFFFC, 0x6FFFFFFD
+_WEAK: Final = 2
 _NODE_MODULE: Final = re.compile(rb"\0node_register_module_v(\d{1,5})\0")
 
 
@@ -194,8 +195,9 @@ def _wanted(data: bytes, headers: list[_Header], address: int | None, count: int
             left -= 1
             if left < 0:
                 raise ElfDamagedError("has a table of versions without end")
-            _, _, _, version, further = struct.unpack_from("<IHHII", data, inner)
-            yield library, version
+            _, flags, _, version, further = struct.unpack_from("<IHHII", data, inner)
+            if not flags & _WEAK:  # the loader starts without those
+                yield library, version
             if not further:
                 break
             inner += further

@@ -5,10 +5,10 @@ The order is that of `ld.so(8)`: RPATH of the file, `LD_LIBRARY_PATH`, RUNPATH, 
 "configuration-envvars"), so a copy of one of the system's libraries in `/opt/lib` is never loaded.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 
 from lamella.layers.doctor.elf import ElfFacts, ElfKind
 from lamella.layers.doctor.machine import is_passed_over
@@ -20,6 +20,9 @@ from lamella.layers.findings import Finding, Severity
 _OPT_LIB: Final = "/opt/lib"
 _STARTED: Final = ("bin/", "lib/", "extensions/")
 """What is in these stands alone; packages of a language may load a library before the module that needs it."""
+
+
+_User: TypeAlias = tuple[CheckedLayer, str, ElfFacts]
 
 
 class Found(Enum):
@@ -74,8 +77,10 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
             return Place(Found.LAYER, at)
     if library in system.doubtful:
         return Place(Found.DOUBTFUL)
-    elsewhere = tree.by_file_name.get(library)
-    return Place(Found.ELSEWHERE, elsewhere[0]) if elsewhere else Place(Found.NOWHERE)
+    for at in tree.by_file_name.get(library, ()):
+        if tree.resolve(f"/opt/{at}"):
+            return Place(Found.ELSEWHERE, at)
+    return Place(Found.NOWHERE)
 
 
 def _directories(name: str, paths: Iterable[str]) -> Iterator[str]:
@@ -91,7 +96,7 @@ def missing(subject: Subject) -> Iterator[Finding]:
     runtimes: tuple[RuntimeFacts | None, ...] = subject.runtimes or (None,)
     reported: set[tuple[str, Found]] = set()
     for runtime in runtimes:
-        needs: dict[tuple[str, Found, str], list[tuple[CheckedLayer, str, ElfFacts]]] = {}
+        needs: dict[tuple[str, Found, str], list[_User]] = {}
         for layer in subject.layers:
             for name, elf in layer.elves():
                 if not _is_looked_at(subject, layer, name, elf):
@@ -102,11 +107,16 @@ def missing(subject: Subject) -> Iterator[Finding]:
                     place = find_library(subject, name, elf, library, runtime)
                     if place.found in (Found.NOWHERE, Found.ELSEWHERE, Found.DOUBTFUL):
                         needs.setdefault((library, place.found, place.name), []).append((layer, name, elf))
+        # Libraries that the same files need have one cause and one remedy.
+        alike: dict[tuple[Found, tuple[str, ...]], tuple[list[_User], dict[str, str]]] = {}
         for (library, found, at), users in needs.items():
             if (library, found) in reported:  # of several runtimes, the first speaks for all
                 continue
             reported.add((library, found))
-            yield _finding(library, found, at, users, runtime)
+            key = (found, tuple(name for _, name, _ in users))
+            alike.setdefault(key, (users, {}))[1][library] = at
+        for (found, _), (users, libraries) in alike.items():
+            yield _finding(found, users, libraries, runtime)
 
 
 def _is_looked_at(subject: Subject, layer: CheckedLayer, name: str, elf: ElfFacts) -> bool:
@@ -121,44 +131,43 @@ def _is_musl(library: str) -> bool:
 
 
 def _finding(
-    library: str,
-    found: Found,
-    at: str,
-    users: list[tuple[CheckedLayer, str, ElfFacts]],
-    runtime: RuntimeFacts | None,
+    found: Found, users: Sequence[_User], libraries: Mapping[str, str], runtime: RuntimeFacts | None
 ) -> Finding:
     layer, name, elf = users[0]
     who = listed([user for _, user, _ in users])
-    verb = "needs" if len(users) == 1 else "need"
-    alone = elf.kind is ElfKind.PROGRAM or name.startswith(_STARTED) or "/" not in name
+    needs = f"{who} {'needs' if len(users) == 1 else 'need'} {', '.join(libraries)}"
+    are = "is" if len(libraries) == 1 else "are"
     where = runtime.name if runtime else "the runtimes on Amazon Linux 2023"
-    if found is Found.ELSEWHERE:
-        return layer.finding(
-            "library-not-found",
-            name,
-            f"{who} {verb} {library}, which is in the layer at {at}, but the loader looks in /opt/lib "
-            f"(LD_LIBRARY_PATH) and "
-            f"in {'/opt/lib alone' if not (elf.rpath or elf.runpath) else ', '.join([*elf.rpath, *elf.runpath])}.",
-            f"Move it to lib/: mkdir -p lib && mv {at} lib/",
-            # A package may load the library itself before its modules need it, as many that bring several do.
-            severity=None if alone else Severity.NOTE,
-        )
-    if found is Found.DOUBTFUL:
-        return layer.finding(
-            "library-not-promised",
-            name,
-            f"{who} {verb} {library}, which is not in the layer and not known to be in the execution environment of "
-            f"{where}.",
-            f"Put {library} into lib/: lamella layer build collects the libraries of programs",
-        )
-    return layer.finding(
-        "missing-library",
-        name,
-        f"{who} {verb} {library}, which is neither in the layer nor in {where}: 'error while loading shared libraries: "
-        f"{library}: cannot open shared object file'.",
-        f"Put {library} into lib/ (/opt/lib is in LD_LIBRARY_PATH): lamella layer build collects the libraries of "
-        f"programs",
-    )
+    first = next(iter(libraries))
+    collect = f"Put {', '.join(libraries)} into lib/: lamella layer build collects the libraries of programs"
+    match found:
+        case Found.ELSEWHERE:
+            places = list(libraries.values())
+            alone = elf.kind is ElfKind.PROGRAM or name.startswith(_STARTED) or "/" not in name
+            return layer.finding(
+                "library-not-found",
+                name,
+                f"{needs}, which {are} in the layer at {listed(places)}, but the loader looks in "
+                f"{', '.join([*elf.rpath, '/opt/lib', *elf.runpath])} (LD_LIBRARY_PATH has /opt/lib).",
+                f"Move {'it' if len(places) == 1 else 'them'} to lib/: mkdir -p lib && mv {' '.join(places)} lib/",
+                # A package may load the library itself before its modules need it, as many that bring several do.
+                severity=None if alone else Severity.NOTE,
+            )
+        case Found.DOUBTFUL:
+            return layer.finding(
+                "library-not-promised",
+                name,
+                f"{needs}, which {are} not in the layer and not known to be in the execution environment of {where}.",
+                collect,
+            )
+        case _:
+            return layer.finding(
+                "missing-library",
+                name,
+                f"{needs}, which {are} neither in the layer nor in {where}: 'error while loading shared libraries: "
+                f"{first}: cannot open shared object file'. Libraries of a layer are found in /opt/lib.",
+                collect,
+            )
 
 
 def musl(subject: Subject) -> Iterator[Finding]:

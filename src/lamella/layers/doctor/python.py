@@ -24,6 +24,8 @@ from lamella.layers.packages import Ecosystem, Package
 
 _MODULE: Final = re.compile(r"(?P<stem>.+?)\.(?:cpython-(?P<major>\d)(?P<minor>\d+)[a-z]*-[^/]+|abi3|(?=so$))\.?so")
 _IN_SITE: Final = re.compile(r"python/lib/python(\d\.\d+)/site-packages/")
+# A tag stands for all that its parts can be put together to, so what is written in it is bounded.
+_TAG: Final = re.compile(r"[\w.]{1,40}-[\w.]{1,40}-[\w.]{1,200}")
 _METADATA_MOST_BYTES: Final = 4 * 1024 * 1024
 _NEWEST_GLIBC: Final = 60
 _MACHINE: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "aarch64"}
@@ -152,7 +154,7 @@ def _tags(version: str, machine: str) -> frozenset[Tag]:
 def _wheel(layer: CheckedLayer, package: Package, runtimes: tuple[RuntimeFacts, ...]) -> Iterator[Finding]:
     headers = _headers(layer, f"{package.directory}/WHEEL")
     texts = [] if headers is None else [str(text) for text in headers.get_all("Tag", [])][:64]
-    tags = {tag for text in texts if text.count("-") == 2 for tag in parse_tag(text)}
+    tags = {tag for text in texts if _TAG.fullmatch(text) for tag in parse_tag(text)}
     if not tags:
         return
     for runtime in runtimes:
@@ -227,7 +229,7 @@ def _requirements(
             requirement = Requirement(str(text))
             if requirement.marker is not None and not requirement.marker.evaluate(environment):
                 continue
-        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName, InvalidVersion, RecursionError):
             continue
         requirement.marker = None
         yield requirement
@@ -240,6 +242,13 @@ def _meets(requirement: Requirement, version: str) -> bool:
         return True
 
 
+def _recorded(text: str) -> list[str]:
+    try:
+        return [row[0] for row in csv.reader(text.splitlines()[:100_000]) if row]
+    except csv.Error:
+        return []
+
+
 def _record(layer: CheckedLayer, package: Package) -> Iterator[Finding]:
     """Modules that the package's own list names and that are not there."""
     text = _read(layer, f"{package.directory}/RECORD")
@@ -247,8 +256,7 @@ def _record(layer: CheckedLayer, package: Package) -> Iterator[Finding]:
         return
     site = package.directory.rpartition("/")[0]
     missing = []
-    for row in csv.reader(text.splitlines()[:100_000]):
-        name = row[0] if row else ""
+    for name in _recorded(text):
         if name.startswith(("/", "..")) or not (name.endswith(("/__init__.py", ".so")) or name == "__init__.py"):
             continue
         if not re.search(r"(?:^|/)(?:tests?|testing|_tests?|examples?|docs?|benchmarks?)/", name) and (

@@ -59,14 +59,19 @@ def _imports(subject: Subject, file: Started, tree: ast.Module, text: str) -> It
     if missing:
         found = f" It is in the layer at {places[0]}, which is not on the search path of this script." if places else ""
         requests = " Only boto3 and what it needs come with the Python runtimes." if "requests" in missing else ""
-        directory = "." if file.name == "bootstrap" else "extensions-lib"
+        if file.name == "bootstrap":
+            vendor = f"put it beside the bootstrap: pip install -t . {' '.join(missing)}"
+        else:
+            vendor = (
+                f"vendor it: pip install -t vendored {' '.join(missing)}, with sys.path.insert(0, '/opt/vendored') at "
+                "the top of the script"
+            )
         yield file.layer.finding(
             "import-not-vendored",
             file.name,
             f"It imports {listed(missing)}, which neither the layer brings beside it nor the runtime: "
             f"ModuleNotFoundError, before any function runs.{found}{requests}",
-            f"Use urllib.request instead, or vendor it: pip install -t {directory} {' '.join(missing)}, and add /opt/"
-            f"{directory} to sys.path at the top of the script",
+            f"Use urllib.request instead, or {vendor}",
         )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from lamella.layers.doctor.rules import RULES, Rule
+from lamella.layers.doctor.rule import Rule
+from lamella.layers.doctor.rules import RULES
 from lamella.layers.findings import Finding, Severity
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -74,7 +75,7 @@ def _result(finding: Finding, index: Mapping[str, int], source: str) -> dict[str
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(place.lstrip("/"), safe="/")},
+                    "artifactLocation": {"uri": quote(place.lstrip("/"), safe="/", errors="replace")},
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [{"fullyQualifiedName": finding.place or layer, "kind": "resource"}],

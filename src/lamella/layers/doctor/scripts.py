@@ -38,6 +38,8 @@ def started(subject: Subject) -> Iterator[Started]:
         for name, facts in layer.survey.files.items():
             if not is_seen(subject, layer, name) or facts.damage:
                 continue
+            if name == "bootstrap" and subject.runtimes and not subject.of(Language.NATIVE):
+                continue  # managed runtimes have their own, see `structure.bootstrap`
             if name == "bootstrap" or re.fullmatch(r"extensions/[^/.][^/]*", name):
                 yield Started(layer, name, facts, True)
             elif re.fullmatch(r"bin/[^/]+", name):

@@ -24,6 +24,8 @@ _ZIP_AGAIN: Final = "Zip the directory anew, from inside it: (cd DIR && zip -r .
 def refused(subject: Subject) -> Iterator[Finding]:
     """What `PublishLayerVersion` would refuse."""
     for layer in subject.layers:
+        if not layer.contents.entries and not layer.contents.problems:
+            yield layer.finding("empty-layer", "", "There is no file in it.", "(cd DIR && zip -r ../layer.zip .)")
         for problem in layer.contents.problems:
             yield layer.finding("refused-entry", problem.name, f"The entry {problem.detail}.", _ZIP_AGAIN)
 
@@ -61,9 +63,14 @@ def parent_folder(subject: Subject) -> Iterator[Finding]:
 
 def lone_folder(layer: CheckedLayer) -> str:
     """The folder that stands for `/opt` by mistake; empty if there is none."""
-    tops = {PurePosixPath(name).parts[0] for name in layer.contents.entries}
+    names = layer.contents.entries
+    tops = {PurePosixPath(name).parts[0] for name in names}
+    if any(top.endswith(".dist-info") for top in tops):
+        return ""  # packages at the top, of which some have directories named so
     candidates = sorted(tops - KNOWN) if not tops & KNOWN else sorted(tops & _PARENT_NAMES)
     for top in candidates:
+        if f"{top}/__init__.py" in names:
+            continue
         below = {PurePosixPath(entry.name).parts[1] for entry in layer.contents.below(top)}
         if below & KNOWN:
             inner = next((name for name in sorted(below & _PARENT_NAMES) if not below & KNOWN), "")
@@ -141,7 +148,7 @@ def python_directories(subject: Subject) -> Iterator[Finding]:
                     f"No runtime searches /opt/{directory}: the import fails with 'No module named …'.",
                     "Move what is in it to python/ or to python/lib/pythonX.Y/site-packages/",
                 )
-        flat = any(_holds_packages(name) for name in layer.contents.entries)
+        flat = any(_holds_packages(entry.name) for entry in layer.contents.files())
         for runtime in subject.of(Language.PYTHON):
             if versions and runtime.version not in versions and not flat:
                 directory = next(iter(versions.values()))

@@ -87,13 +87,16 @@ def survey(contents: LayerContents, progress: Progress = silent) -> Survey:
     packages: set[Package] = set()
     done = 0
     progress(0, total)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="lamella-doctor") as pool:
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lamella-doctor")
+    try:
         for batch, results in zip(batches, pool.map(lambda batch: _look(contents, batch), batches), strict=True):
             for entry, facts, found in results:
                 files[entry.name] = facts
                 packages.update(found)
             done += sum(entry.size_bytes for entry in batch)
             progress(done, total)
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for all that was to come
     ordered = sorted(packages, key=lambda package: (package.ecosystem, package.name.lower(), package.version))
     return Survey(dict(sorted(files.items())), tuple(ordered))
 

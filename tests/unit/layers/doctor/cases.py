@@ -172,6 +172,7 @@ KEY = "AKIA" + "QWERTZUIOPASDFGH"
 
 CASES: Sequence[Case] = (
     Case("refused-entry", [{"../x": "", "python/a.py": ""}], [{"x": "", "python/a.py": ""}], ["leads out"]),
+    Case("empty-layer", [{}], [{"python/a.py": ""}], ["no file"]),
     Case("parent-folder", [{"layer/python/a.py": ""}], [{"python/a.py": ""}], ["/opt/layer/", "(cd layer && zip -r"]),
     Case("parent-folder", [{"opt/bootstrap": script(LOOP)}], [{"bootstrap": script(LOOP)}], ["/opt/opt/"], about="opt"),
     Case(
