@@ -104,9 +104,12 @@ def _reach(url: str) -> None:
 
 def refused(error: Exception) -> CommandError:
     """What to say of an exception of botocore's: its code and text, or that the server was not reached."""
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NotConnectedError
 
     if isinstance(error, ClientError):
         answer = error.response.get("Error", {})
         return CommandError(f"{answer.get('Code', 'Unknown')}: {answer.get('Message', error)}")
+    if not isinstance(error, HTTPClientError | NotConnectedError):
+        return CommandError(str(error), Status.USAGE)  # no credentials, a name that the model does not allow
     return CommandError(f"{error}; start the server with 'lamella serve', or give --endpoint")

@@ -12,7 +12,7 @@ import io
 import os
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +55,7 @@ class LayerVersion:
     Attributes:
         arn: With the version's number.
         created_at: As the API writes it, e.g. `2026-11-26T20:33:19.000+0000`.
+        zipped_bytes, sha256, location: As of `Archive`.
     """
 
     arn: str
@@ -64,7 +65,14 @@ class LayerVersion:
     runtimes: tuple[str, ...]
     architectures: tuple[str, ...]
     licence: str
-    archive: Archive
+    zipped_bytes: int
+    sha256: bytes
+    location: str = field(repr=False)
+
+    @property
+    def archive(self) -> Archive:
+        """Its content."""
+        return Archive(self.arn, self.zipped_bytes, self.sha256, self.location)
 
     @property
     def layer_arn(self) -> str:
@@ -86,6 +94,7 @@ def describe_layer_version(client: Any, arn: str) -> LayerVersion:  # Any: botoc
     """
     answer = client.get_layer_version_by_arn(Arn=arn)
     content, arn = answer.get("Content", {}), str(answer.get("LayerVersionArn", arn))
+    archive = archive_of(arn, content.get("Location"), content.get("CodeSize"), content.get("CodeSha256"))
     return LayerVersion(
         arn,
         int(answer.get("Version", 0)),
@@ -94,7 +103,9 @@ def describe_layer_version(client: Any, arn: str) -> LayerVersion:  # Any: botoc
         tuple(answer.get("CompatibleRuntimes", ())),
         tuple(answer.get("CompatibleArchitectures", ())),
         str(answer.get("LicenseInfo", "")),
-        archive_of(arn, content.get("Location"), content.get("CodeSize"), content.get("CodeSha256")),
+        archive.zipped_bytes,
+        archive.sha256,
+        archive.location,
     )
 
 
@@ -156,6 +167,36 @@ def open_described(
         return describe_layer_version(client, version.arn).archive.location
 
     return open_archive(version.archive, renew, cache=cache, whole=whole, progress=progress)
+
+
+@contextmanager
+def open_function_code(
+    client: Any,  # botocore makes its clients at run time
+    function: Mapping[str, Any],
+    *,
+    cache: Path | None,
+) -> Iterator[LayerContents]:
+    """The code of a function, as it is at `/var/task`.
+
+    Args:
+        client: Of botocore, for the service `lambda`.
+        function: What `GetFunction` answered a moment ago.
+        cache: Directory for archives that are downloaded as a whole.
+
+    Raises:
+        LayerReadError: It cannot be fetched, is not what the API says it is, or the function is a container image.
+        ClientError, BotoCoreError: As `describe_layer_version`.
+    """
+    setup = function["Configuration"]
+    version = {"Qualifier": setup["Version"]} if setup.get("Version") else {}
+
+    def renew() -> str:
+        return str(client.get_function(FunctionName=setup["FunctionName"], **version)["Code"]["Location"])
+
+    location = function.get("Code", {}).get("Location")
+    archive = archive_of("function code", location, setup.get("CodeSize"), setup.get("CodeSha256"))
+    with open_archive(archive, renew, cache=cache) as contents:
+        yield contents
 
 
 @contextmanager

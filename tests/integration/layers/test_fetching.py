@@ -17,7 +17,7 @@ import pytest
 from lamella.layers import remote
 from lamella.layers.cache import ArchiveCache
 from lamella.layers.errors import LayerReadError
-from lamella.layers.fetching import open_layer_version
+from lamella.layers.fetching import open_function_code, open_layer_version
 from lamella.layers.remote import TAIL_BYTES
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:layer:deps:7"
@@ -102,6 +102,12 @@ class Client:
         self.stated = stated
         self.data = store.data if data is None else data
         self.locations = 0
+
+    def get_function(self, **asked: str) -> dict[str, Any]:
+        assert asked in ({"FunctionName": "f"}, {"FunctionName": "f", "Qualifier": "3"})
+        content = self.get_layer_version_by_arn(Arn="")["Content"]
+        setup = {"FunctionName": "f", "Version": "3", **content}
+        return {"Configuration": setup, "Code": {"Location": content["Location"]}}
 
     def get_layer_version_by_arn(self, *, Arn: str) -> dict[str, Any]:  # noqa: N803  (as botocore has it)
         self.locations += 1
@@ -298,3 +304,20 @@ def test_what_is_kept_is_bounded_by_size_and_age(tmp_path: Path) -> None:
     assert (tmp_path / "of-somebody-else").exists()
     with pytest.raises(ValueError, match="SHA-256"):
         cache.find(b"../../etc", 1)
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+def test_the_code_of_a_function(store: Store, data: bytes) -> None:
+    store.data = data
+    client = Client(store)
+    store.answers = [once(lambda handler: handler.reply(403, b"Request has expired"))]
+    with open_function_code(client, client.get_function(FunctionName="f"), cache=None) as contents:
+        assert contents.label == "function code"
+        assert contents.unzipped_bytes > 90_000
+    assert client.locations == 2
+
+
+def test_a_function_without_code(store: Store) -> None:
+    image = {"Configuration": {"FunctionName": "f", "CodeSize": 0, "CodeSha256": ""}, "Code": {}}
+    with pytest.raises(LayerReadError), open_function_code(Client(store), image, cache=None):
+        pass

@@ -96,7 +96,7 @@ def _version(opened: "OpenedLayer") -> dict[str, Any] | None:
         "licence": version.licence,
         "runtimes": list(version.runtimes),
         "architectures": list(version.architectures),
-        "sha256": version.archive.sha256.hex(),
+        "sha256": version.sha256.hex(),
     }
 
 

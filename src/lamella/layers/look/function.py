@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lamella.layers.contents import LayerContents
 from lamella.layers.errors import LayerReadError
-from lamella.layers.fetching import archive_of, describe_layer_version, open_archive, open_described
+from lamella.layers.fetching import describe_layer_version, open_described, open_function_code
 from lamella.layers.look.view import CODE, Brought, View
 from lamella.layers.packages import packages_of
 
@@ -111,7 +111,7 @@ def open_function(
     arns = [str(layer["Arn"]) for layer in setup.get("Layers", [])]
     labels = _labels(arns)
     with ExitStack() as opened, ThreadPoolExecutor(_AT_ONCE) as threads:
-        code = threads.submit(_fetch_code, client, answer, asked, cache) if look_at_code else None
+        code = threads.submit(_fetch_code, client, answer, cache) if look_at_code else None
         layers = [
             threads.submit(_fetch_layer, client, arn, label, cache) for arn, label in zip(arns, labels, strict=True)
         ]
@@ -149,18 +149,8 @@ def _fetch_layer(client: Client, arn: str, label: str, cache: Path | None) -> _F
     return _fetch(context, label)
 
 
-def _fetch_code(client: Client, answer: Mapping[str, Any], asked: Mapping[str, str], cache: Path | None) -> _Fetched:
-    def context() -> AbstractContextManager[LayerContents]:
-        setup = answer["Configuration"]
-        location = answer.get("Code", {}).get("Location")
-        archive = archive_of(CODE, location, setup.get("CodeSize"), setup.get("CodeSha256"))
-
-        def renew() -> str:
-            return str(client.get_function(**asked)["Code"]["Location"])
-
-        return open_archive(archive, renew, cache=cache)
-
-    return _fetch(context, CODE)
+def _fetch_code(client: Client, answer: Mapping[str, Any], cache: Path | None) -> _Fetched:
+    return _fetch(lambda: open_function_code(client, answer, cache=cache), CODE)
 
 
 def _fetch(make: Callable[[], AbstractContextManager[LayerContents]], label: str) -> _Fetched:
