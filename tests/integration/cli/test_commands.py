@@ -452,6 +452,37 @@ class TestLayerBuild:
         assert f"--zip-file fileb://{zip_path} --compatible-runtimes python3.12".encode() in result.stderr
         assert b"tiny" in result.stdout
 
+    def test_a_recipe_in_the_working_directory_is_taken(self, lamella: Any, tmp_path: Path, monkeypatch: Any) -> None:
+        write_wheel(tmp_path)
+        (tmp_path / "layer.toml").write_text(
+            'name = "tiny"\nruntimes = ["python3.12"]\narchitectures = ["x86_64", "arm64"]\nsbom = "{name}.json"\n'
+            '[python]\nrequirements = ["./tiny-1.0-py3-none-any.whl"]\n'
+        )
+        monkeypatch.chdir(tmp_path)
+        result = lamella.run("layer", "build", "--json", "--architecture", "arm64", "--runtime", "python3.13")
+        assert result.returncode == 0, result.stderr
+        (report,) = json.loads(result.stdout)["archives"]
+        assert (report["output"], report["sbom"]) == ("tiny.zip", "tiny.json")
+        assert (report["runtimes"], report["architecture"]) == (["python3.13"], "arm64")
+        assert json.loads((tmp_path / "tiny.json").read_text())["components"][0]["purl"] == "pkg:pypi/tiny@1.0"
+
+    def test_a_fault_of_the_recipe_is_status_2_and_names_its_line(self, lamella: Any, tmp_path: Path) -> None:
+        (tmp_path / "layer.toml").write_text('[python]\nrequirement = ["six"]\n')
+        result = lamella.run("layer", "build", "--recipe", str(tmp_path / "layer.toml"))
+        assert (result.returncode, result.stdout) == (2, b"")
+        assert "layer.toml:2: [python] requirement: there is no such key" in assert_one_line_of_prose(result.stderr)
+        result = lamella.run("layer", "build", "six", "--recipe", str(tmp_path / "layer.toml"))
+        assert result.returncode == 2
+        assert "from --recipe or from flags, not from both" in assert_one_line_of_prose(result.stderr)
+
+    def test_a_layer_over_its_budget_is_status_1(self, lamella: Any, tmp_path: Path) -> None:
+        result = lamella.run(
+            *("layer", "build", str(write_wheel(tmp_path)), "--output", str(tmp_path / "a.zip"), "--max-zipped", "10")
+        )
+        assert result.returncode == 1
+        assert b"are allowed. Biggest, unzipped: tiny 1.0 " in result.stderr
+        assert not (tmp_path / "a.zip").exists()
+
     def test_what_cannot_be_built_is_status_1_and_leaves_nothing(self, lamella: Any, tmp_path: Path) -> None:
         zip_path = tmp_path / "layer.zip"
         result = lamella.run("layer", "build", "tiny", "--runtime", "nodejs22.x", "--output", str(zip_path))

@@ -4,12 +4,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from packaging.utils import canonicalize_name
 
@@ -26,6 +27,8 @@ from lamella.layers.build.trimming import trim
 from lamella.layers.contents import open_contents
 from lamella.layers.errors import LayerBuildError, LayerReadError
 from lamella.layers.packages import Ecosystem, Package, packages_of
+
+T = TypeVar("T")
 
 # Loaded only if a recipe names them: most recipes name one.
 _OTHER_SOURCES: Final = {
@@ -83,10 +86,12 @@ def build_layers(recipe: Recipe, *, progress: Progress = _silent) -> tuple[Archi
         ]
         if exceeded:
             advice = " Nothing was written: leave something out, trim it (slim), or spread it over several layers."
+            if len(recipe.runtimes) > 1 and not recipe.separate_runtimes:
+                advice += " With separate_runtimes each runtime has an archive of its own."
             raise LayerBuildError(" ".join(exceeded) + advice)
         for one in staged:
             for now, final in one.files.items():
-                _writing(final, lambda now=now, final=final: now.replace(final))
+                _writing(final, partial(now.replace, final))
     return tuple(one.report for one in staged)
 
 
@@ -284,7 +289,7 @@ def _archive(
     return _Staged(done, files)
 
 
-def _writing(path: Path, action: Any) -> Any:  # Any: what the action returns
+def _writing(path: Path, action: Callable[[], T]) -> T:
     try:
         return action()
     except OSError as error:

@@ -22,21 +22,7 @@ _READS_STUBS: Final = b"attach_stub"
 
 # They hand their headers, or those of others, to a compiler at run time.
 _COMPILES: Final = frozenset(
-    {
-        "cffi",
-        "cppyy",
-        "cupy",
-        "jax",
-        "numba",
-        "nvidia",
-        "pyopencl",
-        "pythran",
-        "pytensor",
-        "taichi",
-        "torch",
-        "triton",
-        "warp",
-    }
+    {"cppyy", "cupy", "jax", "numba", "nvidia", "pyopencl", "pythran", "pytensor", "taichi", "torch", "triton", "warp"}
 )
 SHIPPED: Final = frozenset({"boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3"})
 """In every Python runtime. Source: developer guide, "python-package" (the runtime includes boto3 and its dependencies);
@@ -220,21 +206,15 @@ def stubs(looking: Looking) -> None:
 
 
 def headers(looking: Looking) -> None:
-    """Of C, C++ and Cython; and those at the top of a layer, in `include/`."""
-    spared: set[str] = set()
-    found = []
-    compilers = any(_top(name) in _COMPILES for name in looking.names)
-    for name in looking.left():
-        if name.startswith("include/"):
-            found.append(name)
-        elif site_of(name) and name.endswith(_HEADER):
-            if compilers:
-                spared.add(site_of(name) + _top(name))
-            else:
-                found.append(name)
-    for top in sorted(spared):
-        looking.spare(Trim.HEADERS, top, "a package in the layer compiles at run time")
-    looking.remove(Trim.HEADERS, found)
+    """Of C, C++ and Cython, unless a package in the layer compiles; and those at the top of a layer, in `include/`."""
+    compilers = sorted({_top(name) for name in looking.names} & _COMPILES)
+    found = [name for name in looking.left() if site_of(name) and name.endswith(_HEADER)]
+    if compilers and found:
+        looking.spare(
+            Trim.HEADERS, f"{len(found)} headers", f"{', '.join(compilers)} may compile with them at run time"
+        )
+        found = []
+    looking.remove(Trim.HEADERS, [*found, *(name for name in looking.left() if name.startswith("include/"))])
 
 
 def _top(name: str) -> str:

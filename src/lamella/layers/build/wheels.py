@@ -18,8 +18,10 @@ from lamella.layers.errors import LayerBuildError
 from lamella.layers.targets import PythonTarget
 
 _NO_NETWORK: Final = ("error sending request", "Failed to fetch", "dns error", "Connection refused", "timed out")
-_HASH: Final = re.compile(r"--hash[= ](sha256:[0-9a-f]{64})")
+_HASH: Final = re.compile(r"--hash[= ](sha(?:256|384|512):[0-9a-f]+)")
+_INCLUDE: Final = re.compile(r"\s*(?:-r|--requirement|-c|--constraint)[= ]?\s*(?P<path>[^\s#]+)")
 _REQUIREMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*(==|@)")
+_PYPI: Final = "https://pypi.org/simple"
 _QUIET: Final = ("--no-progress", "--color", "never")
 
 
@@ -199,7 +201,15 @@ def export_uv_lock(lock: Path, output: Path, *, extras: Sequence[str] = (), grou
     # Paths are relative to the project, and the file is elsewhere.
     lines = output.read_text(encoding="utf-8").splitlines()
     there = [f"{lock.parent.absolute()}/{line}" if line.startswith(("./", "../")) else line for line in lines]
-    output.write_text("".join(f"{line}\n" for line in there), encoding="utf-8")
+    indexes = [f"--extra-index-url {url}" for url in indexes_of(lock.read_text(encoding="utf-8"))]
+    output.write_text("".join(f"{line}\n" for line in (*indexes, *there)), encoding="utf-8")
+
+
+def indexes_of(lock: str) -> list[str]:
+    """Addresses of the package indexes beside PyPI that a `uv.lock` names; what it exports is silent about them."""
+    sources = [package.get("source", {}) for package in tomllib.loads(lock).get("package", [])]
+    urls = {str(source.get("registry", "")) for source in sources}
+    return sorted(url for url in urls if url.startswith(("http://", "https://")) and url != _PYPI)
 
 
 def hashes_in(text: str) -> dict[str, frozenset[str]]:
@@ -211,6 +221,11 @@ def hashes_in(text: str) -> dict[str, frozenset[str]]:
             name = canonicalize_name(match["name"])
             found[name] = found.get(name, frozenset()) | frozenset(hashes)
     return found
+
+
+def included_in(text: str) -> list[str]:
+    """The files that a requirements file goes on in, as it names them."""
+    return [match["path"] for line in text.splitlines() if (match := _INCLUDE.match(line))]
 
 
 def hash_of(wheel: Path) -> str:
