@@ -5,6 +5,7 @@ python scripts/reference_pages.py [--check]
 
 import re
 import sys
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,9 @@ from lamella.app.operations import OPERATIONS
 from lamella.awsapi.registry import NOT_IMPLEMENTED
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.quotas import QUOTAS
+from lamella.layers.build.recipe import ARRAYS, TABLES, Recipe
+from lamella.layers.build.slim import DEFAULT_SLIM, MEANINGS
+from lamella.layers.build.tables import rows_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
@@ -97,6 +101,57 @@ def quotas_page() -> str:
     )
 
 
+def recipe_page() -> str:
+    """Every key of `layer.toml`."""
+    lines = [
+        f"{_MARK}# `layer.toml`",
+        "",
+        "What a layer is made of, for what, and what it may weigh: the recipe that",
+        "[`lamella layer build`](../how-to/build-layers.md) reads. Relative paths start at its directory. A key that",
+        "is not listed here is an error, which names the line and the nearest key that there is.",
+        "",
+        "## Above all tables",
+        "",
+        *_keys(Recipe),
+        "",
+        "What can be trimmed (`slim`); licences never are:",
+        "",
+        "| | | By default |",
+        "|---|---|---|",
+        *(
+            f"| `{kind}` | {meaning} | {'yes' if kind in DEFAULT_SLIM else 'no'} |"
+            for kind, meaning in MEANINGS.items()
+        ),
+    ]
+    for name, table in (TABLES | ARRAYS).items():
+        heading = f"[[{name}]]" if name in ARRAYS else f"[{name}]"
+        lines += ["", f"## `{heading}`", "", _one_line(table.__doc__), "", *_keys(table)]
+    return "\n".join([*lines, ""])
+
+
+def _keys(table: type) -> list[str]:
+    rows = ["| Key | Takes | Default | |", "|---|---|---|---|"]
+    for name, kind, meaning, default in rows_of(table):
+        rows.append(f"| `{name}` | {_one_line(kind.expects)} | {_default(default)} | {_one_line(meaning)} |")
+    return rows
+
+
+def _default(default: object) -> str:
+    if default is MISSING:
+        return "must be given"
+    if default in (None, "", ()):
+        return ""
+    words = {True: "true", False: "false"}
+    text = (
+        words[default]
+        if isinstance(default, bool)
+        else ", ".join(default)
+        if isinstance(default, tuple)
+        else str(default)
+    )
+    return f"`{text}`"
+
+
 _UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "items": "", "characters": "characters"}
 
 
@@ -122,6 +177,7 @@ def main(arguments: list[str]) -> int:
     pages = {
         DIRECTORY / "operations.md": operations_page(),
         DIRECTORY / "quotas.md": quotas_page(),
+        DIRECTORY / "layer-toml.md": recipe_page(),
         DIRECTORY / "conformance.md": _MARK + conformance.page(),
         front: readme(front.read_text(encoding="utf-8")),
     }

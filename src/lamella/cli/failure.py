@@ -18,8 +18,8 @@ MEANINGS = {
     Status.OK: "It worked.",
     Status.NEGATIVE: (
         "It ran, and the answer is no: the function returned an error (`invoke`), this host cannot run sandboxes "
-        "(`doctor`), the layer could not be built (`layer build`), the server could not start (`serve`), an "
-        "answer was not the same (`trace --replay`)."
+        "(`doctor`), the layer could not be built or is bigger than it may be (`layer build`), the server could not "
+        "start (`serve`), an answer was not the same (`trace --replay`)."
     ),
     Status.USAGE: "The command line or a setting is wrong.",
     Status.API: "The server answered with an error, or could not be reached.",

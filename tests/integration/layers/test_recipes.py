@@ -267,6 +267,9 @@ class TestLocks:
         file.write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
         with pytest.raises(LayerBuildError, match="its hash is another"):
             build_layers(python(tmp_path, requirements_files=(file,)))
+        (tmp_path / "all.txt").write_text("-r requirements.txt\n")
+        with pytest.raises(LayerBuildError, match="its hash is another"):
+            build_layers(python(tmp_path, requirements_files=(tmp_path / "all.txt",)))
 
 
 PROJECT = """

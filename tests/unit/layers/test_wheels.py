@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lamella.layers.build.wheels import Chosen, chosen_of, hashes_in, lines_to_install
+from lamella.layers.build.wheels import Chosen, chosen_of, hashes_in, included_in, lines_to_install
 from lamella.layers.errors import LayerBuildError
 
 A, B = "a" * 64, "b" * 64
@@ -52,6 +52,11 @@ def test_hashes_of_a_requirements_file_are_found_by_normalised_name() -> None:
     """
     both = frozenset({f"sha256:{A}", f"sha256:{B}"})
     assert hashes_in(text) == {"typing-extensions": both, "x": frozenset({f"sha256:{A}"})}
+
+
+def test_included_files_are_found() -> None:
+    text = "-r base.txt\n--requirement=more.txt  # why\n -c limits.txt\nsix  # -r none.txt\n--requirement other.txt\n"
+    assert included_in(text) == ["base.txt", "more.txt", "limits.txt", "other.txt"]
 
 
 def test_what_is_installed_is_what_was_chosen() -> None:

@@ -149,11 +149,11 @@ def build(
         raise CommandError(printable(str(error)), Status.NEGATIVE) from error
     if json_:
         out.write_json({"archives": [report.to_dict() for report in reports]})
-    for report in reports:
-        for warning in report.warnings:
-            out.say(printable(f"warning: {warning}"))
-        if not json_:
+    else:
+        for report in reports:
             _print(report)
+    for warning in dict.fromkeys(warning for report in reports for warning in report.warnings):
+        out.say(printable(f"warning: {warning}"))
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -205,7 +205,10 @@ def _print(report: "ArchiveReport") -> None:
         )
     )
     if report.packages:
-        rows = [(one.name, one.version, _short(one.licence), mib(one.size_bytes)) for one in report.packages]
+        rows = [
+            (one.name, one.version, _short(one.licence), mib(one.size_bytes) if one.size_bytes else "")
+            for one in report.packages
+        ]
         _table(("package", "version", "licence", "unzipped"), rows)
     if report.removed:
         trimmed = [

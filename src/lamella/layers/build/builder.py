@@ -83,6 +83,8 @@ def build_layers(recipe: Recipe, *, progress: Progress = _silent) -> tuple[Archi
         ]
         if exceeded:
             advice = " Nothing was written: leave something out, trim it (slim), or spread it over several layers."
+            if len(recipe.runtimes) > 1 and not recipe.separate_runtimes:
+                advice += " With separate_runtimes each runtime has an archive of its own."
             raise LayerBuildError(" ".join(exceeded) + advice)
         for one in staged:
             for now, final in one.files.items():

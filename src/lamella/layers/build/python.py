@@ -3,6 +3,7 @@
 import filecmp
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from lamella.layers.build.wheels import (
     check_local,
     export_uv_lock,
     hashes_in,
+    included_in,
     install,
     lines_to_install,
     resolve,
@@ -198,10 +200,18 @@ def check_python(lock: Path, target: PythonTarget) -> None:
         )
 
 
-def _hashes(files: list[Path] | tuple[Path, ...]) -> dict[str, frozenset[str]]:
+def _hashes(files: Iterable[Path]) -> dict[str, frozenset[str]]:
+    """The hashes in requirements files and in those that they include, by name of the package."""
     found: dict[str, frozenset[str]] = {}
-    for file in files:
-        for name, hashes in hashes_in(file.read_text(encoding="utf-8")).items():
+    todo, seen = list(files), set[Path]()
+    while todo:
+        file = todo.pop().resolve()
+        if file in seen or not file.is_file():  # one that is missing uv has told of
+            continue
+        seen.add(file)
+        text = file.read_text(encoding="utf-8", errors="replace")
+        todo += [file.parent / name for name in included_in(text)]
+        for name, hashes in hashes_in(text).items():
             found[name] = found.get(name, frozenset()) | hashes
     return found
 

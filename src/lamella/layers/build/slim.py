@@ -17,26 +17,31 @@ from lamella.layers.contents import LayerContents
 
 
 class Trim(StrEnum):
-    """What can be trimmed; the reference page prints the docstrings."""
+    """What can be trimmed; `MEANINGS` says what each is."""
 
     BYTECODE = "bytecode"
-    """`.pyc` files whose source is there: Python makes them of another machine's anew."""
     TESTS = "tests"
-    """Directories of tests that nothing outside them imports."""
     DOCS = "docs"
-    """Manuals, directories of documentation without code in them, Markdown of Node packages; never licences."""
     STUBS = "stubs"
-    """`.pyi`, `py.typed`, packages of stubs, `.d.ts`: for type checkers; not of packages that read their own."""
     HEADERS = "headers"
-    """Headers of C, C++ and Cython; not of packages that compile at run time, such as Triton and Numba."""
     STATIC = "static"
-    """Static libraries, and files of `pkg-config` and CMake; not libtool's, by which ImageMagick finds its coders."""
     RUNTIME = "runtime"
-    """boto3, botocore and what they depend on, unless another package in the layer requires them: the Python runtimes
-    have them."""
     SYMBOLS = "symbols"
-    """Debug symbols, by `strip`. Not among the default ones: the bytes depend on the version of `strip`."""
 
+
+MEANINGS: Final[Mapping[Trim, str]] = {
+    Trim.BYTECODE: "`.pyc` files whose source is there.",
+    Trim.TESTS: "Directories of tests that nothing outside them imports, and `conftest.py`.",
+    Trim.DOCS: "Manuals; directories of documentation without code that no code names; Markdown of Node packages.",
+    Trim.STUBS: "`.pyi`, `py.typed` and `.d.ts`, for type checkers; not of packages that read their own when imported.",
+    Trim.HEADERS: "Headers of C, C++ and Cython; not where a package compiles at run time, as Triton and Numba do.",
+    Trim.STATIC: "Static libraries, and files of `pkg-config` and CMake.",
+    Trim.RUNTIME: "boto3, botocore and what they depend on, which the Python runtimes have; not what another package "
+    "in the layer requires, nor what the recipe names with its version.",
+    Trim.SYMBOLS: "Debug symbols, with the `strip` of this machine. Not among the default ones: the bytes then depend "
+    "on its version.",
+}
+"""For the reference page."""
 
 DEFAULT_SLIM: Final = tuple(kind for kind in Trim if kind is not Trim.SYMBOLS)
 """What `slim = true` and `--slim` trim."""

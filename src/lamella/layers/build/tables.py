@@ -209,6 +209,6 @@ def chosen(expects: str, known: Iterable[str]) -> Kind:
 TEXT: Final = Kind("a text", _text)
 TEXTS: Final = Kind("a list of texts", _texts)
 SWITCH: Final = Kind("true or false", _switch)
-PATH: Final = Kind("a path, relative to the recipe or absolute", _path)
-PATHS: Final = Kind("a list of paths, relative to the recipe or absolute", _paths)
+PATH: Final = Kind("a path", _path)
+PATHS: Final = Kind("a list of paths", _paths)
 SIZE: Final = Kind('a size such as "200 MiB", or a number of bytes', lambda value, _: size_bytes(value))

@@ -18,7 +18,8 @@ from lamella.layers.errors import LayerBuildError
 from lamella.layers.targets import PythonTarget
 
 _NO_NETWORK: Final = ("error sending request", "Failed to fetch", "dns error", "Connection refused", "timed out")
-_HASH: Final = re.compile(r"--hash[= ](sha256:[0-9a-f]{64})")
+_HASH: Final = re.compile(r"--hash[= ](sha(?:256|384|512):[0-9a-f]+)")
+_INCLUDE: Final = re.compile(r"\s*(?:-r|--requirement|-c|--constraint)[= ]?\s*(?P<path>[^\s#]+)")
 _REQUIREMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*(==|@)")
 _QUIET: Final = ("--no-progress", "--color", "never")
 
@@ -211,6 +212,11 @@ def hashes_in(text: str) -> dict[str, frozenset[str]]:
             name = canonicalize_name(match["name"])
             found[name] = found.get(name, frozenset()) | frozenset(hashes)
     return found
+
+
+def included_in(text: str) -> list[str]:
+    """The files that a requirements file goes on in, as it names them."""
+    return [match["path"] for line in text.splitlines() if (match := _INCLUDE.match(line))]
 
 
 def hash_of(wheel: Path) -> str:
