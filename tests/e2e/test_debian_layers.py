@@ -80,7 +80,8 @@ def test_packages_of_the_other_architecture_and_the_same_files_each_time(tmp_pat
         before = os.umask(umask)
         try:
             target = Target(("python3.12",), Architecture.ARM64)
-            collected = DebianSource(packages=("jq",)).collect(target, tmp_path / name, silent)
+            source = DebianSource(packages=("jq",), programs=("jq",), libraries=("libonig.so.5",))
+            collected = source.collect(target, tmp_path / name, silent)
         finally:
             os.umask(before)
         built.append(zipped(tmp_path / name))
@@ -88,6 +89,9 @@ def test_packages_of_the_other_architecture_and_the_same_files_each_time(tmp_pat
     files = [path for path in (tmp_path / "one").rglob("*") if path.is_file() and is_elf(path)]
     assert {path.name for path in files} >= {"jq", "libjq.so.1", "libonig.so.5"}
     assert {read_elf(path).machine for path in files} == {"EM_AARCH64"}
+    one = tmp_path / "one"
+    assert (one / "lib/libonig.so.5").read_bytes() == (one / "debian/lib/libonig.so.5").read_bytes()
+    assert "License: MIT" in (one / "debian/usr/share/doc/jq/copyright").read_text()
     (jq,) = [package for package in collected.packages if package.name == "jq"]
     assert (jq.licence, jq.purl.startswith("pkg:deb/debian/jq@1.")) == ("MIT", True)
 

@@ -176,6 +176,7 @@ def test_packages_are_unpacked_below_their_root_and_nowhere_else(tmp_path: Path)
             (entry("/../../escaped"), b"x"),
             (entry("./dev/null", tarfile.CHRTYPE), b""),
             (entry("./usr/share/doc/whole/README"), b"x"),
+            (entry("./usr/share/doc/whole/copyright"), b"Format: copyright-format/1.0\n\nFiles: *\nLicense: MIT\n"),
         ],
     )
     part = deb(tmp_path / "part.deb", [(entry("./lib/libx.so.1"), b"x"), (entry("./usr/bin/not-taken"), b"x")])
@@ -187,6 +188,9 @@ def test_packages_are_unpacked_below_their_root_and_nowhere_else(tmp_path: Path)
         "usr/bin/outside": "whole",
         "usr/lib/libx.so.1": "part",
     }
+    assert unpacked.licences == {"whole": "MIT", "part": ""}
+    assert (root / "usr/share/doc/whole/copyright").is_file()
+    assert not (root / "usr/share/doc/whole/README").exists()
     assert (root / "usr/bin/second").read_bytes() == (root / "usr/bin/link").read_bytes() == b"program"
     assert (root / "usr/bin/program").stat().st_mode & 0o7777 == 0o755
     assert (root / "usr/bin/outside").resolve().is_relative_to(root.resolve())
