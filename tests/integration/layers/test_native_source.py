@@ -118,6 +118,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, this_machine: Architecture) 
         (NativeSource(libraries=("libnothing.so.9",)), "no library libnothing.so.9"),
         (NativeSource(extra=("/nowhere/*.so",)), "No file of this machine matches /nowhere/"),
         (NativeSource(extra=("relative/*",)), "absolute paths"),
+        (NativeSource(programs=(PROGRAM,), directory="../elsewhere"), "cannot be the name of a directory"),
     ):
         with pytest.raises(LayerBuildError, match=words):
             source.collect(target, tmp_path, silent)

@@ -150,9 +150,10 @@ def test_a_project_without_a_usable_lock_is_refused(tmp_path: Path) -> None:
     (mine / "package-lock.json").write_text("[]")
     with pytest.raises(LayerBuildError, match="cannot be read as a lock"):
         NodeSource(package=mine).collect(X86_64, tmp_path, silent)
-    (mine / "package-lock.json").write_text('{"lockfileVersion": 3, "packages": {"": {}, "../elsewhere": {}}}')
-    with pytest.raises(LayerBuildError, match="lies outside"):
-        NodeSource(package=mine).collect(X86_64, tmp_path, silent)
+    for name in ("../elsewhere", "a/../../elsewhere", "/etc"):
+        (mine / "package-lock.json").write_text(json.dumps({"lockfileVersion": 3, "packages": {"": {}, name: {}}}))
+        with pytest.raises(LayerBuildError, match="lies outside"):
+            NodeSource(package=mine).collect(X86_64, tmp_path, silent)
 
 
 def test_a_lock_that_is_not_of_the_package_is_refused(tmp_path: Path) -> None:

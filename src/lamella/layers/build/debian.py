@@ -16,7 +16,7 @@ from typing import Final
 
 from lamella.elf import ElfError, LibraryFinder, is_elf
 from lamella.layers.build import apt
-from lamella.layers.build.carry import Carried, carry, carry_libraries, place
+from lamella.layers.build.carry import Carried, carry, carry_libraries, check_directory, place
 from lamella.layers.build.debtree import Unpacked, copyright_of, libraries_below, unpack
 from lamella.layers.build.sources import Collected, Progress, Target
 from lamella.layers.build.wrapper import variables_of, wrapper
@@ -61,6 +61,7 @@ class DebianSource:
         Raises:
             LayerBuildError: A package is not to be had, brings no programs, or cannot run on the target.
         """
+        check_directory(self.directory)
         fetched = apt.fetch(self.packages, target.architecture, self.sources_list, progress)
         named = {package.partition("=")[0] for package in self.packages}
         family = {deb.source for deb in fetched.debs if deb.name in named}

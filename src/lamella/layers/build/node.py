@@ -166,7 +166,7 @@ def _copy_project(package: Path, work: Path) -> Path:
     for name in places:
         if not name or "node_modules" in PurePosixPath(name).parts:
             continue
-        if name.startswith(("..", "/")):
+        if name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise LayerBuildError(f"{lock} names {name}, which lies outside of {project}: give it as a local module")
         if (project / name / "package.json").is_file():  # a workspace, or a module given by its directory
             (work / name).mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,12 @@ def _copy_modules(modules: Path, project: Path, into: Path) -> None:
         if _NOISE.intersection(name.parts):
             continue
         if path.is_symlink():
-            place_of = path.resolve().relative_to(modules.parent)
+            resolved = path.resolve()
+            if not resolved.is_relative_to(modules.parent):
+                raise LayerBuildError(
+                    f"The package {name} is a link that leads out of {project}: give it as a local module"
+                )
+            place_of = resolved.relative_to(modules.parent)
             _copy_directory(project / place_of, into / name)
             _copy_modules(modules.parent / place_of / "node_modules", project, into / name / "node_modules")
         elif path.is_file():
