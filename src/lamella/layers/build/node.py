@@ -72,7 +72,7 @@ class NodeSource:
                 warnings += self._run_scripts(npm, installed, work, target.architecture)
                 warnings += _engine_warnings(npm, installed, versions)
                 for directory in directories:
-                    _copy_modules(work / "node_modules", project, into / directory)
+                    _copy_modules(work / "node_modules", work, project, into / directory)
             for package, binary in missing_binaries(installed, target.architecture):
                 warnings.append(
                     f"{package} has its binaries in {binary}, which the lock does not name, for it was made on another "
@@ -174,7 +174,7 @@ def _copy_project(package: Path, work: Path) -> Path:
     return project
 
 
-def _copy_modules(modules: Path, project: Path, into: Path) -> None:
+def _copy_modules(modules: Path, work: Path, project: Path, into: Path) -> None:
     """Copy what npm installed, without what it keeps for itself; links become what they lead to in the project."""
     if not modules.is_dir():
         return
@@ -184,13 +184,11 @@ def _copy_modules(modules: Path, project: Path, into: Path) -> None:
             continue
         if path.is_symlink():
             resolved = path.resolve()
-            if not resolved.is_relative_to(modules.parent):
-                raise LayerBuildError(
-                    f"The package {name} is a link that leads out of {project}: give it as a local module"
-                )
-            place_of = resolved.relative_to(modules.parent)
+            if not resolved.is_relative_to(work):
+                raise LayerBuildError(f"The package {name} leads out of {project}: give it as a local module")
+            place_of = resolved.relative_to(work)
             _copy_directory(project / place_of, into / name)
-            _copy_modules(modules.parent / place_of / "node_modules", project, into / name / "node_modules")
+            _copy_modules(work / place_of / "node_modules", work, project, into / name / "node_modules")
         elif path.is_file():
             place(path, into / name, executable=bool(path.stat().st_mode & 0o100))
 
