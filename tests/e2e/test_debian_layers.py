@@ -80,7 +80,8 @@ def test_packages_of_the_other_architecture_and_the_same_files_each_time(tmp_pat
         before = os.umask(umask)
         try:
             target = Target(("python3.12",), Architecture.ARM64)
-            collected = DebianSource(packages=("jq",)).collect(target, tmp_path / name, silent)
+            source = DebianSource(packages=("jq",), programs=("jq",), libraries=("libonig.so.5",))
+            collected = source.collect(target, tmp_path / name, silent)
         finally:
             os.umask(before)
         built.append(zipped(tmp_path / name))
@@ -88,6 +89,9 @@ def test_packages_of_the_other_architecture_and_the_same_files_each_time(tmp_pat
     files = [path for path in (tmp_path / "one").rglob("*") if path.is_file() and is_elf(path)]
     assert {path.name for path in files} >= {"jq", "libjq.so.1", "libonig.so.5"}
     assert {read_elf(path).machine for path in files} == {"EM_AARCH64"}
+    one = tmp_path / "one"
+    assert (one / "lib/libonig.so.5").read_bytes() == (one / "debian/lib/libonig.so.5").read_bytes()
+    assert "License: MIT" in (one / "debian/usr/share/doc/jq/copyright").read_text()
     (jq,) = [package for package in collected.packages if package.name == "jq"]
     assert (jq.licence, jq.purl.startswith("pkg:deb/debian/jq@1.")) == ("MIT", True)
 
@@ -99,8 +103,7 @@ def test_what_is_not_to_be_had_is_named(tmp_path: Path) -> None:
     for source, words in (
         (DebianSource(packages=("no-such-package-at-all",)), r"check its name.*\nE: Unable to locate package"),
         (DebianSource(packages=("jq; rm -rf /",)), "is not the name of a Debian package"),
-        (DebianSource(packages=("jq",), programs=("gq",)), "have no program gq; they have jq"),
-        (DebianSource(packages=("libonig5",)), "bring no programs themselves"),
+        (DebianSource(packages=("libonig5",), programs=("onig",)), "have no program onig; they have none at all"),
     ):
         with pytest.raises(LayerBuildError, match=words):
             source.collect(target, tmp_path, silent)

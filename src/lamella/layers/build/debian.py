@@ -12,23 +12,24 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from lamella.elf import ElfError, LibraryFinder, is_elf
 from lamella.layers.build import apt
-from lamella.layers.build.carry import Carried, carry, carry_libraries, place
-from lamella.layers.build.debtree import Unpacked, libraries_below, unpack
+from lamella.layers.build.carry import Carried, carry, carry_libraries, check_directory, place
+from lamella.layers.build.debtree import Unpacked, copyright_of, libraries_below, unpack
 from lamella.layers.build.sources import Collected, Progress, Target
 from lamella.layers.build.wrapper import variables_of, wrapper
 from lamella.layers.errors import LayerBuildError
 from lamella.layers.packages import Ecosystem, Package
 
-_PROGRAMS = ("usr/bin", "usr/sbin", "usr/games")
-_SHELLS = frozenset({"/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash", "/usr/bin/env"})
-_PACKAGE_OF = {"/usr/bin/perl": "perl-base", "/usr/bin/python3": "python3-minimal"}
+_PROGRAMS: Final = ("usr/bin", "usr/sbin", "usr/games")
+_SHELLS: Final = frozenset({"/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash", "/usr/bin/env"})
+_PACKAGE_OF: Final = {"/usr/bin/perl": "perl-base", "/usr/bin/python3": "python3-minimal"}
 # Names that a package's installation would link to another program's, by update-alternatives.
-_ALTERNATIVE = re.compile(r"(?P<name>[a-z]+)-im[67]\.q16(hdri)?")
-_LIBRARY = re.compile(r"\.so(\.|$)")
-_LINKED_FROM_BYTES = 64 * 1024
+_ALTERNATIVE: Final = re.compile(r"(?P<name>[a-z]+)-im[67]\.q16(hdri)?")
+_LIBRARY: Final = re.compile(r"\.so(\.|$)")
+_LINKED_FROM_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class DebianSource:
     Attributes:
         packages: Names, or `name=version`. All of them is taken, and all of the other packages that were built from the
             same source and are needed; of any others that are needed, the shared libraries alone.
-        programs: Names of those to have in `bin/`; all of the named packages' if empty.
+        programs: Names of those to have in `bin/`; if empty all of the named packages', or none if there are libraries.
         libraries: Names of shared libraries (`libmagic.so.1`) to have in `lib/`, for the runtime to load.
         whole: Names of needed packages to take all of, such as `perl`.
         leave_out: Patterns of paths not to take: `usr/lib/git-core/git-http-*`.
@@ -60,6 +61,7 @@ class DebianSource:
         Raises:
             LayerBuildError: A package is not to be had, brings no programs, or cannot run on the target.
         """
+        check_directory(self.directory)
         fetched = apt.fetch(self.packages, target.architecture, self.sources_list, progress)
         named = {package.partition("=")[0] for package in self.packages}
         family = {deb.source for deb in fetched.debs if deb.name in named}
@@ -76,6 +78,8 @@ class DebianSource:
             progress("Collecting libraries")
             filled, warnings = self._fill(tree, own, programs, target, into)
             packages = self._packages(fetched.debs, tree, own, filled)
+            texts = (copyright_of(package.name) for package in packages)
+            _copy(list(texts), root, into / self.directory)
         return Collected(packages, (*fetched.warnings, *warnings))
 
     def _programs(self, tree: Unpacked, named: set[str], own: frozenset[str]) -> dict[str, str]:

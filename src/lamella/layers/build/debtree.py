@@ -76,6 +76,11 @@ def link_target(name: str, target: str) -> str:
     return posixpath.relpath(absolute or ".", directory or ".")
 
 
+def copyright_of(package: str) -> str:
+    """Where a package has the texts of its licences, which most of them want to be passed on."""
+    return f"usr/share/doc/{package}/copyright"
+
+
 def is_useless(name: str, leave_out: Sequence[str] = ()) -> bool:
     """Whether a file is of no use in a layer: documentation, headers, or what the user left out."""
     return _USELESS.fullmatch(name) is not None or any(fnmatch.fnmatchcase(name, pattern) for pattern in leave_out)
@@ -86,7 +91,7 @@ def unpack(debs: Sequence[Deb], whole: frozenset[str], root: Path, leave_out: Se
 
     Args:
         debs: All of them.
-        whole: Names of those to unpack whole; of the others, shared libraries alone.
+        whole: Names of those to unpack whole; of the others, shared libraries and licences alone.
         root: An empty directory.
         leave_out: Patterns of paths.
 
@@ -109,11 +114,10 @@ def _unpack(deb: Deb, root: Path, whole: bool, leave_out: Sequence[str]) -> tupl
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:
                     name = merged(member.name)
-                    if name == f"usr/share/doc/{deb.name}/copyright" and member.isreg():
-                        text = archive.extractfile(member)
-                        licence = (
-                            licence_of(text.read(_COPYRIGHT_MOST_BYTES).decode("utf-8", "replace")) if text else ""
-                        )
+                    if name == copyright_of(deb.name) and member.isreg() and _put(archive, member, name, root):
+                        with (root / name).open("rb") as file:
+                            licence = licence_of(file.read(_COPYRIGHT_MOST_BYTES).decode("utf-8", "replace"))
+                        continue
                     wanted = bool(name) and (whole or _LIBRARY.fullmatch(name) is not None)
                     if wanted and not is_useless(name, leave_out) and _put(archive, member, name, root):
                         paths.append(name)
@@ -121,12 +125,6 @@ def _unpack(deb: Deb, root: Path, whole: bool, leave_out: Sequence[str]) -> tupl
             process.kill()
             raise LayerBuildError(f"The package {deb.path.name} cannot be unpacked: {error}") from error
     return paths, licence
-
-
-def _licence(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    content = archive.extractfile(member)
-    assert content is not None
-    return licence_of(content.read(_COPYRIGHT_MOST_BYTES).decode("utf-8", "replace"))
 
 
 def _put(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, root: Path) -> bool:

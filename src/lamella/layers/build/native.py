@@ -8,7 +8,7 @@ from typing import Final
 
 from lamella.elf import LibraryFinder, is_elf
 from lamella.layers.build import dpkg
-from lamella.layers.build.carry import carry, carry_libraries, place
+from lamella.layers.build.carry import carry, carry_libraries, check_directory, place
 from lamella.layers.build.sources import Collected, Progress, Target
 from lamella.layers.errors import LayerBuildError
 
@@ -43,6 +43,7 @@ class NativeSource:
         Raises:
             LayerBuildError: Something is not there, is for another architecture, or cannot run on the target.
         """
+        check_directory(self.directory)
         private = f"lib/{self.directory}"
         finder = LibraryFinder(first=self.search)
         warnings: list[str] = []

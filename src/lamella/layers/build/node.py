@@ -72,7 +72,7 @@ class NodeSource:
                 warnings += self._run_scripts(npm, installed, work, target.architecture)
                 warnings += _engine_warnings(npm, installed, versions)
                 for directory in directories:
-                    _copy_modules(work / "node_modules", project, into / directory)
+                    _copy_modules(work / "node_modules", work, project, into / directory)
             for package, binary in missing_binaries(installed, target.architecture):
                 warnings.append(
                     f"{package} has its binaries in {binary}, which the lock does not name, for it was made on another "
@@ -166,7 +166,7 @@ def _copy_project(package: Path, work: Path) -> Path:
     for name in places:
         if not name or "node_modules" in PurePosixPath(name).parts:
             continue
-        if name.startswith(("..", "/")):
+        if name.startswith("/") or ".." in PurePosixPath(name).parts:
             raise LayerBuildError(f"{lock} names {name}, which lies outside of {project}: give it as a local module")
         if (project / name / "package.json").is_file():  # a workspace, or a module given by its directory
             (work / name).mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def _copy_project(package: Path, work: Path) -> Path:
     return project
 
 
-def _copy_modules(modules: Path, project: Path, into: Path) -> None:
+def _copy_modules(modules: Path, work: Path, project: Path, into: Path) -> None:
     """Copy what npm installed, without what it keeps for itself; links become what they lead to in the project."""
     if not modules.is_dir():
         return
@@ -183,8 +183,12 @@ def _copy_modules(modules: Path, project: Path, into: Path) -> None:
         if _NOISE.intersection(name.parts):
             continue
         if path.is_symlink():
-            source = project / path.resolve().relative_to(modules.parent)
-            _copy_directory(source, into / name)
+            resolved = path.resolve()
+            if not resolved.is_relative_to(work):
+                raise LayerBuildError(f"The package {name} leads out of {project}: give it as a local module")
+            place_of = resolved.relative_to(work)
+            _copy_directory(project / place_of, into / name)
+            _copy_modules(work / place_of / "node_modules", work, project, into / name / "node_modules")
         elif path.is_file():
             place(path, into / name, executable=bool(path.stat().st_mode & 0o100))
 

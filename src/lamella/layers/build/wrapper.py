@@ -44,7 +44,7 @@ _VARIABLES: Final = (
     ),
 )
 
-# Debian's certificates are in one file by another name than Amazon Linux's.
+# Programs of Debian look for certificates where Debian has them; Amazon Linux has them where Red Hat's systems do.
 _CERTIFICATES: Final = """\
 if [ ! -e /etc/ssl/certs/ca-certificates.crt ] && [ -e /etc/pki/tls/certs/ca-bundle.crt ]; then
     export GIT_SSL_CAINFO="${GIT_SSL_CAINFO-/etc/pki/tls/certs/ca-bundle.crt}"
