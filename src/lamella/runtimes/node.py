@@ -16,6 +16,7 @@ from typing import Final
 from lamella.runtimes.base import bootstrap
 from lamella.runtimes.clients import from_npm, obtain, pinned
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.interpreters import trusted
 from lamella.runtimes.tree import RootTree, try_program
 
 RESOURCES: Final = resources.files("lamella.runtimes") / "resources" / "node"
@@ -124,9 +125,9 @@ def find_node(runtime: str) -> Node | None:
             continue
         seen.add(real)
         try:
-            node = probe(path)
+            node = probe(trusted(path))
         except PackBuildError:
-            continue  # broken, too old, or not Node.js at all; the next may do
+            continue  # broken, too old, not Node.js at all, or another user's; the next may do
         if node.runtime == runtime:
             return node
     return None
