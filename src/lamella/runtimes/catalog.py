@@ -193,7 +193,7 @@ class PackCatalog(RuntimeCatalog):
             shutil.rmtree(staging, ignore_errors=True)
 
     def _clear_leftovers(self) -> None:
-        for path in self._root.glob(".building-*"):
+        for path in (*self._root.glob(".building-*"), *self._root.glob(f"{_CLIENTS}/.fetching-*")):
             shutil.rmtree(path)
 
     def _load(self) -> None:

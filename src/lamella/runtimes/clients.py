@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.interpreters import trusted
 
 _TIMEOUT_S: Final = 600.0
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 # Pinned, so that the same plugin is used everywhere.
 _COPY: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 Fetch = Callable[[Path], None]
 """Puts files into an empty directory. Raises `PackBuildError` if it cannot."""
@@ -87,7 +90,8 @@ def from_npm(specification: str, node: Path) -> Fetch:
                 f"AWS's runtime client {specification} comes from npm, which is neither on the PATH nor beside {node}. "
                 "On Debian and Ubuntu: apt-get install npm"
             )
-        command = [*npm, "pack", specification, "--ignore-scripts", "--prefer-offline", "--silent"]
+        command = [*npm, "pack", specification, "--ignore-scripts", "--prefer-offline"]
+        command += ["--loglevel=error", "--fetch-retries=1"]  # else it tries for more than a minute
         # npm itself is a script for `node`.
         path = f"{node.parent}:{os.environ.get('PATH', _PATH)}"
         _run(command, target, specification, environment={**os.environ, "PATH": path})
@@ -100,7 +104,7 @@ def _npm(node: Path) -> list[str] | None:
     if found is not None:
         return [found]
     beside = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
-    return [str(node), str(beside)] if beside.is_file() else None
+    return [str(node), str(trusted(beside))] if beside.is_file() else None
 
 
 def from_maven(pom: str) -> Fetch:
@@ -115,7 +119,7 @@ def from_maven(pom: str) -> Fetch:
             )
         with tempfile.TemporaryDirectory() as project:
             Path(project, "pom.xml").write_text(pom)
-            command = [maven, "-B", "-q", "--strict-checksums", _COPY]
+            command = [maven, "-B", "-q", "-Dstyle.color=never", "--strict-checksums", _COPY]
             command += [f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
             _run(command, Path(project), "aws-lambda-java-runtime-interface-client")
 
@@ -130,5 +134,7 @@ def _run(command: Sequence[str], directory: Path, what: str, environment: Mappin
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PackBuildError(f"Cannot fetch AWS's runtime client {what}: {error}") from error
     if result.returncode != 0:
-        said = "\n".join((result.stderr.strip() or result.stdout.strip()).splitlines()[:12])
-        raise PackBuildError(f"Cannot fetch AWS's runtime client {what}: {said}")
+        said = _COLOUR.sub("", result.stderr.strip() or result.stdout.strip()).splitlines()
+        # The first lines have the reason; then come traces, and where to find more of them.
+        reason = "\n".join(line.removeprefix("npm error ") for line in said[:4])
+        raise PackBuildError(f"Cannot fetch AWS's runtime client {what}: {reason[:1000]}")

@@ -16,6 +16,7 @@ from lamella.elf import is_elf
 from lamella.runtimes.base import bootstrap
 from lamella.runtimes.clients import from_maven, obtain, pinned
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.interpreters import trusted
 from lamella.runtimes.java_archive import ARCHIVE, archive_classes
 from lamella.runtimes.pack import host_architecture
 from lamella.runtimes.tree import RootTree, try_program
@@ -114,9 +115,9 @@ def find_java(runtime: str) -> Jdk | None:
             continue
         seen.add(real)
         try:
-            jdk = probe(path)
+            jdk = probe(trusted(path))
         except PackBuildError:
-            continue  # broken, too old, or another VM; the next may do
+            continue  # broken, too old, another VM, or another user's; the next may do
         if jdk.runtime == runtime:
             return jdk
     return None

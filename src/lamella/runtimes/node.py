@@ -1,6 +1,7 @@
 """The part of a root tree that makes it a Node.js runtime: `/var/lang` from the host, `/var/runtime` from AWS."""
 
 import json
+import mmap
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from typing import Final
 from lamella.runtimes.base import bootstrap
 from lamella.runtimes.clients import from_npm, obtain, pinned
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.interpreters import trusted
 from lamella.runtimes.tree import RootTree, try_program
 
 RESOURCES: Final = resources.files("lamella.runtimes") / "resources" / "node"
@@ -123,9 +125,9 @@ def find_node(runtime: str) -> Node | None:
             continue
         seen.add(real)
         try:
-            node = probe(path)
+            node = probe(trusted(path))
         except PackBuildError:
-            continue  # broken, too old, or not Node.js at all; the next may do
+            continue  # broken, too old, not Node.js at all, or another user's; the next may do
         if node.runtime == runtime:
             return node
     return None
@@ -176,7 +178,11 @@ def _parts(tree: RootTree, node: Node) -> set[Path]:
     Nothing names them but the program, or its library, itself.
     """
     programs = [node.executable, *tree.path("/usr/lib64").glob("libnode.so*")]
-    found = {name for program in programs for name in _PART.findall(program.read_bytes())}
+    found: set[bytes] = set()
+    for program in programs:
+        # Mapped, not read: it has a hundred megabytes, and the server is small.
+        with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            found.update(_PART.findall(content))
     return {path for path in (Path(os.fsdecode(name)) for name in found) if path.is_file()}
 
 

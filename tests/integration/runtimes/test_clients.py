@@ -90,6 +90,14 @@ def test_maven_is_named_if_it_is_not_there(tmp_path: Path, monkeypatch: pytest.M
         from_maven("<project/>")(tmp_path)
 
 
+def test_what_maven_says_is_told_without_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "bin/mvn", "printf '\\033[0m\\033[31m[ERROR]\\033[m no repository\\nb\\nc\\nd\\ne\\n'; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    with pytest.raises(PackBuildError) as caught:
+        from_maven("<project/>")(tmp_path)
+    assert str(caught.value).endswith("interface-client: [ERROR] no repository\nb\nc\nd")
+
+
 def test_what_is_pinned() -> None:
     assert [name.rpartition("-")[0] for name in pinned("java")] == [
         "aws-lambda-java-core",
@@ -143,11 +151,17 @@ def test_a_version_that_no_host_has_says_how_to_get_it(tmp_path: Path, runtime: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-@pytest.mark.parametrize("runtime", ["nodejs20.x", "java17"])
-def test_a_program_of_another_user_is_not_run(tmp_path: Path, runtime: str) -> None:
+@pytest.mark.parametrize(("runtime", "module"), [("nodejs20.x", "node"), ("java17", "java")])
+def test_a_program_of_another_user_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, module: str
+) -> None:
+    """Neither one that is named nor one that is found."""
     ran = tmp_path / "ran"
     theirs = program(tmp_path / "theirs", f"touch {ran}")
     os.chown(theirs, 12345, 12345)
     with pytest.raises(PackBuildError, match="belongs to user 12345"):
         PackCatalog(tmp_path / "packs").add(runtime, theirs)
+    monkeypatch.setattr(f"lamella.runtimes.{module}.candidates", lambda: iter([theirs]))
+    with pytest.raises(PackBuildError, match="on this host"):
+        PackCatalog(tmp_path / "packs").add(runtime)
     assert not ran.exists()
