@@ -27,6 +27,9 @@ from lamella.workshop.examiner import (
 from lamella.workshop.furnishing import furnishing_of
 from lamella.workshop.gate import Gate
 
+_WAITING_MOST: Final = 8
+"""Proofs that may wait for their turn, or be made: each keeps an archive on the disk."""
+
 _ARCHITECTURES: Final = tuple(architecture.value for architecture in Architecture)
 
 
@@ -61,6 +64,7 @@ class Layers:
         self._layers_most = limits.limit(LAYERS)
         self._running: set[asyncio.Task[Examination]] = set()
         self._stopping = False
+        self._asking = 0
         self.pages: dict[tuple[str, str], Page] = {("GET", "layers"): self.get_page}
         self.uploads = {("POST", "layers/prove"): Upload(self.prove_page, directory, self._most_bytes)}
 
@@ -90,6 +94,15 @@ class Layers:
 
     async def prove_page(self, exchange: Exchange, query: Mapping[str, str], body: Path) -> None:
         """Query: `runtime`, `architecture`, each repeated or with commas; `arn` in place of a body."""
+        if self._asking >= _WAITING_MOST:
+            raise PageError(429, f"{_WAITING_MOST} proofs are waiting already: try again in a minute.")
+        self._asking += 1
+        try:
+            await self._prove_page(exchange, query, body)
+        finally:
+            self._asking -= 1
+
+    async def _prove_page(self, exchange: Exchange, query: Mapping[str, str], body: Path) -> None:
         runtimes = _words(exchange, "runtime")
         if not runtimes or len(runtimes) > RUNTIMES_MOST:
             raise PageError(400, f"Say in which runtimes, 1 to {RUNTIMES_MOST}: ?runtime=python3.12")
