@@ -15,7 +15,7 @@ from tests.integration.sandbox.conftest import DEADLINE_S, Make, Started, python
 from tests.support.rootfs import PYTHON
 
 from lamella.adapters.sandbox import OciSandboxProvider, OciSettings, strays, syscalls
-from lamella.adapters.sandbox.cgroups import detect_here
+from lamella.adapters.sandbox.cgroups import detect_here, remove_everywhere
 from lamella.adapters.sandbox.mounts import current_mounts, enter_private_mount_namespace
 from lamella.adapters.sandbox.spawner import ChildWatch
 from lamella.ports.sandbox import ExitStatus, SandboxError, SandboxSpec
@@ -130,6 +130,15 @@ async def test_destroying_leaves_nothing(make: Make, provider: OciSandboxProvide
     sandbox.freeze()
     sandbox.thaw()
     assert sandbox.memory_peak_bytes() >= 0
+
+
+async def test_a_group_that_somebody_took_away_while_it_was_empty_is_made_anew(
+    make: Make, provider: OciSandboxProvider
+) -> None:
+    assert remove_everywhere(provider._layout, provider._parent)
+    sandbox = await make()
+    assert (await python(sandbox, "print(1)")).output == "1\n"
+    await sandbox.destroy()
 
 
 async def test_closing_the_provider_destroys_everything(settings: OciSettings, rootfs: Path, tmp_path: Path) -> None:
