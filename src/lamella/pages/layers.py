@@ -1,6 +1,7 @@
 """`/_lamella/layers/…`: proofs of layers, and what the gate has found; and what is in a runtime."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,8 @@ from lamella.domain.layer import LayerVersion
 from lamella.domain.names import parse_layer_version
 from lamella.domain.quotas import LAYERS, UNZIPPED, LimitProfile
 from lamella.frontdoor import Page, PageError, path_tail, respond_json
-from lamella.httpserver.exchange import Exchange
+from lamella.httpserver.exchange import Exchange, Phase
+from lamella.httpserver.message import DisconnectedError
 from lamella.layers.facts import FACTS
 from lamella.ports.runtimes import RuntimeCatalog
 from lamella.ports.stores import ArchiveError, ArtifactStore, LayerStore
@@ -30,6 +32,8 @@ from lamella.workshop.gate import Gate
 _WAITING_MOST: Final = 8
 """Proofs that may wait for their turn, or be made: each keeps an archive on the disk."""
 
+_HEARTBEAT_S: Final = 2.0
+_STOPPING: Final = "The server is being stopped."
 _ARCHITECTURES: Final = tuple(architecture.value for architecture in Architecture)
 
 
@@ -139,29 +143,40 @@ class Layers:
         runtimes: Sequence[str],
         architectures: Sequence[str],
     ) -> None:
-        """Answer with a proof, unless nobody waits for it any more."""
+        """Answer with a proof, unless nobody waits for it any more.
+
+        A client that has gone is only noticed by writing, so an answer that takes long begins with empty lines. What
+        goes wrong after the first of them cannot be told by the status any more, and is told as the reason why the
+        runtimes were not proved.
+        """
         if self._stopping:
-            raise PageError(503, "The server is being stopped.")
+            raise PageError(503, _STOPPING)
         work = asyncio.create_task(
             self._examiner.examine(layers, runtimes=runtimes, architectures=architectures, static=False),
             name="prove layers",
         )
         self._running.add(work)
-        work.add_done_callback(self._running.discard)
-        exchange.on_disconnect(lambda: _cancel(work))
         try:
-            examination = await work
-        except NoSandboxError as error:
-            raise PageError(503, str(error)) from error
-        except ExaminationError as error:
-            raise PageError(400, str(error)) from error
-        except asyncio.CancelledError:
-            if self._stopping:
-                raise PageError(503, "The server is being stopped.") from None
-            if not exchange.connected:
-                return
-            raise
-        respond_json(exchange, examination.to_dict())
+            while not (await asyncio.wait((work,), timeout=_HEARTBEAT_S))[0]:
+                if exchange.phase is Phase.OPEN:
+                    exchange.start_response(200, (("Content-Type", "application/json"),))
+                await exchange.write(b"\n")
+            status, document = _outcome(work, runtimes)
+            if exchange.phase is not Phase.OPEN:
+                await exchange.write(json.dumps(document).encode() + b"\n")
+                exchange.finish()
+            elif status != 200:
+                raise PageError(status, document["not_proved"][0]["reason"])
+            else:
+                respond_json(exchange, document)
+        except DisconnectedError:
+            return
+        finally:
+            work.cancel()
+            await asyncio.wait((work,))
+            self._running.discard(work)
+            if not work.cancelled():
+                work.exception()  # has been told, or there is nobody to be told
 
     async def _version(self, arn: str, query: Mapping[str, str]) -> LayerVersion:
         """A layer version of the account that asks; of any, where nobody is asked who they are.
@@ -210,5 +225,15 @@ def _label(version: LayerVersion, versions: Sequence[LayerVersion]) -> str:
     return version.arn if len(versions) > 1 else ""
 
 
-def _cancel(work: asyncio.Task[Examination]) -> None:
-    work.cancel()
+def _outcome(work: asyncio.Task[Examination], runtimes: Sequence[str]) -> tuple[int, dict[str, Any]]:  # Any: JSON
+    """Status and document for a proof that has ended."""
+    try:
+        return 200, work.result().to_dict()
+    except asyncio.CancelledError:
+        status, reason = 503, _STOPPING
+    except NoSandboxError as error:
+        status, reason = 503, str(error)
+    except ExaminationError as error:
+        status, reason = 400, str(error)
+    not_proved = [{"runtime": runtime, "reason": reason} for runtime in runtimes]
+    return status, Examination((), (), tuple(not_proved)).to_dict()
