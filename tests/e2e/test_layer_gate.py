@@ -91,7 +91,7 @@ def test_a_proof_on_demand(gated: LamellaServer) -> None:
     for path, body in ((f"layers/prove?{runtimes}", BROKEN), (f"layers/prove?{runtimes}&arn={arn}", b"")):
         status, document = ask(gated, path, body)
         assert status == 200
-        assert [finding["code"] for finding in document["findings"]] == ["import-failed"]
+        assert [(finding["code"], finding["layer"]) for finding in document["findings"]] == [("import-failed", "")]
         assert [one["runtime"] for one in document["proved"]] == [RUNTIME, "provided.al2023"]
         assert "ruby3.3 is not installed" in document["not_proved"][0]["reason"]
     status, document = ask(gated, f"layers/prove?runtime={RUNTIME}&architecture=arm64", SOUND)
