@@ -15,10 +15,10 @@ from lamella.app.operations import OPERATIONS
 from lamella.awsapi.registry import NOT_IMPLEMENTED
 from lamella.awsapi.spec import ServiceSpec
 from lamella.domain.quotas import QUOTAS
-from lamella.layers.doctor.rules import GROUPS
 from lamella.layers.build.recipe import ARRAYS, TABLES, Recipe
 from lamella.layers.build.slim import DEFAULT_SLIM, MEANINGS
 from lamella.layers.build.tables import rows_of
+from lamella.layers.doctor.rules import GROUPS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
@@ -205,8 +205,6 @@ def main(arguments: list[str]) -> int:
         DIRECTORY / "operations.md": operations_page(),
         DIRECTORY / "quotas.md": quotas_page(),
         DIRECTORY / "findings.md": findings_page(),
-
-
         DIRECTORY / "layer-toml.md": recipe_page(),
         DIRECTORY / "conformance.md": _MARK + conformance.page(),
         front: readme(front.read_text(encoding="utf-8")),

@@ -4,6 +4,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -90,7 +91,7 @@ def test_a_proof_on_demand(gated: LamellaServer) -> None:
     for path, body in ((f"layers/prove?{runtimes}", BROKEN), (f"layers/prove?{runtimes}&arn={arn}", b"")):
         status, document = ask(gated, path, body)
         assert status == 200
-        assert [finding["code"] for finding in document["findings"]] == ["import-failed"]
+        assert [(finding["code"], finding["layer"]) for finding in document["findings"]] == [("import-failed", "")]
         assert [one["runtime"] for one in document["proved"]] == [RUNTIME, "provided.al2023"]
         assert "ruby3.3 is not installed" in document["not_proved"][0]["reason"]
     status, document = ask(gated, f"layers/prove?runtime={RUNTIME}&architecture=arm64", SOUND)
@@ -142,6 +143,31 @@ def test_a_body_that_is_too_long_or_breaks_off_leaves_nothing(gated: LamellaServ
     assert not list((gated.data / "workshop").iterdir())
 
 
+HANGS = archive({"python/hangs.py": "import time; time.sleep(1000)"})
+
+
+def wait_proof(server: LamellaServer) -> None:
+    """Until a proof is being made."""
+    end_s = time.monotonic() + 30
+    while not list((server.data / "workshop").glob("proof-*")):
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def test_who_leaves_ends_the_proof(gated: LamellaServer) -> None:
+    host, port = gated.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as peer:
+        peer.sendall(
+            f"POST /_lamella/layers/prove?runtime={RUNTIME} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Length: {len(HANGS)}\r\n\r\n".encode()
+            + HANGS
+        )
+        wait_proof(gated)
+    began_s = time.monotonic()
+    assert ask(gated, f"layers/prove?runtime={RUNTIME}", SOUND)[0] == 200
+    assert time.monotonic() - began_s < 15  # and not the 20 s after which it would have been ended
+
+
 def test_contents_of_a_runtime(gated: LamellaServer) -> None:
     status, contents = ask(gated, f"runtimes/{RUNTIME}/contents")
     assert status == 200
@@ -190,3 +216,12 @@ def test_proofs_are_for_who_signs_and_need_no_gate() -> None:
         assert len(ask(signed, f"{path}&arn={own}", b"", key=account)[1]["findings"]) == 1
         status, answer = ask(signed, f"layers/findings?arn={own}", key=account)
         assert (status, "layer_gate = off" in answer["error"]) == (404, True)
+
+        answers: list[Any] = []
+        proof = threading.Thread(target=lambda: answers.append(ask(signed, path, HANGS, key=account)))
+        proof.start()
+        wait_proof(signed)
+        signed.stop()
+        proof.join()
+        assert "The server is being stopped." in str(answers[0])  # with 503, or in an answer that had begun
+        assert signed.leftovers() == []

@@ -1,6 +1,7 @@
 """`/_lamella/layers/…`: proofs of layers, and what the gate has found; and what is in a runtime."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,8 @@ from lamella.domain.layer import LayerVersion
 from lamella.domain.names import parse_layer_version
 from lamella.domain.quotas import LAYERS, UNZIPPED, LimitProfile
 from lamella.frontdoor import Page, PageError, path_tail, respond_json
-from lamella.httpserver.exchange import Exchange
+from lamella.httpserver.exchange import Exchange, Phase
+from lamella.httpserver.message import DisconnectedError
 from lamella.layers.facts import FACTS
 from lamella.ports.runtimes import RuntimeCatalog
 from lamella.ports.stores import ArchiveError, ArtifactStore, LayerStore
@@ -27,6 +29,11 @@ from lamella.workshop.examiner import (
 from lamella.workshop.furnishing import furnishing_of
 from lamella.workshop.gate import Gate
 
+_WAITING_MOST: Final = 8
+"""Proofs that may wait for their turn, or be made: each keeps an archive on the disk."""
+
+_HEARTBEAT_S: Final = 2.0
+_STOPPING: Final = "The server is being stopped."
 _ARCHITECTURES: Final = tuple(architecture.value for architecture in Architecture)
 
 
@@ -61,6 +68,7 @@ class Layers:
         self._layers_most = limits.limit(LAYERS)
         self._running: set[asyncio.Task[Examination]] = set()
         self._stopping = False
+        self._asking = 0
         self.pages: dict[tuple[str, str], Page] = {("GET", "layers"): self.get_page}
         self.uploads = {("POST", "layers/prove"): Upload(self.prove_page, directory, self._most_bytes)}
 
@@ -90,6 +98,15 @@ class Layers:
 
     async def prove_page(self, exchange: Exchange, query: Mapping[str, str], body: Path) -> None:
         """Query: `runtime`, `architecture`, each repeated or with commas; `arn` in place of a body."""
+        if self._asking >= _WAITING_MOST:
+            raise PageError(429, f"{_WAITING_MOST} proofs are waiting already: try again in a minute.")
+        self._asking += 1
+        try:
+            await self._prove_page(exchange, query, body)
+        finally:
+            self._asking -= 1
+
+    async def _prove_page(self, exchange: Exchange, query: Mapping[str, str], body: Path) -> None:
         runtimes = _words(exchange, "runtime")
         if not runtimes or len(runtimes) > RUNTIMES_MOST:
             raise PageError(400, f"Say in which runtimes, 1 to {RUNTIMES_MOST}: ?runtime=python3.12")
@@ -126,29 +143,40 @@ class Layers:
         runtimes: Sequence[str],
         architectures: Sequence[str],
     ) -> None:
-        """Answer with a proof, unless nobody waits for it any more."""
+        """Answer with a proof, unless nobody waits for it any more.
+
+        A client that has gone is only noticed by writing, so an answer that takes long begins with empty lines. What
+        goes wrong after the first of them cannot be told by the status any more, and is told as the reason why the
+        runtimes were not proved.
+        """
         if self._stopping:
-            raise PageError(503, "The server is being stopped.")
+            raise PageError(503, _STOPPING)
         work = asyncio.create_task(
             self._examiner.examine(layers, runtimes=runtimes, architectures=architectures, static=False),
             name="prove layers",
         )
         self._running.add(work)
-        work.add_done_callback(self._running.discard)
-        exchange.on_disconnect(lambda: _cancel(work))
         try:
-            examination = await work
-        except NoSandboxError as error:
-            raise PageError(503, str(error)) from error
-        except ExaminationError as error:
-            raise PageError(400, str(error)) from error
-        except asyncio.CancelledError:
-            if self._stopping:
-                raise PageError(503, "The server is being stopped.") from None
-            if not exchange.connected:
-                return
-            raise
-        respond_json(exchange, examination.to_dict())
+            while not (await asyncio.wait((work,), timeout=_HEARTBEAT_S))[0]:
+                if exchange.phase is Phase.OPEN:
+                    exchange.start_response(200, (("Content-Type", "application/json"),))
+                await exchange.write(b"\n")
+            status, document = _outcome(work, runtimes)
+            if exchange.phase is not Phase.OPEN:
+                await exchange.write(json.dumps(document).encode() + b"\n")
+                exchange.finish()
+            elif status != 200:
+                raise PageError(status, document["not_proved"][0]["reason"])
+            else:
+                respond_json(exchange, document)
+        except DisconnectedError:
+            return
+        finally:
+            work.cancel()
+            await asyncio.wait((work,))
+            self._running.discard(work)
+            if not work.cancelled():
+                work.exception()  # has been told, or there is nobody to be told
 
     async def _version(self, arn: str, query: Mapping[str, str]) -> LayerVersion:
         """A layer version of the account that asks; of any, where nobody is asked who they are.
@@ -197,5 +225,15 @@ def _label(version: LayerVersion, versions: Sequence[LayerVersion]) -> str:
     return version.arn if len(versions) > 1 else ""
 
 
-def _cancel(work: asyncio.Task[Examination]) -> None:
-    work.cancel()
+def _outcome(work: asyncio.Task[Examination], runtimes: Sequence[str]) -> tuple[int, dict[str, Any]]:  # Any: JSON
+    """Status and document for a proof that has ended."""
+    try:
+        return 200, work.result().to_dict()
+    except asyncio.CancelledError:
+        status, reason = 503, _STOPPING
+    except NoSandboxError as error:
+        status, reason = 503, str(error)
+    except ExaminationError as error:
+        status, reason = 400, str(error)
+    not_proved = [{"runtime": runtime, "reason": reason} for runtime in runtimes]
+    return status, Examination((), (), tuple(not_proved)).to_dict()

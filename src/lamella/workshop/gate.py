@@ -100,6 +100,10 @@ class Gate:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._worker
 
+    async def wait_idle(self) -> None:
+        """Wait until all that was published has been looked at."""
+        await self._jobs.join()
+
     # What the port asks for
 
     async def admit(
@@ -153,6 +157,8 @@ class Gate:
                     _tell(job.label, known)
             except Exception:  # noqa: BLE001  # the others are to be checked all the same; the operator is told
                 _log.exception("layer %s could not be checked", job.label)
+            finally:
+                self._jobs.task_done()
 
     async def _check(self, job: _Job) -> None:
         if job.digest not in await self._layers.digests():

@@ -13,7 +13,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,9 +105,17 @@ async def inspect(request: Request, *, timeout_s: float) -> Inspection:
         lines = errors.decode("utf-8", "replace").strip().splitlines()
         told = answer.get("error") or (lines[-1] if lines else f"status {process.returncode}")
         raise InspectionError(f"The layer cannot be read: {told}")
-    findings = tuple(Finding.of_dict(finding) for finding in answer["findings"])
+    # Where the store has an archive is nobody's business.
+    labels = {str(path): label for path, label in request.archives}
+    findings = [Finding.of_dict(finding) for finding in answer["findings"]]
     plans = {runtime: [Target.of_dict(target) for target in plan] for runtime, plan in answer["plans"].items()}
-    return Inspection(findings, plans)
+    return Inspection(
+        tuple(replace(finding, layer=labels.get(finding.layer, finding.layer)) for finding in findings),
+        {
+            runtime: [replace(target, layer=labels.get(target.layer, target.layer)) for target in plan]
+            for runtime, plan in plans.items()
+        },
+    )
 
 
 def _answer(document: dict[str, Any]) -> dict[str, Any]:  # Any: JSON

@@ -15,7 +15,7 @@ from tests.integration.sandbox.conftest import DEADLINE_S, Make, Started, python
 from tests.support.rootfs import PYTHON
 
 from lamella.adapters.sandbox import OciSandboxProvider, OciSettings, strays, syscalls
-from lamella.adapters.sandbox.cgroups import detect_here
+from lamella.adapters.sandbox.cgroups import detect_here, remove_everywhere
 from lamella.adapters.sandbox.mounts import current_mounts, enter_private_mount_namespace
 from lamella.adapters.sandbox.spawner import ChildWatch
 from lamella.ports.sandbox import ExitStatus, SandboxError, SandboxSpec
@@ -132,15 +132,13 @@ async def test_destroying_leaves_nothing(make: Make, provider: OciSandboxProvide
     assert sandbox.memory_peak_bytes() >= 0
 
 
-async def test_an_empty_group_that_somebody_has_tidied_away_is_made_again(
-    make: Make, provider: OciSandboxProvider, settings: OciSettings
+async def test_a_group_that_somebody_took_away_while_it_was_empty_is_made_anew(
+    make: Make, provider: OciSandboxProvider
 ) -> None:
-    groups = list(Path("/sys/fs/cgroup").glob(f"**/lamella-{settings.instance}"))
-    assert groups
-    for group in groups:
-        group.rmdir()
+    assert remove_everywhere(provider._layout, provider._parent)
     sandbox = await make()
-    assert (await python(sandbox, "print('here')")).output == "here\n"
+    assert (await python(sandbox, "print(1)")).output == "1\n"
+    await sandbox.destroy()
 
 
 async def test_closing_the_provider_destroys_everything(settings: OciSettings, rootfs: Path, tmp_path: Path) -> None:

@@ -148,8 +148,12 @@ class Cgroup:
             OSError: Something could not be made or set; call `remove`.
         """
         layout = self._layout
-        for root in [*layout.entered, *([layout.v2] if layout.v2 else [])]:
-            (root / self._path).mkdir()
+        try:
+            self._make_directories()
+        except FileNotFoundError:
+            # While a server has no sandboxes its group is empty, and there are inits that take away empty groups.
+            prepare_parent(layout, self._path.rpartition("/")[0])
+            self._make_directories(exist_ok=True)
         memory = self._directory("memory")
         if layout.is_v2("memory"):
             _write(memory / "memory.max", str(limits.memory_bytes))
@@ -228,6 +232,10 @@ class Cgroup:
         self._fds.clear()
         self._freeze = self._peak = self._v2 = -1
         return remove_everywhere(self._layout, self._path)
+
+    def _make_directories(self, *, exist_ok: bool = False) -> None:
+        for root in [*self._layout.entered, *([self._layout.v2] if self._layout.v2 else [])]:
+            (root / self._path).mkdir(exist_ok=exist_ok)
 
     def _directory(self, controller: str) -> Path:
         root = self._layout.limiter(controller)

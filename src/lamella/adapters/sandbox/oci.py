@@ -238,7 +238,7 @@ class OciSandboxProvider:
                 self._sandboxes.add(sandbox)
                 sandbox.add_destroyed_callback(self._sandboxes.discard)
                 undo.push_async_callback(sandbox.destroy)
-                self._make_group(cgroup, cgroups.Limits(spec.memory_mib << 20, spec.max_processes, spec.cpus))
+                cgroup.create(cgroups.Limits(spec.memory_mib << 20, spec.max_processes, spec.cpus))
                 parts.directory.mkdir(mode=0o700)
                 scratch = await self._take_scratch(spec.tmp_mib)
                 try:
@@ -303,15 +303,6 @@ class OciSandboxProvider:
         self._hosts.write_text(bundle.hosts(SANDBOX_ADDRESS))
         self._hosts.chmod(0o644)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-
-    def _make_group(self, cgroup: cgroups.Cgroup, limits: cgroups.Limits) -> None:
-        try:
-            cgroup.create(limits)
-        except FileNotFoundError:
-            # Between invocations the group that holds ours may be empty, and somebody who tidies up has taken it away.
-            cgroup.remove()
-            cgroups.prepare_parent(self._layout, self._parent)
-            cgroup.create(limits)
 
     def _start_nat(self, problem: SandboxProblem | None) -> None:
         if problem is None:

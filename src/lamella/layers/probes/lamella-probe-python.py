@@ -1,13 +1,16 @@
-"""Imports modules of layers one by one and prints a line of JSON about each. Runs inside a sandbox.
+"""Imports modules of layers and prints a line of JSON before and after each. Runs inside a sandbox.
 
-Each is imported in a process of its own, forked from this one, which imports nothing of the layer's: so a module that
-crashes, forks or prints does no harm to the others. Nothing here may need more than Python 3.8.
+Those of one top-level package are imported in a process of their own, forked from this one, which imports nothing of
+the layer's: so a module that crashes, forks or prints does no harm to other packages. The child prints for itself, and
+keeps account in memory that both share, so that this process can tell where it went wrong and goes on behind that.
+Nothing here may need more than Python 3.8.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import signal
 import site
@@ -15,29 +18,72 @@ import sys
 import types
 from typing import Any
 
-RESULT_BYTES = 16384  # less than a pipe holds, so that a child never waits for its reader
 TEXT = 1000
 OUTPUT = "/tmp/.lamella-probe-output"  # noqa: S108  # the sandbox's own
+UNTRIED, LOADED, BEGUN, DONE = 0, 1, 2, 3
+
+
+class Probe:
+    """What both processes know: the names, where to print, and how far it has come."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.nonce = os.environ.pop("LAMELLA_PROBE_NONCE")
+        self.channel = os.dup(1)
+        self.states = mmap.mmap(-1, max(1, len(names)))
+
+    def say(self, **members: Any) -> None:  # Any: JSON
+        os.write(self.channel, json.dumps({"nonce": self.nonce, **members}).encode() + b"\n")
+
+    def run_from(self, start: int) -> int:
+        """Try the targets of one package, the first of which is given; returns where the next begins."""
+        top = self.names[start].partition(".")[0]
+        end = start + 1
+        while end < len(self.names) and self.names[end].partition(".")[0] == top:
+            end += 1
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setsid()
+                become_quiet()
+                for index in range(start, end):
+                    self.try_one(index)
+            finally:
+                os._exit(0)  # no exit handlers of the module's, no buffers of the parent's
+        status = os.waitpid(child, 0)[1]
+        with contextlib.suppress(OSError):
+            os.killpg(child, signal.SIGKILL)  # whatever it has left behind
+        for index in range(start, end):
+            if self.states[index] != DONE:
+                if self.states[index] != BEGUN:
+                    self.say(event="begin", index=index)
+                how = {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"status": os.WEXITSTATUS(status)}
+                self.say(event="end", index=index, outcome="crashed", error=last_line(), **how)
+                return index + 1
+        return end
+
+    def try_one(self, index: int) -> None:
+        # What another one has brought along can be imported, and need not be once more.
+        loaded = self.states[index] == LOADED
+        self.say(event="begin", index=index)
+        self.states[index] = BEGUN
+        answer: dict[str, Any] = {"outcome": "ok"} if loaded else import_one(self.names[index])
+        found = [] if loaded else [at for at, name in enumerate(self.names) if at != index and name in sys.modules]
+        for at in found:
+            if self.states[at] == UNTRIED:
+                self.states[at] = LOADED
+        self.say(event="end", index=index, loaded=found[:1000], **answer)
+        self.states[index] = DONE
 
 
 def main() -> None:
-    nonce = os.environ.pop("LAMELLA_PROBE_NONCE")
     with open("/var/task/plan.json") as file:  # noqa: PTH123  # the less is loaded before the layer's, the better
-        names = json.load(file)["python"]
+        probe = Probe(json.load(file)["python"])
     set_search_path()
-    channel = os.dup(1)
     os.nice(10)
-
-    def say(**members: Any) -> None:  # Any: JSON
-        os.write(channel, json.dumps({"nonce": nonce, **members}).encode() + b"\n")
-
-    loaded: set[int] = set()
-    for index in range(int(sys.argv[1]), len(names)):
-        say(event="begin", index=index)
-        # What another one has brought along can be imported, and need not be once more.
-        answer: dict[str, Any] = {"outcome": "ok"} if index in loaded else attempt(names, index, channel)
-        loaded.update(answer.get("loaded", ()))
-        say(event="end", index=index, **answer)
+    index = int(sys.argv[1])
+    while index < len(probe.names):
+        index = probe.run_from(index)
 
 
 def set_search_path() -> None:
@@ -46,38 +92,6 @@ def set_search_path() -> None:
     layers = [f"/opt/python/{lib}", "/opt/python"]
     sys.path[:1] = ["/var/task", *layers, f"/var/lang/{lib}", "/var/runtime"]
     os.environ.setdefault("PYTHONPATH", "/var/runtime")
-
-
-def attempt(names: list[str], index: int, channel: int) -> dict[str, Any]:  # Any: JSON
-    """Import one module in a child, and tell what became of it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            os.close(channel)
-            os.setsid()
-            become_quiet()
-            os.write(writing, json.dumps(import_one(names, index)).encode()[:RESULT_BYTES])
-        finally:
-            os._exit(0)  # no exit handlers of the module's, no buffers of the parent's
-    os.close(writing)
-    try:
-        status = os.waitpid(child, 0)[1]
-        with contextlib.suppress(OSError):
-            os.killpg(child, signal.SIGKILL)  # whatever it has left behind
-        os.set_blocking(reading, False)
-        try:
-            answer = json.loads(os.read(reading, RESULT_BYTES))
-        except (OSError, ValueError):
-            answer = None
-    finally:
-        os.close(reading)
-    if os.WIFSIGNALED(status):
-        return {"outcome": "crashed", "signal": os.WTERMSIG(status), "error": last_line()}
-    if not isinstance(answer, dict):
-        return {"outcome": "crashed", "status": os.WEXITSTATUS(status), "error": last_line()}
-    return answer
 
 
 def become_quiet() -> None:
@@ -101,29 +115,45 @@ def last_line() -> str:
     return next((line for line in lines if line.startswith("Fatal")), lines[-1] if lines else "")[:TEXT]
 
 
-def import_one(names: list[str], index: int) -> dict[str, Any]:  # Any: JSON
+def import_one(name: str) -> dict[str, Any]:  # Any: JSON
     for directory in sys.path[:3]:
         site.addsitedir(directory)  # for the .pth files of layers, as the bootstrap does
     try:
-        __import__(names[index])
+        __import__(name)
     except BaseException as error:  # noqa: BLE001  # whatever it is: SystemExit is none of ours either
         return failure(error)
-    loaded = [other for other, name in enumerate(names) if other != index and name in sys.modules]
-    return {"outcome": "ok", "loaded": loaded[:1000]}
+    return {"outcome": "ok"}
 
 
 def failure(error: BaseException) -> dict[str, Any]:  # Any: JSON
-    text = str(error).strip().splitlines()
-    # Some packages explain at length what the matter is, and cite it: the loader's own words say most.
-    telling = [line for line in text if "cannot open shared object" in line or "GLIBC" in line or "CXXABI" in line]
-    line = (telling or text[-1:] or [""])[0][:TEXT]
-    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    chain = [error]
+    while len(chain) < 10:
+        cause = chain[-1].__cause__ or chain[-1].__context__
+        if cause is None or not isinstance(cause, (ImportError, OSError)):
+            break
+        chain.append(cause)
+    missing = [one.name or "" for one in chain if isinstance(one, ModuleNotFoundError)] if is_import(error) else []
+    text = described(error)
+    # Some packages put an explanation of their own in front of what the matter is.
+    if is_import(error) and len(chain) > 1 and described(chain[-1]) not in text:
+        text = f"{text} ({described(chain[-1])})"
     return {
         "outcome": "failed",
-        "error": f"{type(error).__name__}: {line}" if line else type(error).__name__,
-        "missing": missing[:TEXT],
+        "error": text[:TEXT],
+        "missing": missing[-1][:TEXT] if missing else "",
         "at": place(error.__traceback__),
     }
+
+
+def is_import(error: BaseException) -> bool:
+    return isinstance(error, ImportError)
+
+
+def described(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "cannot open shared object" in line or "GLIBC" in line or "CXXABI" in line]
+    line = telling[0] if telling else " ... ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def place(traceback: types.TracebackType | None) -> str:

@@ -4,6 +4,7 @@ Source: Python's import system (docs.python.org, "importlib", "Binary distributi
 """
 
 import keyword
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,7 +14,7 @@ from lamella.layers.contents import EntryKind, LayerContents
 
 _RECORD_MOST_BYTES: Final = 8 * 1024 * 1024
 _NAMESPACE_DEPTH: Final = 4
-_NAMESPACE_MOST: Final = 100
+_NAMESPACE_MOST: Final = 500
 
 _NEVER: Final = frozenset(
     {"test", "tests", "testing", "conftest", "setup", "docs", "doc", "examples", "example", "benchmarks", "samples"}
@@ -22,6 +23,8 @@ _NEVER: Final = frozenset(
 _NOT_MODULES: Final = frozenset({"bin", "lib", "lib64", "share", "include", "scripts", "etc", "__pycache__"})
 """Directories that are namespace packages by the letter and not by intent."""
 _SUFFIXES: Final = (".py", ".pyc", ".so")
+_EXTENSION: Final = re.compile(r"(?P<name>\w+)\.(cpython-\w+|abi3)[\w-]*\.so")
+_EXTENSIONS_MOST: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,27 @@ def _is_package(node: _Node) -> bool:
 
 def _modules(name: str, node: _Node, owner: str) -> Iterator[Module]:
     if node.is_file or _is_package(node):
-        yield Module(name, node.place, owner, minor=name.startswith("_"))
+        yield from _module(name, node, owner)
     elif name not in _NOT_MODULES:
         yield from _namespace(name, node, owner, 1)
+
+
+def _module(name: str, node: _Node, owner: str) -> Iterator[Module]:
+    """A module; behind a package its extension modules: many packages load them only when they are used."""
+    yield Module(name, node.place, owner, minor=name.rpartition(".")[2].startswith("_"))
+    extensions = dict(_extensions(name, node))
+    for extension in sorted(extensions)[:_EXTENSIONS_MOST]:
+        yield Module(extension, extensions[extension], owner, minor=True)
+
+
+def _extensions(name: str, node: _Node) -> Iterator[tuple[str, str]]:
+    for below, child in node.children.items():
+        if child.is_file:
+            match = _EXTENSION.fullmatch(below)
+            if match is not None and match["name"].isidentifier() and "test" not in match["name"]:
+                yield f"{name}.{match['name']}".removesuffix(".__init__"), child.place
+        elif below.isidentifier() and below not in _NEVER:
+            yield from _extensions(f"{name}.{below}", child)
 
 
 def _namespace(name: str, node: _Node, owner: str, depth: int) -> Iterator[Module]:
@@ -123,6 +144,6 @@ def _namespace(name: str, node: _Node, owner: str, depth: int) -> Iterator[Modul
         if not module or (owner and (child.is_file or module.startswith("_"))):
             continue
         if child.is_file or _is_package(child):
-            yield Module(f"{name}.{module}", child.place, owner, minor=module.startswith("_"))
+            yield from _module(f"{name}.{module}", child, owner)
         elif depth < _NAMESPACE_DEPTH:
             yield from _namespace(f"{name}.{module}", child, owner, depth + 1)

@@ -6,6 +6,7 @@ imported, or it is for another platform. What another target brought along is no
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -37,6 +38,9 @@ _LIBRARY: Final = re.compile(r"(?P<name>[\w.+-]+\.so[\w.]*)(: cannot open shared
 _VERSION: Final = re.compile(r"version [`'](?P<version>(GLIBC|GLIBCXX|CXXABI)_[\w.]+)' not found")
 _CLASS_VERSION: Final = re.compile(r"class file version (\d+)")
 
+_ALIKE_MOST: Final = 3
+_BROKEN: Final = (Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT)
+
 NATIVE: Final = ("shared object", "GLIBC", "CXXABI_", "ELF", "undefined symbol", ".so", ".node")
 """What errors speak of where a native library is the matter: no choice of the package's, so always an error."""
 
@@ -53,15 +57,20 @@ def findings_of(
         runtime: In which they were tried.
     """
     sound = {target.owner for index, target in enumerate(targets) if results[index].outcome is Outcome.OK}
+    broken = {target.name for index, target in enumerate(targets) if results[index].outcome in _BROKEN}
     found: list[Finding] = []
     untried: list[Target] = []
+    unfit: Counter[str] = Counter()
     for index, target in enumerate(targets):
         result = results[index]
         if result.outcome is Outcome.UNTRIED:
             untried.append(target)
-        elif result.outcome not in (Outcome.OK, Outcome.SKIPPED) and index not in loaded:
-            secondary = target.minor or (target.owner in sound and target.owner != "")
-            found.append(_finding(target, result, runtime, secondary=secondary))
+        elif result.outcome in _BROKEN and index not in loaded and not _is_part_of_it(target, result, broken):
+            top = target.name.partition(".")[0]
+            unfit[top] += target.kind is Kind.PYTHON and result.missing == target.name
+            if unfit[top] <= _ALIKE_MOST:  # of those that are for another Python a few say it for all
+                secondary = target.minor or (target.owner in sound and target.owner != "")
+                found.append(_finding(target, result, runtime, secondary=secondary))
     if untried:
         found.append(_untried(untried, runtime))
     return found
@@ -78,20 +87,29 @@ def _finding(target: Target, result: Result, runtime: str, *, secondary: bool) -
         case Outcome.CRASHED:
             code = "probe-crashed"
             reason = f"{doing} ends the process in {runtime}: {result.error}"
-            remedy = (
-                "Give the function that much more memory, or load less when it is imported."
-                if "more memory" in result.error
-                else "Build it again for this runtime and architecture; if it ends the process by itself, leave it out."
-            )
+            remedy = _remedy_of_crash(result.error)
         case _:
             code = _CODES[target.kind]
             reason = f"{doing} fails in {runtime}: {result.error}" + (f" (at {result.at})" if result.at else "")
             remedy = _remedy(target, result)
-            if result.missing in _ELSEWHERE or (secondary and not _is_native(result.error)):
+            unfit = result.missing == target.name or _is_native(result.error)
+            if result.missing in _ELSEWHERE or (secondary and not unfit):
                 severity = Severity.WARNING
     if secondary and result.outcome is not Outcome.FAILED:
         severity = Severity.WARNING
     return Finding(code, severity, target.place, reason, remedy, target.layer, runtime)
+
+
+def _is_part_of_it(target: Target, result: Result, broken: set[str]) -> bool:
+    """Whether a failure is only what is said of the package around it, or what the package may do without."""
+    if target.kind is not Kind.PYTHON:
+        return False
+    parts = target.name.split(".")
+    if any(".".join(parts[:end]) in broken for end in range(1, len(parts))):
+        return True
+    # Extension modules inside of packages are tried for what they are linked with; some are for optional extras.
+    optional = target.minor and len(parts) > 1 and result.outcome is Outcome.FAILED
+    return optional and result.missing != target.name and not _is_native(result.error)
 
 
 def _is_native(error: str) -> bool:
@@ -110,6 +128,8 @@ def _untried(targets: Sequence[Target], runtime: str) -> Finding:
 def _remedy(target: Target, result: Result) -> str:
     """What mends it, as far as the error tells."""
     error = result.error
+    if "libc.musl" in error or "ld-musl" in error:
+        return "It is built for musl, as for Alpine Linux: take the wheel or package for glibc (manylinux, linux-gnu)."
     if library := _LIBRARY.search(error):
         return (
             f"Put {library['name']} into the layer's lib/, which is on LD_LIBRARY_PATH as /opt/lib: name it among the "
@@ -124,6 +144,8 @@ def _remedy(target: Target, result: Result) -> str:
         return "It is for another architecture: build the layer again with the right --architecture."
     if "cannot open shared object file" in error and "file too short" in error:
         return "The file is damaged: build the layer again."
+    if "library not found" in error:
+        return "A native library that it looks for is missing: put it into the layer's lib/, or take a package with it."
     if "Read-only file system" in error:
         return "Only /tmp can be written to: point it there by a variable of the function, or change its configuration."
     if "HOME" in error or "home directory" in error:
@@ -145,6 +167,16 @@ def _remedy(target: Target, result: Result) -> str:
             return "Mend the first line, the x bit (chmod +x) or the line ends (LF) of the script, and zip it again."
         case _:
             return "See the line that raises it; 'lamella layer show' lists packages with their versions."
+
+
+def _remedy_of_crash(error: str) -> str:
+    if "more memory" in error:
+        return "Give the function more memory, and load less when it is imported."
+    if "with status" in error:
+        return "It ends the process by itself (sys.exit, process.exit): no function can use it before that is gone."
+    if "without end" in error:
+        return "No function can use it before that is gone."
+    return "Build the layer again for this runtime and architecture, or take another version of it."
 
 
 def _missing_module(target: Target, missing: str) -> str:

@@ -83,6 +83,20 @@ def test_namespace_packages_are_gone_into_for_what_distributions_offer() -> None
     assert plan(files)[0].owner == "google_cloud_storage"
 
 
+def test_extension_modules_come_behind_their_package() -> None:
+    assert names(
+        {
+            f"{SITE}/PIL/__init__.py": "",
+            f"{SITE}/PIL/_imaging.cpython-311-x86_64-linux-gnu.so": b"",
+            f"{SITE}/PIL/deep/_rust.abi3.so": b"",
+            f"{SITE}/PIL/_tests.cpython-311-x86_64-linux-gnu.so": b"",
+            f"{SITE}/PIL/tests/_x.abi3.so": b"",
+            f"{SITE}/PIL/libplain.so": b"",
+            f"{SITE}/zz.py": "",
+        }
+    ) == ["PIL", "PIL._imaging?", "PIL.deep._rust?", "zz"]
+
+
 def test_modules_of_ones_own_in_a_directory_without_init() -> None:
     assert names({"python/helpers/text.py": "", "python/helpers/deep/er.py": ""}) == ["helpers.deep.er", "helpers.text"]
 

@@ -40,6 +40,7 @@ def test_what_another_brings_along_is_fine() -> None:
         ("ModuleNotFoundError: No module named 'mod._core'", "mod._core", "built for another Python"),
         ("ImportError: libpq.so.5: cannot open shared object file: No such file", "", "Put libpq.so.5 into"),
         ("ImportError: /lib64/libc.so.6: version `GLIBC_2.38' not found (required by x)", "", "has GLIBC_2.38"),
+        ("ImportError: libc.musl-x86_64.so.1: cannot open shared object file: No such file", "", "built for musl"),
         ("OSError: x.so: wrong ELF class: ELFCLASS32", "", "another architecture"),
         ("OSError: [Errno 30] Read-only file system: '/var/task/x'", "", "Only /tmp can be written to"),
         ("RuntimeError: Could not determine home directory", "", "HOME=/tmp"),
@@ -92,6 +93,40 @@ def test_a_second_module_of_a_sound_distribution_counts_less_unless_a_library_is
     }
     found = findings_of(targets, results, set(), "python3.12")
     assert [finding.severity for finding in found] == [Severity.WARNING, Severity.ERROR]
+
+
+LIBRARY = "ImportError: libjpeg.so.8: cannot open shared object file: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("result", "severities"),
+    [
+        (failed("ModuleNotFoundError: No module named 'tkinter'", "tkinter"), []),
+        (failed("ImportError: wants an extra"), []),
+        (failed(LIBRARY), [Severity.ERROR]),
+        (failed("ModuleNotFoundError: No module named 'PIL._x'", "PIL._x"), [Severity.ERROR]),
+        (Result(Outcome.CRASHED, "signal 11"), [Severity.WARNING]),
+    ],
+)
+def test_extension_modules_of_packages_are_tried_for_their_libraries(
+    result: Result, severities: list[Severity]
+) -> None:
+    targets = [target("PIL", owner="pillow"), target("PIL._x", owner="pillow", minor=True)]
+    found = findings_of(targets, {0: Result(Outcome.OK), 1: result}, set(), "python3.12")
+    assert [finding.severity for finding in found] == severities
+
+
+def test_of_a_package_that_fails_the_parts_are_not_spoken_of() -> None:
+    results = {0: failed("ModuleNotFoundError: No module named 'numpy'", "numpy"), 1: failed(LIBRARY)}
+    targets = [target("pandas"), target("pandas._libs.lib", minor=True)]
+    assert [finding.place for finding in findings_of(targets, results, set(), "python3.12")] == ["python/pandas"]
+
+
+def test_modules_for_another_python_are_not_listed_one_by_one() -> None:
+    names = [f"PIL._x{number}" for number in range(9)]
+    targets = [target("PIL"), *(target(name, minor=True) for name in names)]
+    results = {0: Result(Outcome.OK)} | {at: failed("No module", name) for at, name in enumerate(names, 1)}
+    assert len(findings_of(targets, results, set(), "python3.12")) == 3
 
 
 def test_time_and_crashes_have_codes_of_their_own() -> None:
