@@ -343,8 +343,8 @@ def _layer_pages(
     whose = {"account": settings.account_id, "region": settings.region}
     return {
         **ChannelPages(channels, **whose).pages(),
-        **RetentionPages(channels, **whose).pages(),
-        **MirrorPages(channels, signer, clock).pages(),
+        **RetentionPages(channels.context, **whose).pages(),
+        **MirrorPages(channels.context, signer, clock).pages(),
     }
 
 
