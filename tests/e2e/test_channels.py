@@ -41,8 +41,9 @@ def test_a_function_follows_at_once_and_back(client: Any, server: LamellaServer)
     wait_active(client, function.name)
     assert function.invoke().document == "one"
 
-    listed = server.lamella("channel", "list").stdout
-    assert "imaging:stable" in listed
+    assert "imaging:stable" in server.lamella("channel", "list").stdout
+    followed = json.loads(server.lamella("channel", "list", "--function", function.name, "--json").stdout)
+    assert [(one["channel"], one["channel_version"]) for one in followed["subscriptions"]] == [("imaging:stable", 1)]
     server.lamella("channel", "unsubscribe", function.name, "imaging:stable")
     server.lamella("channel", "set", "imaging:stable", "2")
     assert function.invoke().document == "one"

@@ -55,9 +55,9 @@ def test_a_copy_of_a_public_layer_is_imported_in_a_sandbox(server: LamellaServer
 
     (tmp_path / "evil.zip").write_bytes(archive({"python/aws_lambda_powertools/__init__.py": "evil"}))
     refused = server.lamella("layer", "mirror", THEIRS, "--from", "evil.zip", cwd=tmp_path, check=False)
-    assert (refused.returncode, "a layer version never changes" in refused.stderr) == (3, True)
+    assert (refused.returncode, "a layer version never changes" in refused.stderr) == (3, True), refused.stderr
     refused = server.lamella("layer", "mirror", f"{THEIRS}1", "--from", "/dev/null", check=False)
-    assert (refused.returncode, "Could not unzip" in refused.stderr) == (3, True)
+    assert (refused.returncode, "non-empty zip" in refused.stderr) == (3, True), refused.stderr
     assert "1 of 1 copies are as they were mirrored" in server.lamella("layer", "mirror", "--verify").stderr
 
 

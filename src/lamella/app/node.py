@@ -135,7 +135,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         stack.push_async_callback(channels.close)
         await channels.resume()
 
-        mirrors = MirrorPages(channels, signer, clock, settings.data / "workshop")
+        mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
         pages = _HostPages(
             settings, stores, router, downloads, keyring, workshop, _layer_pages(settings, channels, mirrors)
         )
@@ -353,7 +353,7 @@ def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPa
     whose = {"account": settings.account_id, "region": settings.region}
     return {
         **ChannelPages(channels, **whose).pages(),
-        **RetentionPages(channels, **whose).pages(),
+        **RetentionPages(channels.context, **whose).pages(),
         **mirrors.pages(),
     }
 

@@ -93,17 +93,28 @@ def rollback(
     _move(client(endpoint_url, region), name, document, no_wait=no_wait, timeout_s=timeout_s, json_=json_)
 
 
-@channel.command("list", epilog=examples("lamella channel list", "lamella channel list --layer imaging --json"))
+@channel.command(
+    "list",
+    epilog=examples(
+        "lamella channel list", "lamella channel list --layer imaging --json", "lamella channel list --function billing"
+    ),
+)
 def list_(
     *,
     layer: Annotated[
         str | None, typer.Option(metavar="NAME|ARN", help="Channels of this layer alone.", show_default=False)
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Channels that this function follows.", show_default=False)
     ] = None,
     json_: Json = False,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """List the channels."""
+    if function is not None:
+        _print_followed(client(endpoint_url, region), function, json_=json_)
+        return
     query = {} if layer is None else {"layer": layer}
     answer = client(endpoint_url, region).page("GET", "channels", query=query)
     if json_:
@@ -294,6 +305,30 @@ def _print(answer: dict[str, Any]) -> None:
         ],
     )
     output.say(_summary(answer["progress"]))
+
+
+def _print_followed(asked: Client, function: str, *, json_: bool) -> None:
+    answer = asked.page("GET", f"subscriptions/{quote(function, safe='')}")
+    if json_:
+        output.write_json(answer)
+        return
+    if not answer["subscriptions"]:
+        output.say(f"{function} follows no channel: lamella channel subscribe {function} LAYER:CHANNEL")
+        return
+    modes = {value: name for name, value in _MODES.items()}
+    output.write_table(
+        ("channel", "points to", "update", "has", ""),
+        [
+            (
+                one["channel"],
+                str(one["channel_version"]),
+                modes[one["update"]],
+                "-" if one["version"] is None else str(one["version"]),
+                one["status"],
+            )
+            for one in answer["subscriptions"]
+        ],
+    )
 
 
 def _state(answer: dict[str, Any]) -> str:

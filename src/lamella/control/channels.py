@@ -1,5 +1,6 @@
 """What can be done with channels: move, roll back, delete, show, and let functions follow."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -208,14 +209,15 @@ class Channels:
         if await services_of(self.ctx).layers.get(name.layer, version) is None:
             raise UnknownError(f"There is no layer version {name.layer.arn(version)}.")
 
-    async def _change(self, name: ChannelName, change: Any, *, asks_again: bool = False) -> Channel:
-        # Any: from a channel, or None, to a channel
+    async def _change(
+        self, name: ChannelName, change: Callable[[Channel | None], Channel], *, asks_again: bool = False
+    ) -> Channel:
         unmoved = False
 
         def work(stored: Document | None) -> dict[str, Any]:
             nonlocal unmoved
             before = None if stored is None else Channel.of_document(name, stored)
-            after: Channel = change(before)
+            after = change(before)
             unmoved = after == before
             return after.to_document()
 

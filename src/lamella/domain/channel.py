@@ -299,8 +299,3 @@ class Progress:
     already_there: int = 0
     refused: int = 0
     deleted: int = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.waiting == 0

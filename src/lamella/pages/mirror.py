@@ -1,13 +1,12 @@
 """`/_lamella/mirror`: copies of layer versions of other installations."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.locations import LocationSigner
 from lamella.control.mirroring import (
     MirrorError,
@@ -23,7 +22,7 @@ from lamella.control.mirroring import (
 from lamella.domain.quotas import UNZIPPED
 from lamella.frontdoor import Page, PageError, path_tail, respond_json
 from lamella.httpserver.exchange import Exchange
-from lamella.pages.scope import short_text
+from lamella.pages.scope import Contexts, short_text
 from lamella.ports.clock import Clock
 from lamella.spool import Upload
 
@@ -36,7 +35,7 @@ class MirrorPages:
     """For the operator: a copy is there for all accounts.
 
     Args:
-        updates: Makes contexts.
+        contexts: For the accounts whose layers are copied.
         signer: Of the addresses from which copies can be downloaded, for taking them elsewhere.
         clock: Says until when.
         directory: Where zips are put while they come.
@@ -45,9 +44,9 @@ class MirrorPages:
         uploads: What takes a zip, by method and first part of the path. A zip is hardly larger than what is in it.
     """
 
-    def __init__(self, updates: ChannelUpdates, signer: LocationSigner, clock: Clock, directory: Path) -> None:
+    def __init__(self, contexts: Contexts, signer: LocationSigner, clock: Clock, directory: Path) -> None:
         self.uploads = {("PUT", "mirror"): Upload(self.add, directory, UNZIPPED.limit)}
-        self._updates = updates
+        self._contexts = contexts
         self._signer = signer
         self._clock = clock
 
@@ -57,7 +56,7 @@ class MirrorPages:
 
     async def show(self, exchange: Exchange, query: Mapping[str, str]) -> None:
         """All copies; with `verify=1` their archives are read and compared with what they are pinned to."""
-        ctx = self._updates.context("0" * 12, "us-east-1")  # nobody's: all accounts and regions are shown
+        ctx = self._contexts("0" * 12, "us-east-1")  # nobody's: all accounts and regions are shown
         found = await (verify(ctx) if query.get("verify") == "1" else every(ctx))
         host = exchange.request.header("host")
         respond_json(exchange, {"mirrored": [self._with_location(one, f"http://{host}") for one in found]})
@@ -78,7 +77,7 @@ class MirrorPages:
                 source=short_text(query.get("source", ""), "source", most=1000),
                 code_sha256=short_text(query.get("sha256", ""), "sha256", most=64),
             )
-            ctx = self._updates.context(key.account, key.region)
+            ctx = self._contexts(key.account, key.region)
             private = query.get("private") == "1"
             respond_json(exchange, await mirror(ctx, key, number, body, original, private=private))
 
@@ -86,7 +85,7 @@ class MirrorPages:
         """With `forget=1`, what the ARN is pinned to is forgotten too."""
         with _refusals():
             key, number = parse_mirrored(path_tail(exchange))
-            await remove(self._updates.context(key.account, key.region), key, number, forget=query.get("forget") == "1")
+            await remove(self._contexts(key.account, key.region), key, number, forget=query.get("forget") == "1")
         respond_json(exchange, {})
 
     def _with_location(self, shown: dict[str, Any], base_url: str) -> dict[str, Any]:  # Any: JSON
@@ -107,7 +106,7 @@ class MirrorPages:
         return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def _words(query: Mapping[str, str], name: str, fits: Any) -> tuple[str, ...]:  # Any: a predicate
+def _words(query: Mapping[str, str], name: str, fits: Callable[[str], object]) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(word for word in query.get(name, "").split(",") if word))
     if len(words) > _MOST_RUNTIMES or not all(fits(word) for word in words):
         raise PageError(400, f"{name} are at most {_MOST_RUNTIMES} names, with commas between them.")

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from lamella.awsapi.context import Context
-from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.retention import DEFAULT, Retention, RetentionError, held, policies, remove_policy, set_policy
 from lamella.frontdoor import Page, PageError, body_object, path_tail, respond_json
 from lamella.httpserver.exchange import Exchange
-from lamella.pages.scope import scope_of
+from lamella.pages.scope import Contexts, scope_of
 
 _LAYER: Final = re.compile(r"layers/([A-Za-z0-9_-]{1,140})")
 
@@ -17,8 +16,8 @@ _LAYER: Final = re.compile(r"layers/([A-Za-z0-9_-]{1,140})")
 class RetentionPages:
     """Policies of an account in a region: query `account`, `region`; below `/layers/<name>`, or at `/default`."""
 
-    def __init__(self, updates: ChannelUpdates, *, account: str, region: str) -> None:
-        self._updates = updates
+    def __init__(self, contexts: Contexts, *, account: str, region: str) -> None:
+        self._contexts = contexts
         self._account = account
         self._region = region
 
@@ -50,7 +49,7 @@ class RetentionPages:
         respond_json(exchange, {})
 
     def _context(self, query: Mapping[str, str]) -> Context:
-        return self._updates.context(*scope_of(query, self._account, self._region))
+        return self._contexts(*scope_of(query, self._account, self._region))
 
 
 def _layer(exchange: Exchange) -> str:

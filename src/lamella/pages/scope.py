@@ -1,13 +1,17 @@
 """Which account and region a request below `/_lamella/` is about."""
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
+from lamella.awsapi.context import Context
 from lamella.frontdoor import PageError
 
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,64}")
+
+Contexts: TypeAlias = Callable[[str, str], Context]
+"""Makes a context to act for an account in a region."""
 
 
 def scope_of(query: Mapping[str, str], account: str, region: str) -> tuple[str, str]:

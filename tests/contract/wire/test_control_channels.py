@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -10,6 +11,7 @@ from tests.contract.wire.control_server import ACCOUNT, REGION, ControlServer, z
 from tests.contract.wire.test_control_functions import create
 from tests.contract.wire.test_control_layers import LAYER, publish
 
+from lamella.adapters.sql.database import Database
 from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.channels import Channels, InUseError, UnknownError
 from lamella.domain.channel import ChannelError, Mover, UpdateMode
@@ -340,6 +342,30 @@ def test_a_process_that_dies_leaves_work_for_the_next(
     assert (world.layers(), world.follower()["status"]) == ([arn(2)], "updated")
     world.move(3)
     assert world.layers() == [arn(3)]
+
+
+def test_a_life_in_a_database(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "lamella.db")
+    server = ControlServer(database)
+    try:
+        world = World(server, server.client())
+        create(world.client, Layers=[arn(1), OTHER])
+        world.settle()
+        world.subscribe()
+        world.move(2)
+        world.update(Layers=[arn(1)])
+        assert world.follower()["status"] == "paused"
+        world.subscribe(UpdateMode.ON_UPDATE)
+        world.update(Description="mine")
+        assert world.layers() == [arn(2)]
+        assert (world.show()["progress"]["functions"], world.show()["subscribers"]) == (0, 1)
+        world.run(world.channels.roll_back(world.channels.name("l:stable"), None, MOVER))
+        assert (world.show()["version"], world.follower()["behind"]) == (1, True)
+        assert world.run(world.channels.delete(world.channels.name("l:stable"), force=True)) == 1
+        assert world.run(world.channels.all(None)) == []
+    finally:
+        server.close()
+        database.close()
 
 
 async def _dies(*_: Any, **__: Any) -> None:
