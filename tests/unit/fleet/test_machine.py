@@ -235,7 +235,7 @@ def test_every_walk_ends() -> None:
         return made
 
     seen: set[str] = set()
-    todo = [play(rollout(("a",), ("b", "c"), steps=2, max_failures=1), Started())]
+    todo = [play(rollout(("a",), ("b", "c"), steps=1, max_failures=1), Started())]
     while todo:
         machine = todo.pop()
         if repr(machine) in seen:
