@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from lamella.fleet.policy import Policy
 
 _ENOUGH: Final = 10
-"""With fewer invocations than this on either side, times are not compared: a cold cache would decide."""
+"""With fewer invocations than this, times are not compared, and the old version's errors do not count as usual."""
 _SLACK_MS: Final = 10.0
 """So much longer is never too long: of functions that take a millisecond, twice as long is noise."""
 

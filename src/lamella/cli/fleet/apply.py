@@ -221,12 +221,15 @@ def _resume(
 ) -> Status:
     from lamella.cli.fleet.run import go
     from lamella.fleet.journal import read_record
+    from lamella.fleet.machine import Direction
 
     record = read_record(kept / Path(name).name)
     if record.machine.finished and record.machine.began:
+        back = record.machine.direction is Direction.BACK
         raise CommandError(
-            f"roll-out {name} is finished: 'lamella fleet status {name}' shows how, "
-            f"'lamella fleet rollback {name}' takes it back",
+            f"roll-out {name} is over, and was rolled back: make a new plan"
+            if back
+            else f"roll-out {name} is done; 'lamella fleet rollback {name}' takes it back",
             Status.NEGATIVE,
         )
     if record.plan.region != client.meta.region_name:

@@ -110,7 +110,7 @@ def worded(event: Event) -> list[str]:
         case Started():
             return ["the roll-out begins"]
         case Resumed():
-            return ["the roll-out goes on"]
+            return ["taken up again"]
         case Updated(name):
             return [f"{name}: $LATEST has the layer"]
         case Published(name, version, created):
