@@ -19,7 +19,8 @@ MEANINGS = {
     Status.NEGATIVE: (
         "It ran, and the answer is no: the function returned an error (`invoke`), this host cannot run sandboxes "
         "(`doctor`), the layer could not be built (`layer build`), the server could not start (`serve`), an "
-        "answer was not the same (`trace --replay`)."
+        "answer was not the same (`trace --replay`), there is one of the faults asked for (`fleet audit`), a plan must "
+        "not be applied or a function failed (`fleet plan`, `fleet apply`)."
     ),
     Status.USAGE: "The command line or a setting is wrong.",
     Status.API: "The server answered with an error, or could not be reached.",

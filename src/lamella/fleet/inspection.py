@@ -4,6 +4,7 @@ Each layer version is opened once, and each combination of layers, runtime and a
 many functions have it. What the doctor says of the old combination as well is no reason against the new one.
 """
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -148,12 +149,12 @@ def read_code_size(client: Any, name: str) -> int | None:  # Any: botocore makes
             architectures=(),
             licence="",
             zipped_bytes=int(configuration["CodeSize"]),
-            sha256=b"",
+            sha256=base64.b64decode(configuration["CodeSha256"]),
             location=str(location),
         )
         with open_described(client, version, cache=None) as contents:
             return contents.unzipped_bytes
-    except (ClientError, LayerReadError, KeyError):
+    except (ClientError, LayerReadError, KeyError, ValueError):
         return None
 
 

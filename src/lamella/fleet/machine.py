@@ -52,7 +52,7 @@ class Phase(StrEnum):
     DONE = "done"
     UNDOING = "undoing"
     UNDONE = "undone"
-    LEFT = "left"  # somebody else is at it; nothing of it was changed
+    LEFT = "left"  # somebody else was quicker, and has it
     STUCK = "stuck"  # could not be put back
 
 
