@@ -51,8 +51,8 @@ def audit(
 
     A version is stale if something that is invoked uses it though there is a newer one. Nothing is changed.
     """
+    from lamella.fleet.audit import Fault, faults, parse_faults
     from lamella.fleet.audit import audit as look_at
-    from lamella.fleet.audit import faults, parse_faults
     from lamella.fleet.reading import read_fleet
 
     try:
@@ -61,6 +61,8 @@ def audit(
         raise CommandError(
             f"--fail-on: {error}; write stale, deleted, hidden, vulnerable or unused", Status.USAGE
         ) from error
+    if Fault.VULNERABLE in bad and advisories is None:
+        raise CommandError("--fail-on vulnerable needs --advisories: without them nothing is known to be", Status.USAGE)
     reading = Reading()
     with answering():
         client = lambda_client(endpoint, region, profile)
