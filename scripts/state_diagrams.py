@@ -2,8 +2,8 @@
 
     python scripts/state_diagrams.py [--check]
 
-The pages are written by hand; what stands between `<!-- drawn: NAME -->` and `<!-- end -->` is replaced. The diagrams of
-runtime, extension, function and event are their transition tables. Environment and shutdown have no such table, because
+The pages are written by hand; what stands between `<!-- drawn: NAME -->` and `<!-- end -->` is replaced. The diagrams
+of runtime, extension, function and event are their transition tables. Environment and shutdown have no such table, because
 where an event leads depends on the runtime and the extensions inside: so an environment is led through every legal
 event from every state it can reach, with at most one extension, external or internal.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.invocation import Invocation
-from lamella.fleet import machine as rollout
+from lamella.fleet import function_machine as rollout
 from lamella.lifecycle import extension, function, retry, runtime, stream_batches
 from lamella.lifecycle.environment import LEGAL, EnvironmentMachine, Phase
 from lamella.lifecycle.events import (

@@ -17,7 +17,8 @@ from typing import Any, Final, Self
 
 from lamella.fleet.errors import JournalError
 from lamella.fleet.events import Event, of_document, to_document
-from lamella.fleet.machine import RolloutMachine, RolloutTransitionError
+from lamella.fleet.function_machine import RolloutTransitionError
+from lamella.fleet.machine import RolloutMachine
 from lamella.fleet.plan import Plan
 from lamella.fleet.policy import Policy
 

@@ -127,10 +127,9 @@ def too_quiet(names: Iterable[str], compared: Mapping[str, Comparison], policy: 
 
 def _fault(one: Comparison, policy: Policy) -> str:
     new, old = one.new, one.old
-    if new.error_rate - old.error_rate > policy.max_error_rate:
-        return (
-            f"{new.errors} of {new.invocations} invocations of the new version failed, of the old {old.error_rate:.1%}"
-        )
+    usual = old.error_rate if old.invocations >= _ENOUGH else 0.0  # one failed call of two is no excuse
+    if new.error_rate - usual > policy.max_error_rate:
+        return f"{new.errors} of {new.invocations} invocations of the new version failed, of the old {usual:.1%}"
     if min(new.invocations, old.invocations) < _ENOUGH or new.average_ms is None or old.average_ms is None:
         return ""
     if new.average_ms > old.average_ms * policy.max_duration_ratio and new.average_ms - old.average_ms > _SLACK_MS:

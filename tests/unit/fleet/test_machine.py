@@ -30,20 +30,18 @@ from lamella.fleet.events import (
     of_document,
     to_document,
 )
-from lamella.fleet.machine import (
+from lamella.fleet.function_machine import (
     TRANSITIONS,
     Begun,
-    Direction,
     Finished,
     FunctionMachine,
     Phase,
-    RolloutMachine,
     RolloutTransitionError,
-    Rules,
     ShiftBegun,
     Task,
     UndoBegun,
 )
+from lamella.fleet.machine import Direction, RolloutMachine, Rules
 
 HEALTHY = Baked({}, {})
 FUNCTION_EVENTS: tuple[Any, ...] = (

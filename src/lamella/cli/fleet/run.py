@@ -19,9 +19,10 @@ from lamella.cli.fleet.show import as_document, headline, is_terminal, picture, 
 from lamella.fleet.driver import Driver
 from lamella.fleet.errors import JournalError, UnreachableError
 from lamella.fleet.events import Event, Resumed, RollbackRequested, Started
+from lamella.fleet.function_machine import Phase
 from lamella.fleet.journal import Journal, Record, read_record
 from lamella.fleet.lambda_api import FunctionApi
-from lamella.fleet.machine import Direction, Phase
+from lamella.fleet.machine import Direction
 from lamella.fleet.work import Performer
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from lamella.fleet.events import (
     Undone,
     Updated,
 )
-from lamella.fleet.machine import Direction, FunctionMachine, Phase, RolloutMachine, WaveStage
+from lamella.fleet.function_machine import FunctionMachine, Phase
+from lamella.fleet.machine import Direction, RolloutMachine, WaveStage
 from lamella.fleet.plan import Plan, PlannedFunction
 
 if TYPE_CHECKING:
