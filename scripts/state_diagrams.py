@@ -3,9 +3,9 @@
     python scripts/state_diagrams.py [--check]
 
 The pages are written by hand; what stands between `<!-- drawn: NAME -->` and `<!-- end -->` is replaced. The diagrams
-of runtime, extension, function and event are their transition tables. Environment and shutdown have no such table, because
-where an event leads depends on the runtime and the extensions inside: so an environment is led through every legal
-event from every state it can reach, with at most one extension, external or internal.
+of runtime, extension, function, event and roll-out are their transition tables. Environment and shutdown have no such
+table, because where an event leads depends on the runtime and the extensions inside: so an environment is led through
+every legal event from every state it can reach, with at most one extension, external or internal.
 """
 
 import copy
