@@ -1,11 +1,11 @@
-"""Draws the state machines of `lamella.lifecycle` into docs/design/state-machines.md, from the code itself.
+"""Draws the state machines of `lamella.lifecycle` and of roll-outs into docs/design, from the code itself.
 
     python scripts/state_diagrams.py [--check]
 
-The page is written by hand; what stands between `<!-- drawn: NAME -->` and `<!-- end -->` is replaced. The diagrams of
-runtime, extension, function and event are their transition tables. Environment and shutdown have no such table, because
-where an event leads depends on the runtime and the extensions inside: so an environment is led through every legal
-event from every state it can reach, with at most one extension, external or internal.
+The pages are written by hand; what stands between `<!-- drawn: NAME -->` and `<!-- end -->` is replaced. The diagrams
+of runtime, extension, function, event and roll-out are their transition tables. Environment and shutdown have no such
+table, because where an event leads depends on the runtime and the extensions inside: so an environment is led through
+every legal event from every state it can reach, with at most one extension, external or internal.
 """
 
 import copy
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.invocation import Invocation
+from lamella.fleet import function_machine as rollout
 from lamella.lifecycle import extension, function, retry, runtime, stream_batches
 from lamella.lifecycle.environment import LEGAL, EnvironmentMachine, Phase
 from lamella.lifecycle.events import (
@@ -51,7 +52,7 @@ from lamella.lifecycle.events import (
 from lamella.lifecycle.extension import ExtensionState
 from lamella.lifecycle.shutdown import Step
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "design" / "state-machines.md"
+DESIGN: Final = Path(__file__).resolve().parent.parent / "docs" / "design"
 _BLOCK: Final = re.compile(r"(<!-- drawn: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ID: Final = "0"
 _NAME: Final = "x"
@@ -119,6 +120,14 @@ def batch_edges() -> Iterable[Edge]:
     for (stage, event), targets in stream_batches.TRANSITIONS.items():
         for target in sorted(targets, key=order.index):
             yield stage.name.lower(), target.name.lower(), event.__name__
+
+
+def rollout_edges() -> Iterable[Edge]:
+    """The table of one function in a roll-out, with each phase that an event may lead to."""
+    order = list(rollout.Phase)
+    for (phase, event), targets in rollout.TRANSITIONS.items():
+        for target in sorted(targets, key=order.index):
+            yield phase.value, target.value, event.__name__
 
 
 def environment_edges() -> Iterable[Edge]:
@@ -212,37 +221,45 @@ def legal_table() -> str:
     return "\n".join([*lines, ""])
 
 
-BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
-    "runtime": lambda: diagram(runtime_edges(), first="Started"),
-    "extension": lambda: diagram(extension_edges(), first="Started"),
-    "shutdown": lambda: diagram(shutdown_edges(), first="runtime"),
-    "environment": lambda: diagram(environment_edges(), first="cold"),
-    "legal": legal_table,
-    "event": lambda: diagram(retry_edges(), first="waiting"),
-    "batch": lambda: diagram(batch_edges(), first="waiting"),
-    "function": lambda: diagram(function_edges(), first="Pending_InProgress"),
+BLOCKS: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
+    "state-machines.md": {
+        "runtime": lambda: diagram(runtime_edges(), first="Started"),
+        "extension": lambda: diagram(extension_edges(), first="Started"),
+        "shutdown": lambda: diagram(shutdown_edges(), first="runtime"),
+        "environment": lambda: diagram(environment_edges(), first="cold"),
+        "legal": legal_table,
+        "event": lambda: diagram(retry_edges(), first="waiting"),
+        "batch": lambda: diagram(batch_edges(), first="waiting"),
+        "function": lambda: diagram(function_edges(), first="Pending_InProgress"),
+    },
+    "roll-out.md": {"rollout": lambda: diagram(rollout_edges(), first="waiting")},
 }
+"""By page, and by name of the block on it."""
 
 
-def drawn(text: str) -> str:
+def drawn(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
     """The page with its blocks as they should be."""
-    return _BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n{match[3]}", text)
+    return _BLOCK.sub(lambda match: f"{match[1]}\n{blocks[match[2]]()}\n{match[3]}", text)
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` compare it; returns the exit status."""
-    text = PAGE.read_text(encoding="utf-8")
-    missing = BLOCKS.keys() - {match[2] for match in _BLOCK.finditer(text)}
-    if missing:
-        print(f"{PAGE} has no place for: {', '.join(sorted(missing))}", file=sys.stderr)
-        return 1
-    if (new := drawn(text)) == text:
-        return 0
-    if "--check" in arguments:
-        print(f"{PAGE} is not as `python scripts/state_diagrams.py` draws it", file=sys.stderr)
-        return 1
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    """Write the pages, or with `--check` compare them; returns the exit status."""
+    status = 0
+    for name, blocks in BLOCKS.items():
+        page = DESIGN / name
+        text = page.read_text(encoding="utf-8")
+        missing = blocks.keys() - {match[2] for match in _BLOCK.finditer(text)}
+        if missing:
+            print(f"{page} has no place for: {', '.join(sorted(missing))}", file=sys.stderr)
+            return 1
+        if (new := drawn(text, blocks)) == text:
+            continue
+        if "--check" in arguments:
+            print(f"{page} is not as `python scripts/state_diagrams.py` draws it", file=sys.stderr)
+            status = 1
+        else:
+            page.write_text(new, encoding="utf-8")
+    return status
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Fleet:
             self.client.delete_function(FunctionName=name)
 
 
-_PAUSE_S: Final = 0.02
+_PAUSE_S: Final = 0.05
 """Between two calls of a caller: the roll-out is to be disturbed by invocations, not starved by them."""
 
 

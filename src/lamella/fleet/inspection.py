@@ -4,7 +4,7 @@ Each layer version is opened once, and each combination of layers, runtime and a
 many functions have it. What the doctor says of the old combination as well is no reason against the new one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,7 +17,7 @@ from lamella.fleet.reading import code_of
 from lamella.layers.contents import LayerContents
 from lamella.layers.doctor import Advisories, check_layers
 from lamella.layers.errors import LayerReadError
-from lamella.layers.fetching import archive_of, open_archive
+from lamella.layers.fetching import open_function_code
 from lamella.layers.findings import Finding, Severity
 
 MOST_BYTES: Final = 262_144_000
@@ -137,19 +137,10 @@ class Inspection(ExitStack):
 def read_code_size(client: Any, name: str) -> int | None:  # Any: botocore makes its clients' classes at run time
     """Unzipped bytes of a function's own code, of which only the table of contents is fetched."""
     try:
-        answer: Mapping[str, Any] = client.get_function(FunctionName=name)
-        configuration, location = answer["Configuration"], answer["Code"]["Location"]
-        archive = archive_of(
-            str(configuration["FunctionArn"]), location, configuration["CodeSize"], configuration["CodeSha256"]
-        )
-        with open_archive(archive, lambda: _code_location(client, name), cache=None) as contents:
+        with open_function_code(client, client.get_function(FunctionName=name), cache=None) as contents:
             return contents.unzipped_bytes
-    except (ClientError, LayerReadError, KeyError):
+    except (ClientError, LayerReadError, KeyError, ValueError):
         return None
-
-
-def _code_location(client: Any, name: str) -> str:
-    return str(client.get_function(FunctionName=name)["Code"]["Location"])
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

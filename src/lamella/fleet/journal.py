@@ -9,16 +9,16 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from lamella.fleet.errors import FleetError, JournalError
+from lamella.fleet.errors import JournalError
 from lamella.fleet.events import Event, of_document, to_document
-from lamella.fleet.machine import RolloutMachine, RolloutTransitionError
+from lamella.fleet.function_machine import RolloutTransitionError
+from lamella.fleet.machine import RolloutMachine
 from lamella.fleet.plan import Plan
 from lamella.fleet.policy import Policy
 
@@ -129,17 +129,14 @@ def read_record(directory: Path) -> Record:
     return Record(directory, plan, policy, tuple(history))
 
 
-def records(state: Path) -> Iterator[Record]:
-    """All roll-outs, the oldest first; what cannot be read is left out."""
+def rollouts(state: Path) -> list[Path]:
+    """Directories of all roll-outs, the oldest first."""
     try:
-        directories = sorted(path for path in state.iterdir() if (path / _ROLLOUT).exists())
-    except OSError:
-        return
-    for directory in directories:
-        try:
-            yield read_record(directory)
-        except FleetError:
-            continue
+        return sorted(path for path in state.iterdir() if (path / _ROLLOUT).exists())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise JournalError(f"cannot read {state}: {error.strerror}") from error
 
 
 class Journal:

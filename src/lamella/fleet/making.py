@@ -1,7 +1,7 @@
 """Makes a plan: reads the fleet, decides, looks into layers."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,15 @@ from lamella.fleet.layers import LATEST_WORD, LayerText, split, version_of
 from lamella.fleet.model import FunctionView, LayerVersionView
 from lamella.fleet.plan import Plan, PlannedFunction, Skipped
 from lamella.fleet.planning import Request, blocked, decide, uses, warned
-from lamella.fleet.reading import Progress, code_of, read_details, read_functions, silent, with_aliases
+from lamella.fleet.reading import (
+    Progress,
+    code_of,
+    read_details,
+    read_functions,
+    read_provisioned,
+    silent,
+    with_aliases,
+)
 from lamella.fleet.waves import split_waves
 
 
@@ -118,6 +126,9 @@ def make_plan(
     decisions = [decide(functions[name], details[name], request) for name in concerned if name in details]
     skipped = [one for decision in decisions for one in decision.skipped]
     planned = [one.planned for one in decisions if one.planned is not None]
+    moving = [one.name for one in planned if one.aliases]
+    provisioned = read_provisioned(client, moving, progress)
+    planned = [_with_provisioned(one, provisioned.get(one.name, frozenset())) for one in planned]
     planned, against = _examined(planned, wanted, inspection, force=force, progress=progress)
     return Plan(
         id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
@@ -137,6 +148,15 @@ def make_plan(
 def _has(function: FunctionView, layer: str) -> bool:
     """Whether any of its versions has it, so that its aliases matter."""
     return any(version_of(version.layers, layer) is not None for version in function.all_versions())
+
+
+def _with_provisioned(planned: PlannedFunction, qualifiers: Collection[str]) -> PlannedFunction:
+    """Source: developer guide, "configuring-alias-routing": invocations spill over while an alias has two versions."""
+    names = [alias.name for alias in planned.aliases if alias.name in qualifiers]
+    if not names:
+        return planned
+    text = f"{', '.join(names)} has provisioned concurrency, which the new version gets by and by: expect cold starts"
+    return warned(planned, [text])
 
 
 def _examined(

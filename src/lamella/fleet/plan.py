@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lamella.fleet.errors import FleetError
-from lamella.fleet.machine import RolloutMachine, Rules, Task
+from lamella.fleet.function_machine import Task
+from lamella.fleet.machine import RolloutMachine, Rules
 from lamella.fleet.model import Route
 from lamella.layers.findings import Finding
 

@@ -102,6 +102,22 @@ def read_details(client: Any, names: Sequence[str], progress: Progress = silent)
     return {name: version for name, version in found.items() if version is not None}
 
 
+def read_provisioned(client: Any, names: Sequence[str], progress: Progress = silent) -> dict[str, frozenset[str]]:
+    """Aliases and versions with provisioned concurrency, by function; none of those that may not be asked about."""
+
+    def read(name: str) -> frozenset[str]:
+        try:
+            pages = list(client.get_paginator("list_provisioned_concurrency_configs").paginate(FunctionName=name))
+        except ClientError as error:
+            if code_of(error) in _GONE | _HIDDEN:
+                return frozenset()
+            raise
+        found = [one for page in pages for one in page.get("ProvisionedConcurrencyConfigs", [])]
+        return frozenset(str(one["FunctionArn"]).rpartition(":")[2] for one in found)
+
+    return _for_each(read, names, "reading provisioned concurrency", progress)
+
+
 def read_layer(client: Any, arn: str, used: Collection[int], account: str | None) -> LayerView:  # Any: as above
     """What can be known of a layer.
 

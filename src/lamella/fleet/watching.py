@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from lamella.fleet.policy import Policy
 
 _ENOUGH: Final = 10
-"""With fewer invocations than this on either side, times are not compared: a cold cache would decide."""
+"""With fewer invocations than this, times are not compared, and the old version's errors do not count as usual."""
 _SLACK_MS: Final = 10.0
 """So much longer is never too long: of functions that take a millisecond, twice as long is noise."""
 
@@ -127,10 +127,9 @@ def too_quiet(names: Iterable[str], compared: Mapping[str, Comparison], policy: 
 
 def _fault(one: Comparison, policy: Policy) -> str:
     new, old = one.new, one.old
-    if new.error_rate - old.error_rate > policy.max_error_rate:
-        return (
-            f"{new.errors} of {new.invocations} invocations of the new version failed, of the old {old.error_rate:.1%}"
-        )
+    usual = old.error_rate if old.invocations >= _ENOUGH else 0.0  # one failed call of two is no excuse
+    if new.error_rate - usual > policy.max_error_rate:
+        return f"{new.errors} of {new.invocations} invocations of the new version failed, of the old {usual:.1%}"
     if min(new.invocations, old.invocations) < _ENOUGH or new.average_ms is None or old.average_ms is None:
         return ""
     if new.average_ms > old.average_ms * policy.max_duration_ratio and new.average_ms - old.average_ms > _SLACK_MS:

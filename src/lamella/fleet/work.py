@@ -167,7 +167,7 @@ class Performer:
     def _shift(self, planned: PlannedFunction, version: str, step: int) -> Event:
         for alias in planned.aliases:
             wanted = self.route(alias, version, step)
-            known = {str(self.route(alias, version, earlier)) for earlier in range(step)} | {str(alias.route)}
+            known = [alias.route, *(self.route(alias, version, earlier) for earlier in range(step))]
             if conflict := self._set_alias(planned.name, alias, wanted, known):
                 return Conflicted(planned.name, conflict)
         return Shifted(planned.name)
@@ -181,12 +181,12 @@ class Performer:
             return alias.route
         return Route(alias.route.version, {version: round(share, 6)})
 
-    def _set_alias(self, name: str, alias: PlannedAlias, wanted: Route, known: set[str]) -> str | None:
+    def _set_alias(self, name: str, alias: PlannedAlias, wanted: Route, known: Sequence[Route]) -> str | None:
         def attempt() -> str | None:
             found, revision_id = self._api.alias(name, alias.name)
             if found == wanted:
                 return None
-            if str(found) not in known:
+            if found not in known:
                 return f"somebody has sent alias {alias.name} to {found}"
             self._api.set_alias(name, alias.name, wanted, revision_id)
             return None
@@ -196,7 +196,7 @@ class Performer:
     def _undo(self, planned: PlannedFunction, version: str, *, touched: bool) -> Event:
         notes = []
         for alias in planned.aliases if version else ():  # without a version no alias can have been moved
-            known = {str(self.route(alias, version, step)) for step in range(len(self._policy.steps))}
+            known = [self.route(alias, version, step) for step in range(len(self._policy.steps))]
             try:
                 conflict = self._set_alias(planned.name, alias, alias.route, known)
             except GoneError:

@@ -43,6 +43,7 @@ class FakeLambda:
         self.after: Callable[[str, Mapping[str, Any]], None] = lambda _call, _arguments: None
         self.broken: dict[str, str] = {}
         self.refused: set[str] = set()
+        self.provisioned: list[str] = []
         self.meta = SimpleNamespace(region_name=REGION)
         self._revisions = itertools.count(1)
         self._lock = threading.RLock()
@@ -195,7 +196,12 @@ class FakeLambda:
         def list_layers() -> Any:
             return {"Layers": [{"LayerArn": found[0]["LayerArn"]} for found in self.layer_versions.values()]}
 
+        def list_provisioned(*, FunctionName: str) -> Any:
+            found = [{"FunctionArn": f"{PREFIX}:function:{FunctionName}:{name}"} for name in self.provisioned]
+            return {"ProvisionedConcurrencyConfigs": found}
+
         calls: dict[str, Any] = {
+            "list_provisioned_concurrency_configs": list_provisioned,
             "list_functions": list_functions,
             "list_aliases": list_aliases,
             "list_layers": list_layers,

@@ -30,20 +30,18 @@ from lamella.fleet.events import (
     of_document,
     to_document,
 )
-from lamella.fleet.machine import (
+from lamella.fleet.function_machine import (
     TRANSITIONS,
     Begun,
-    Direction,
     Finished,
     FunctionMachine,
     Phase,
-    RolloutMachine,
     RolloutTransitionError,
-    Rules,
     ShiftBegun,
     Task,
     UndoBegun,
 )
+from lamella.fleet.machine import Direction, RolloutMachine, Rules
 
 HEALTHY = Baked({}, {})
 FUNCTION_EVENTS: tuple[Any, ...] = (
@@ -235,7 +233,7 @@ def test_every_walk_ends() -> None:
         return made
 
     seen: set[str] = set()
-    todo = [play(rollout(("a",), ("b", "c"), steps=2, max_failures=1), Started())]
+    todo = [play(rollout(("a",), ("b", "c"), steps=1, max_failures=1), Started())]
     while todo:
         machine = todo.pop()
         if repr(machine) in seen:

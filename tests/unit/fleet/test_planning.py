@@ -138,6 +138,13 @@ def test_an_alias_of_latest_is_mentioned() -> None:
     assert plan_of(fake).functions["a"].warnings == ("dev invokes $LATEST, which gets the layer at once",)
 
 
+def test_provisioned_concurrency_is_mentioned() -> None:
+    fake = fleet("a")
+    fake.provisioned = ["live", "other"]
+    [warning] = plan_of(fake).functions["a"].warnings
+    assert warning.startswith("live has provisioned concurrency")
+
+
 def test_a_layer_that_was_taken_out_does_not_come_back() -> None:
     fake = fleet("a")
     fake.change("a", Layers=[])

@@ -212,6 +212,23 @@ def test_who_changes_a_function_meanwhile_keeps_his_change(tmp_path: Path, call:
         assert fake.route("a", "live") == ("1", {})
 
 
+def test_a_share_that_is_nearly_ours_is_somebody_elses(tmp_path: Path) -> None:
+    fake = fleet("a")
+    plan = plan_of(fake)
+    shifts = [0]
+
+    def change(operation: str, _: Mapping[str, Any]) -> None:
+        shifts[0] += operation == "get_alias"
+        if shifts[0] == 2:  # when the second share is about to be given
+            fake.before = lambda _call, _arguments: None
+            fake.add_alias("a", "live", "1", v2=0.104)
+
+    fake.before = change
+    begin(tmp_path, fake, plan)
+    assert fake.route("a", "live") == ("1", {"2": 0.104})
+    assert phases(tmp_path / plan.id) == {"a": "undone"}
+
+
 def test_a_change_that_is_none_is_no_conflict(tmp_path: Path) -> None:
     fake = fleet("a")
 

@@ -27,6 +27,7 @@ MINUTE = timedelta(minutes=1)
         (Stats(100, 1, 5.0), Stats(100, 0, 5.0), False),  # not more than may
         (Stats(1, 1, 5.0), Stats(), True),
         (Stats(100, 6, 5.0), Stats(100, 6, 5.0), False),  # the old one is no better
+        (Stats(100, 50, 5.0), Stats(2, 1, 5.0), True),  # which two invocations do not tell
         (Stats(100, 0, 400.0), Stats(100, 0, 100.0), True),
         (Stats(100, 0, 199.0), Stats(100, 0, 100.0), False),
         (Stats(5, 0, 400.0), Stats(100, 0, 100.0), False),  # too few to tell

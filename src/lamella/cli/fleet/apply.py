@@ -98,10 +98,10 @@ def apply(
 
     For each function: the layer, on $LATEST; a published version; the probe; then its aliases, share by share, while
     metrics of the new version are compared with the old one's. Without --yes the plan is printed, and on a terminal
-    you are asked. Ctrl-C stops at a sound place; --resume goes on, also after a crash. The exit status is 1 if it was
-    rolled back.
+    you are asked. Ctrl-C stops at a sound place; --resume goes on, also after a crash. The exit status is 1 if any
+    function failed.
     """
-    from lamella.fleet.journal import Journal, records, state_directory
+    from lamella.fleet.journal import Journal, read_record, rollouts, state_directory
     from lamella.fleet.policy import Policy
     from lamella.fleet.waves import parse_steps
 
@@ -147,7 +147,7 @@ def apply(
                 advisories=advisories,
                 force=force,
             )
-        for record in records(kept):
+        for record in map(read_record, rollouts(kept)):  # a damaged one could be of this layer, so it is an error
             machine = record.machine
             if record.plan.layer == plan.layer and machine.began and not machine.finished:
                 name = record.plan.id
@@ -189,8 +189,10 @@ def _agreed(plan: "Plan", *, yes: bool, quiet: bool) -> bool:
 
     from lamella.cli.fleet.show import print_plan
 
-    if not (yes and quiet):
+    if not quiet:
         print_plan(plan)
+    elif not yes:
+        output.write_json(plan.to_document())
     if plan.refused:
         raise CommandError("the plan must not be applied: see above", Status.NEGATIVE)
     if not plan.functions:
@@ -221,12 +223,15 @@ def _resume(
 ) -> Status:
     from lamella.cli.fleet.run import go
     from lamella.fleet.journal import read_record
+    from lamella.fleet.machine import Direction
 
     record = read_record(kept / Path(name).name)
     if record.machine.finished and record.machine.began:
+        back = record.machine.direction is Direction.BACK
         raise CommandError(
-            f"roll-out {name} is finished: 'lamella fleet status {name}' shows how, "
-            f"'lamella fleet rollback {name}' takes it back",
+            f"roll-out {name} is over, and was rolled back: make a new plan"
+            if back
+            else f"roll-out {name} is done; 'lamella fleet rollback {name}' takes it back",
             Status.NEGATIVE,
         )
     if record.plan.region != client.meta.region_name:

@@ -51,8 +51,8 @@ def audit(
 
     A version is stale if something that is invoked uses it though there is a newer one. Nothing is changed.
     """
+    from lamella.fleet.audit import Fault, faults, parse_faults
     from lamella.fleet.audit import audit as look_at
-    from lamella.fleet.audit import faults, parse_faults
     from lamella.fleet.reading import read_fleet
 
     try:
@@ -61,6 +61,8 @@ def audit(
         raise CommandError(
             f"--fail-on: {error}; write stale, deleted, hidden, vulnerable or unused", Status.USAGE
         ) from error
+    if Fault.VULNERABLE in bad and advisories is None:
+        raise CommandError("--fail-on vulnerable needs --advisories: without them nothing is known to be", Status.USAGE)
     reading = Reading()
     with answering():
         client = lambda_client(endpoint, region, profile)
@@ -72,6 +74,12 @@ def audit(
                 found = look_at(fleet, now=datetime.now(UTC), vulnerabilities=vulnerable)
         finally:
             reading.end()
+    known = {text for layer in found for text in (layer.name, layer.arn)}
+    if unknown := [text for text in layers or [] if text not in known]:
+        raise CommandError(
+            f"there is no layer {', '.join(unknown)}, and no function uses one; without a name all are listed",
+            Status.NEGATIVE,
+        )
     if json_:
         output.write_json({"layers": [layer.to_dict() for layer in found]})
     else:
@@ -82,7 +90,7 @@ def audit(
 
 def _print(layers: Sequence["AuditedLayer"]) -> None:
     if not layers:
-        output.say("There is no layer of that name, and no function uses one.")
+        output.say("There is no layer, and no function uses one.")
         return
     for layer in layers:
         newest = f"version {layer.newest} is the newest" if layer.newest else "the newest version is not known"
@@ -105,8 +113,9 @@ def _age(version: "AuditedVersion") -> str:
 def _uses(version: "AuditedVersion") -> str:
     live = [str(use) for use in version.uses if use.live]
     rest = len(version.uses) - len(live)
-    more = f", and {len(live) - _MOST_USES} more" if len(live) > _MOST_USES else ""
-    idle = f"{', ' if live else ''}{rest} versions that nothing invokes by name" if rest else ""
+    more = f", {len(live) - _MOST_USES} more" if len(live) > _MOST_USES else ""
+    versions = f"{rest} version{'' if rest == 1 else 's'} that no alias invokes"
+    idle = f"{', and ' if live else ''}{versions}" if rest else ""
     vulnerable = f" [{'; '.join(version.vulnerabilities[:3])}]" if version.vulnerabilities else ""
     return (", ".join(live[:_MOST_USES]) + more + idle or "-") + vulnerable
 

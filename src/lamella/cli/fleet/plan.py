@@ -184,7 +184,7 @@ def make(
         inspection = None
         if check:
             inspection = Inspection(
-                lambda arn: open_layer_version(client, arn, cache=cache),
+                lambda arn: open_layer_version(client, arn, cache=cache, whole=True),  # the check reads all of it
                 lambda name: read_code_size(client, name),
                 None if advisories is None else load_advisories(advisories),
             )

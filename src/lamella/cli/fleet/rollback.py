@@ -31,8 +31,9 @@ def rollback(
     from lamella.cli.fleet.run import go
     from lamella.cli.fleet.show import print_rollout
     from lamella.fleet.cloudwatch import NoWatcher
+    from lamella.fleet.function_machine import Phase
     from lamella.fleet.journal import read_record, state_directory
-    from lamella.fleet.machine import Direction, Phase
+    from lamella.fleet.machine import Direction
 
     with answering():
         record = read_record(state_directory(state) / Path(name).name)

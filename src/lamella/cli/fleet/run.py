@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,9 +19,10 @@ from lamella.cli.fleet.show import as_document, headline, is_terminal, picture, 
 from lamella.fleet.driver import Driver
 from lamella.fleet.errors import JournalError, UnreachableError
 from lamella.fleet.events import Event, Resumed, RollbackRequested, Started
+from lamella.fleet.function_machine import Phase
 from lamella.fleet.journal import Journal, Record, read_record
 from lamella.fleet.lambda_api import FunctionApi
-from lamella.fleet.machine import Direction, Phase
+from lamella.fleet.machine import Direction
 from lamella.fleet.work import Performer
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def go(directory: Path, client: Any, watcher: "Watcher", *, rollback: str = "", 
         json_: Whether to print how it ended as JSON.
 
     Returns:
-        0 if it is done, 1 if it was rolled back though nobody wanted that, or something could not be.
+        0 if it is done, 1 if a function failed or something could not be put back.
 
     Raises:
         CommandError: It was stopped.
@@ -71,9 +73,14 @@ def go(directory: Path, client: Any, watcher: "Watcher", *, rollback: str = "", 
         raise CommandError(f"the roll-out stopped where it can go on: {_how_to_go_on(name)}", Status.INTERRUPTED)
     if json_:
         output.write_json(as_document(read_record(directory)))
-    tell(f"roll-out {name}: {headline(machine, at_work=False)}" + (f" ({machine.reason})" if machine.reason else ""))
-    failed = any(one.phase is Phase.STUCK for one in machine.functions.values())
-    return Status.NEGATIVE if failed or (machine.direction is Direction.BACK and not rollback) else Status.OK
+    functions = machine.functions.values()
+    phases = Counter(one.phase.value for one in functions)
+    counts = ", ".join(f"{count} {phase}" for phase, count in phases.items())
+    reason = f": {machine.reason}" if machine.reason and not rollback else ""
+    tell(f"roll-out {name}: {headline(machine, at_work=False)} ({counts}){reason}")
+    wanted = machine.direction is Direction.FORWARD or rollback
+    failed = any(one.phase is Phase.STUCK or (one.failed and not rollback) for one in functions)
+    return Status.OK if wanted and not failed else Status.NEGATIVE
 
 
 def _how_to_go_on(name: str) -> str:

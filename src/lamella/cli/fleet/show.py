@@ -22,7 +22,8 @@ from lamella.fleet.events import (
     Undone,
     Updated,
 )
-from lamella.fleet.machine import Direction, FunctionMachine, Phase, RolloutMachine, WaveStage
+from lamella.fleet.function_machine import FunctionMachine, Phase
+from lamella.fleet.machine import Direction, RolloutMachine, WaveStage
 from lamella.fleet.plan import Plan, PlannedFunction
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def worded(event: Event) -> list[str]:
         case Started():
             return ["the roll-out begins"]
         case Resumed():
-            return ["the roll-out goes on"]
+            return ["taken up again"]
         case Updated(name):
             return [f"{name}: $LATEST has the layer"]
         case Published(name, version, created):

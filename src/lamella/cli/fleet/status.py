@@ -3,16 +3,13 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lamella.cli import output
 from lamella.cli.fleet.reach import State, answering
 from lamella.cli.options import Json, examples
-
-if TYPE_CHECKING:
-    from lamella.fleet.journal import Record
 
 _REFRESH_S = 0.5
 
@@ -30,12 +27,12 @@ def status(
 
     Reads what is kept on this machine, and asks no server. With --watch and --json there is a line for each change.
     """
-    from lamella.fleet.journal import read_record, records, state_directory
+    from lamella.fleet.journal import read_record, rollouts, state_directory
 
     kept = state_directory(state)
     with answering():
         if name is None:
-            _list(list(records(kept)), json_=json_)
+            _list(rollouts(kept), json_=json_)
             return
         directory = kept / Path(name).name
         if watch:
@@ -50,25 +47,28 @@ def status(
             print_rollout(record)
 
 
-def _list(found: "list[Record]", *, json_: bool) -> None:
+def _list(directories: list[Path], *, json_: bool) -> None:
     from lamella.cli.fleet.show import as_document, headline
+    from lamella.fleet.errors import JournalError
+    from lamella.fleet.journal import read_record
 
+    documents, rows = [], []
+    for directory in directories:
+        try:
+            record = read_record(directory)
+            state = headline(record.machine, at_work=record.at_work)
+        except JournalError as error:
+            output.say(f"warning: {error}")
+            continue
+        documents.append(as_document(record))
+        layer = ":".join(record.plan.arn.split(":")[-2:])
+        rows.append((record.plan.id, layer, str(len(record.plan.functions)), state))
     if json_:
-        output.write_json({"rollouts": [as_document(record) for record in found]})
-        return
-    if not found:
+        output.write_json({"rollouts": documents})
+    elif rows:
+        output.write_table(("ID", "LAYER", "FUNCTIONS", "IS"), rows)
+    else:
         output.say("There are no roll-outs yet: 'lamella fleet plan' makes a plan for one.")
-        return
-    rows = [
-        (
-            record.plan.id,
-            ":".join(record.plan.arn.split(":")[-2:]),
-            str(len(record.plan.functions)),
-            headline(record.machine, at_work=record.at_work),
-        )
-        for record in found
-    ]
-    output.write_table(("ID", "LAYER", "FUNCTIONS", "IS"), rows)
 
 
 def _look_on(directory: Path, *, json_: bool) -> None:
