@@ -163,8 +163,9 @@ class Plan:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FleetError(f"{origin} is damaged: {error!r}; make the plan again") from error
         named = [name for wave in plan.waves for name in wave]
-        if sorted(named) != sorted(plan.functions) or not plan.id.replace("-", "").isalnum():
-            raise FleetError(f"{origin} is damaged: its waves and its functions are not the same; make the plan again")
+        uneven = any(len(one.before) != len(one.after) for one in plan.functions.values())
+        if uneven or sorted(named) != sorted(plan.functions) or not plan.id.replace("-", "").isalnum():
+            raise FleetError(f"{origin} is damaged: what it says does not fit together; make the plan again")
         return plan
 
 
