@@ -300,7 +300,7 @@ def explain(message: str, target: PythonTarget) -> str:
             f"(uv build --wheel) and name that.\n{detail}"
         )
     if "no usable wheels" in detail or "no wheels with a matching" in detail:
-        named = re.findall(r"Wheels are required for `([^`]+)`", detail) or re.findall(r"Because (\S+?)[=<> ]", detail)
+        named = re.findall(r"Wheels are required for `([^`]+)`", detail) or re.findall(r"Because (\S+?)[=<> {]", detail)
         names = ", ".join(dict.fromkeys(named)) or "a requirement"
         return (
             f"There is no wheel of {names} that runs on {where} ({target.platform} or older). Ask for another version, "

@@ -1,15 +1,16 @@
 """Whether each shared library that a file needs is found, in the layers or in the runtime, as the loader would look.
 
-The order is that of `ld.so(8)`: RPATH of the file, `LD_LIBRARY_PATH`, RUNPATH, the system's own. Lambda sets
-`LD_LIBRARY_PATH` to the runtime's and the system's directories before `/opt/lib` (developer guide,
+The order is that of `ld.so(8)`: RPATH of the file and of those that led to it, `LD_LIBRARY_PATH`, RUNPATH, the system's
+own. Lambda sets `LD_LIBRARY_PATH` to the runtime's and the system's directories before `/opt/lib` (developer guide,
 "configuration-envvars"), so a copy of one of the system's libraries in `/opt/lib` is never loaded.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
+from lamella.layers.doctor.chains import directories
 from lamella.layers.doctor.elf import ElfFacts, ElfKind
 from lamella.layers.doctor.machine import is_passed_over
 from lamella.layers.doctor.rules import RULES
@@ -67,12 +68,13 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
     if "/" in library:
         at = tree.resolve(library)
         return Place(Found.LAYER, at) if at else Place(Found.NOWHERE)
-    for directory in _directories(name, elf.rpath):
+    inherited = () if elf.runpath else subject.inherited_paths.get(name, ())
+    for directory in (*directories(name, elf.rpath), *inherited):
         if at := tree.resolve(f"{directory}/{library}"):
             return Place(Found.LAYER, at)
     if library in certain:
         return Place(Found.SYSTEM)
-    for directory in (_OPT_LIB, *_directories(name, elf.runpath)):
+    for directory in (_OPT_LIB, *directories(name, elf.runpath)):
         if at := tree.resolve(f"{directory}/{library}"):
             return Place(Found.LAYER, at)
     if library in system.doubtful:
@@ -81,14 +83,6 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
         if tree.resolve(f"/opt/{at}"):
             return Place(Found.ELSEWHERE, at)
     return Place(Found.NOWHERE)
-
-
-def _directories(name: str, paths: Iterable[str]) -> Iterator[str]:
-    origin = f"/opt/{name}".rpartition("/")[0]
-    for path in paths:
-        place = path.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", origin)
-        # Both are `lib64` on Lambda, and neither is used in layers but by mistake.
-        yield place.replace("${LIB}", "$LIB").replace("$LIB", "lib64").rstrip("/")
 
 
 def missing(subject: Subject) -> Iterator[Finding]:

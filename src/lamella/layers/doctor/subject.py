@@ -1,6 +1,6 @@
 """What the checks look at: the layers as they were read, and what they are declared for."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from lamella.domain.function import Architecture
 from lamella.layers.contents import ContentEntry, LayerContents
 from lamella.layers.doctor.advisories import Advisories
+from lamella.layers.doctor.chains import inherited_paths
 from lamella.layers.doctor.elf import ElfFacts
 from lamella.layers.doctor.rules import RULES
 from lamella.layers.doctor.survey import Survey
@@ -76,6 +77,17 @@ class Subject:
     def tree(self) -> MergedTree:
         """All layers merged."""
         return MergedTree([layer.contents for layer in self.layers])
+
+    @cached_property
+    def inherited_paths(self) -> Mapping[str, tuple[str, ...]]:
+        """Where files are searched for the libraries they need because of those that led to them; see `chains`."""
+        elves = {
+            name: elf
+            for layer in self.layers
+            for name, elf in layer.elves()
+            if self.layers[self.tree.owner[name]] is layer
+        }
+        return inherited_paths(self.tree, elves)
 
     def entry(self, name: str) -> ContentEntry:
         """A file that is seen in `/opt`."""
