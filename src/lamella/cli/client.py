@@ -311,7 +311,7 @@ class Client:
         """Have the server build a runtime pack.
 
         Args:
-            name: Such as `python3.12`.
+            name: Such as `python3.12`, `nodejs20.x` or `java17`.
             source: Path on the server's machine of the interpreter to build it from.
 
         Raises:

@@ -13,7 +13,12 @@ from lamella.cli.options import EndpointUrl, Json, examples
 runtime = typer.Typer(no_args_is_help=True, help="Runtimes of the server: list them, add one, show one.")
 
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="As functions name it: python3.12, provided.al2023.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="As functions name it: python3.12, nodejs20.x, java17, provided.al2023.",
+        show_default=False,
+    ),
 ]
 
 
@@ -31,7 +36,12 @@ def list_(*, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
 
 
 @runtime.command(
-    "add", epilog=examples("lamella runtime add python3.12", "lamella runtime add python3.13 --from /opt/python3.13")
+    "add",
+    epilog=examples(
+        "lamella runtime add python3.12",
+        "lamella runtime add nodejs24.x --from /opt/node24",
+        "lamella runtime add java17 --from /usr/lib/jvm/java-17-openjdk-amd64",
+    ),
 )
 def add(
     name: Name,
@@ -48,7 +58,11 @@ def add(
     json_: Json = False,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Add a runtime to the server, made from what is installed on its machine."""
+    """Add a runtime to the server, made from what is installed on its machine: a Python, a Node.js or a Java.
+
+    AWS's runtime client for it comes from PyPI, npm (with npm) or Maven (with mvn), once; the server keeps it. The
+    server then builds the runtime anew whenever the interpreter has been updated.
+    """
     output.say(f"Adding {name} ...")
     # The server's working directory is another than ours.
     answer = client(endpoint_url).add_runtime(name, None if source is None else str(source.absolute()))

@@ -53,6 +53,11 @@ _OS_RELEASE: Final = {
 }
 
 
+def bootstrap(text: str) -> str:
+    """The entry point of a managed runtime: what sets the array `program`, then what runs it or its wrapper (EN-24)."""
+    return text + RESOURCES.joinpath("launch.sh").read_text()
+
+
 def _names(file: str) -> list[str]:
     """The words of a list that ships with this package."""
     lines = RESOURCES.joinpath(file).read_text().splitlines()

@@ -1,37 +1,28 @@
 """The runtime packs of this node, and how they come to be."""
 
-import hashlib
 import os
-import re
 import shutil
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
 from lamella.domain.function import Architecture
 from lamella.elf import LibraryFinder
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
-from lamella.runtimes.base import populate_base
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
-from lamella.runtimes.interpreters import Interpreter, find_interpreter, probe, trusted
+from lamella.runtimes.interpreters import find_interpreter
 from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, host_architecture, read_manifest
-from lamella.runtimes.python import populate_python
+from lamella.runtimes.recipes import PROVIDED, Recipe, recipe_digest, recipe_for, remedy
 from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
 
 Progress = Callable[[str], None]
 
-PROVIDED: Final[Mapping[str, str]] = {"provided.al2023": "al2023", "provided.al2": "al2"}
-"""Runtimes without a language, and the Amazon Linux each stands for."""
-
 _CURRENT: Final = "current"
-_PYTHON: Final = re.compile(r"python3\.(\d+)")
-_MODULES: Final = ("base", "catalog", "pack", "python", "tree")
+_CLIENTS: Final = "clients"  # AWS's runtime clients that came as files, for the next build
 
 
 def _silent(message: str) -> None:
@@ -67,10 +58,8 @@ class PackCatalog(RuntimeCatalog):
         entry = self._manifests.get(name)
         if entry is None:
             installed = ", ".join(self._manifests) or "none"
-            source = f" [--from /path/to/{name}]" if _PYTHON.fullmatch(name) else ""
-            remedy = f" Add it with: lamella runtime add {name}{source}" if _buildable(name) else ""
             raise RuntimeNotInstalledError(
-                f"Runtime {name} is not installed on this node. Installed: {installed}.{remedy}"
+                f"Runtime {name} is not installed on this node. Installed: {installed}.{remedy(name)}"
             )
         pack = entry[1]
         if digest not in {None, pack.digest}:
@@ -101,7 +90,7 @@ class PackCatalog(RuntimeCatalog):
         """Build a pack, and let new environments use it from now on.
 
         Args:
-            name: `python3.11`, `provided.al2023` ...
+            name: `python3.11`, `nodejs20.x`, `java17`, `provided.al2023` ...
             source: Interpreter to copy, or the root of its installation; found on this host if `None`.
             progress: Told what is being done, in words for the operator.
 
@@ -125,13 +114,12 @@ class PackCatalog(RuntimeCatalog):
             PackBuildError: There is no pack at all.
         """
         built: list[RuntimePack] = []
-        recipe = _recipe()
         with self._lock:
             self._clear_leftovers()
             names = [*self._manifests, *self._missing_defaults()]
             for name in names:
                 entry = self._manifests.get(name)
-                if entry is not None and entry[0].origin.is_current(recipe):
+                if entry is not None and entry[0].origin.is_current(recipe_digest(name)):
                     continue
                 source = self._source_of(entry[0]) if entry is not None else None
                 try:
@@ -172,10 +160,10 @@ class PackCatalog(RuntimeCatalog):
         return missing
 
     def _add(self, name: str, source: Path | None, progress: Progress) -> RuntimePack:
-        interpreter = _interpreter(name, source)
-        progress(f"Building runtime {name}" + (f" from {interpreter.executable}" if interpreter else ""))
+        recipe = recipe_for(name, source, self._root / _CLIENTS)
+        progress(f"Building runtime {name}" + (f" from {recipe.interpreter}" if recipe.interpreter else ""))
         with self._staging() as staging:
-            manifest = _build(staging, name, interpreter)
+            manifest = _build(staging, name, recipe)
             home = self._root / name
             home.mkdir(exist_ok=True)
             final = home / manifest.digest
@@ -205,7 +193,7 @@ class PackCatalog(RuntimeCatalog):
             shutil.rmtree(staging, ignore_errors=True)
 
     def _clear_leftovers(self) -> None:
-        for path in self._root.glob(".building-*"):
+        for path in (*self._root.glob(".building-*"), *self._root.glob(f"{_CLIENTS}/.fetching-*")):
             shutil.rmtree(path)
 
     def _load(self) -> None:
@@ -240,79 +228,24 @@ class PackCatalog(RuntimeCatalog):
         return Path(recorded) if recorded is not None and Path(recorded).exists() else None
 
 
-def _buildable(name: str) -> bool:
-    return name in PROVIDED or _PYTHON.fullmatch(name) is not None
-
-
-def _interpreter(name: str, source: Path | None) -> Interpreter | None:
-    """The interpreter to build a runtime from; `None` for runtimes without a language."""
-    if name in PROVIDED:
-        if source is not None:
-            raise PackBuildError(f"{name} has no interpreter; leave out --from")
-        return None
-    if not _buildable(name):
-        known = ", ".join([*PROVIDED, "python3.X"])
-        raise PackBuildError(f"Lamella cannot build a runtime {name}; it can build {known}")
-    if source is None:
-        found = find_interpreter(name)
-        if found is None:
-            raise PackBuildError(
-                f"No {name} on this host (looked in /usr/bin, /usr/local/bin, uv's and pyenv's installations). "
-                f"Install it (for example: uv python install {name.removeprefix('python')}) or name one: "
-                f"lamella runtime add {name} --from /path/to/{name}"
-            )
-        return found
-    path = source / "bin" / name if source.is_dir() else source
-    interpreter = probe(trusted(path))
-    if interpreter.runtime != name:
-        raise PackBuildError(f"{path} is {interpreter.runtime}, not {name}")
-    return interpreter
-
-
-def _shipped(kind: str) -> list[Traversable]:
-    directory = resources.files("lamella.runtimes") / "resources" / kind
-    return sorted(directory.iterdir(), key=lambda file: file.name)
-
-
-def _recipe() -> str:
-    """Digest of all that decides what a pack holds besides the host's files."""
-    digest = hashlib.sha256()
-    package = resources.files("lamella.runtimes")
-    modules = [resources.files("lamella") / "elf.py", *(package / f"{module}.py" for module in _MODULES)]
-    for file in (*modules, *_shipped("base"), *_shipped("python")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _build(staging: Path, name: str, interpreter: Interpreter | None) -> Manifest:
+def _build(staging: Path, name: str, recipe: Recipe) -> Manifest:
     """Build a pack's tree and manifest below `staging`."""
     rootfs = staging / ROOTFS
     rootfs.mkdir()
     tree = RootTree(rootfs, LibraryFinder())
-    if interpreter is None:
-        family, release = name.split(".")
-        remarks = populate_base(tree, os_name=PROVIDED[name])
-        entrypoints: tuple[str, ...] = ("/var/task/bootstrap", "/opt/bootstrap")  # rule EN-20
-        execution_env = None
-    else:
-        family, release = "python", name.removeprefix("python")
-        # AWS moved to Amazon Linux 2023 with Python 3.12.
-        os_name = "al2023" if interpreter.version >= (3, 12) else "al2"
-        remarks = populate_base(tree, os_name=os_name) + populate_python(tree, interpreter)
-        entrypoints = ("/var/runtime/bootstrap",)
-        execution_env = f"AWS_Lambda_{name}"
+    remarks = recipe.populate(tree)
     tree.harden()
     digest = tree_digest(rootfs)
     manifest = Manifest(
         name=name,
         architecture=host_architecture(),
         digest=digest,
-        version=f"{family}:{release}.v{digest[:8]}",
-        entrypoints=entrypoints,
+        version=f"{recipe.family}:{recipe.release}.v{digest[:8]}",
+        entrypoints=recipe.entrypoints,
         env={},
-        execution_env=execution_env,
+        execution_env=recipe.execution_env,
         size_bytes=tree_size_bytes(rootfs),
-        origin=Origin(_recipe(), str(interpreter.executable) if interpreter else None, tree.sources),
+        origin=Origin(recipe_digest(name), str(recipe.interpreter) if recipe.interpreter else None, tree.sources),
         remarks=tuple(remarks),
     )
     with (staging / MANIFEST).open("w") as file:

@@ -116,7 +116,7 @@ def trusted(path: Path) -> Path:
                     f"Forbid that first: chmod o-w {place}"
                 )
     except (OSError, ValueError) as error:
-        raise PackBuildError(f"{path} does not run as a Python interpreter: {error}") from error
+        raise PackBuildError(f"{path} does not run as an interpreter: {error}") from error
     return program
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import uv
 
 from lamella.elf import is_elf
+from lamella.runtimes.base import bootstrap
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import Interpreter
 from lamella.runtimes.pack import host_architecture
@@ -55,7 +56,7 @@ def populate_python(tree: RootTree, interpreter: Interpreter) -> list[str]:
     _install_clients(tree.mkdir("/var/runtime"), interpreter)
     name = interpreter.runtime
     script = RESOURCES.joinpath("bootstrap.in").read_text().replace("@PYTHON@", name)
-    tree.write("/var/runtime/bootstrap", script, executable=True)
+    tree.write("/var/runtime/bootstrap", bootstrap(script), executable=True)
     tree.write("/var/runtime/bootstrap.py", RESOURCES.joinpath("bootstrap.py.in").read_bytes())
     tree.add_libraries_of(*_native(tree.path("/var/runtime").rglob("*.so")))
     _compile(tree, interpreter, "/var/lang", "/var/runtime")

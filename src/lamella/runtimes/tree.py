@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,11 @@ from lamella.runtimes.errors import PackBuildError
 
 # Where every library goes, whatever its directory on the host; Amazon Linux keeps them here too.
 LIBRARIES: Final = "/usr/lib64"
+
+
+# Without /proc the loader cannot tell where a program lies, so that libraries beside it are found only by this.
+SEARCH_PATH: Final = "/var/lang/lib:/lib64:/usr/lib64"
+"""`LD_LIBRARY_PATH` of programs that run inside a tree while it is built: what the sandbox's begins with."""
 
 
 def _mode(status: os.stat_result) -> int:
@@ -110,6 +116,27 @@ class RootTree:
                 os.lchown(path, 0, 0)
             if not stat.S_ISLNK(status.st_mode):
                 path.chmod(_mode(status))
+
+
+def try_program(tree: RootTree, *command: str) -> str | None:
+    """Run a program of a tree inside of it, if this process may change its root; what is wrong, or `None`."""
+    chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if os.geteuid() != 0 or chroot is None:
+        return None
+    try:
+        result = subprocess.run(
+            [chroot, tree.root, *command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd="/",
+            env={"LD_LIBRARY_PATH": SEARCH_PATH},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    said = (result.stderr.strip() or result.stdout.strip()).splitlines()
+    return None if result.returncode == 0 else "\n".join(said[:4]) or f"exit status {result.returncode}"
 
 
 def _walk(root: Path) -> Iterator[Path]:

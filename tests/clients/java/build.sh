@@ -17,7 +17,7 @@ build)
 	javac --release 17 -d library greeting/greeting/Greeting.java
 	jar --create --file java/lib/greeting.jar -C library .
 	zip -qrX greeting.zip java
-	javac --release 17 -cp "$jars/*:library" -d classes function/example/Function.java
+	javac --release 17 -cp "$jars/*:library" -d classes function/example/*.java
 	(cd classes && zip -qrX ../function.zip .)
 	jlink --add-modules java.base,java.logging,java.management,java.xml,jdk.unsupported \
 		--strip-java-debug-attributes --no-header-files --no-man-pages --output layer/jre

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.clients import archive_of
+from tests.support.languages import add_runtime
 from tests.support.layers import publish
 from tests.support.server import LamellaServer
 
@@ -32,3 +33,15 @@ def layer(client: Any) -> Callable[[str, str], str]:
         return publish(client, archive_of(of, name))
 
     return published
+
+
+@pytest.fixture(scope="session")
+def installed(server: LamellaServer, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Adds a runtime of Node.js or Java to the server, once; returns its name."""
+
+    @cache
+    def add(name: str) -> str:
+        add_runtime(server, name, tmp_path_factory.mktemp("interpreter"))
+        return name
+
+    return add

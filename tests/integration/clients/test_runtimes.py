@@ -5,13 +5,14 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from tests.support.clients import archive_of, sources
 from tests.support.functions import Function, archive, create
+from tests.support.languages import NODES, host_java
 from tests.support.layers import publish
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.network]
@@ -25,6 +26,7 @@ class Runtime:
 
     Attributes:
         layers: Archives of its `build.sh`: the runtime, if the function does not carry it, and the module `greeting`.
+        managed: The runtime of the server's own that takes the place of the one from a layer.
         error: Type of an error of its own, as the caller sees it.
         trace: Key of the stack trace in it; empty if the client sends none.
         place: Where that trace must lead.
@@ -33,13 +35,14 @@ class Runtime:
     name: str
     handler: str = "unused"
     layers: tuple[str, ...] = ()
+    managed: str = ""
     error: str = "Refused"
     trace: str = ""
     place: str = ""
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.name
+        return self.managed or self.name
 
 
 GO = Runtime("go")
@@ -57,29 +60,36 @@ NODE = Runtime(
     "function.handler",
     ("layer.zip", "greeting.zip"),
     trace="trace",
-    place="exports.handler (/var/task/function.js:",
+    place=".handler (/var/task/function.js:",
 )
 PYTHON = Runtime("python", "function.handler", trace="stackTrace", place='File "/var/task/function.py", line ')
 RUST = Runtime("rust")
 
-ALL = (GO, JAVA, NODE, PYTHON, RUST)
+# The same functions on runtimes that the server has, made by `lamella runtime add`.
+JAVA_MANAGED = replace(JAVA, layers=("greeting.zip",), managed=host_java())
+NODE_MANAGED = tuple(replace(NODE, layers=("greeting.zip",), managed=name) for name in NODES)
+
+ALL = (GO, JAVA, JAVA_MANAGED, NODE, *NODE_MANAGED, PYTHON, RUST)
 
 
 @pytest.fixture(scope="module")
-def deployed(client: Any, layer: Callable[[str, str], str]) -> Callable[[Runtime], Function]:
+def deployed(
+    client: Any, layer: Callable[[str, str], str], installed: Callable[[str], str]
+) -> Callable[[Runtime], Function]:
     """The function of a runtime client; one for all tests of this module."""
     functions: dict[str, Function] = {}
 
     def deploy(runtime: Runtime) -> Function:
-        if runtime.name not in functions:
-            functions[runtime.name] = _create(client, layer, runtime)
-        return functions[runtime.name]
+        if str(runtime) not in functions:
+            options = {"runtime": installed(runtime.managed)} if runtime.managed else {}
+            functions[str(runtime)] = _create(client, layer, runtime, options)
+        return functions[str(runtime)]
 
     return deploy
 
 
-def _create(client: Any, layer: Callable[[str, str], str], runtime: Runtime) -> Function:
-    options = {"Timeout": 20, "MemorySize": 512, "handler": runtime.handler, **runtime.options}
+def _create(client: Any, layer: Callable[[str, str], str], runtime: Runtime, managed: Mapping[str, str]) -> Function:
+    options = {"Timeout": 20, "MemorySize": 512, "handler": runtime.handler, **runtime.options, **managed}
     if runtime is PYTHON:
         layers = [publish(client, {"python/greeting.py": (sources("python") / "greeting.py").read_bytes()})]
         code = archive({"function.py": (sources("python") / "function.py").read_bytes()})
@@ -165,7 +175,7 @@ def test_five_megabytes_there_and_back(function: Function) -> None:
     assert answer.document["value"] == text
 
 
-@pytest.mark.parametrize("runtime", [JAVA, NODE, PYTHON], ids=str, indirect=False)
+@pytest.mark.parametrize("runtime", [JAVA, JAVA_MANAGED, NODE, *NODE_MANAGED, PYTHON], ids=str, indirect=False)
 def test_a_module_from_a_layer(runtime: Runtime, deployed: Callable[[Runtime], Function]) -> None:
     """EN-10: found below /opt, beside a runtime that comes from another layer."""
     answer = deployed(runtime).invoke({"action": "greet", "value": "Ada"})

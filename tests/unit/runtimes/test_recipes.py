@@ -1,0 +1,43 @@
+import pytest
+
+from lamella.runtimes.recipes import language_of, recipe_digest, remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("provided.al2", "provided"),
+        ("provided", None),
+        ("python3.11", "python"),
+        ("python3", None),
+        ("nodejs20.x", "node"),
+        ("nodejs20", None),
+        ("nodejs8.10", None),
+        ("java17", "java"),
+        ("java8.al2", None),
+        ("ruby3.4", None),
+        ("java17/../../etc", None),
+    ],
+)
+def test_names_that_can_be_built(name: str, language: str | None) -> None:
+    assert language_of(name) == language
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("python3.12", " Add it with: lamella runtime add python3.12 [--from /path/to/python3.12]"),
+        ("nodejs24.x", " Add it with: lamella runtime add nodejs24.x [--from /path/to/node]"),
+        ("java21", " Add it with: lamella runtime add java21 [--from /path/to/jdk]"),
+        ("provided.al2023", " Add it with: lamella runtime add provided.al2023"),
+        ("dotnet8", ""),
+    ],
+)
+def test_the_remedy_is_a_command_that_works(name: str, words: str) -> None:
+    assert remedy(name) == words
+
+
+def test_a_recipe_is_that_of_its_language() -> None:
+    names = ["provided.al2", "python3.11", "nodejs20.x", "java17"]
+    assert len({recipe_digest(name) for name in names}) == 4
+    assert recipe_digest("java17") == recipe_digest("java21")
