@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.function import Architecture
-from lamella.elf import is_elf
+from lamella.elf import ElfError, is_elf
 from lamella.runtimes.base import bootstrap
 from lamella.runtimes.clients import from_maven, obtain, pinned
 from lamella.runtimes.errors import PackBuildError
@@ -192,7 +192,10 @@ def _files(home: Path) -> Iterator[Path]:
 
 def _external(tree: RootTree, file: Path, own: set[str]) -> str | None:
     """Copy the libraries that a file of the JDK needs from outside of it; the name of one that is not on this host."""
-    elf = tree.finder.read(file)
+    try:
+        elf = tree.finder.read(file)
+    except ElfError as error:
+        return str(error)
     found: dict[str, Path] = {}
     for name in elf.needed:
         if name in own:

@@ -175,8 +175,8 @@ def recipe_digest(name: str) -> str:
     language = language_of(name) or "provided"
     digest = hashlib.sha256()
     package = resources.files("lamella.runtimes")
-    modules = [resources.files("lamella") / "elf.py"]
-    modules += [package / f"{module}.py" for module in (*_COMMON, *_MODULES[language])]
+    modules = [package / f"{module}.py" for module in (*_COMMON, *_MODULES[language])]
+    modules.append(resources.files("lamella") / "elf.py")
     for file in (*modules, *_shipped("base"), *_shipped(language)):
         digest.update(file.read_bytes())
     return digest.hexdigest()
