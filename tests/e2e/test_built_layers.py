@@ -80,8 +80,10 @@ def test_a_runtime_of_its_own_starts_and_finds_its_programs(client: Any, tmp_pat
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/hello").write_text("#!/bin/sh\necho '\"hello\"'\n")
     (tmp_path / "bin/hello").chmod(0o700)
-    recipe = f'output = "all.zip"\narchitectures = ["{machine()}"]\n[bootstrap]\nfrom = "boot.sh"\n'
-    (tmp_path / "layer.toml").write_text(recipe + '[[files]]\nfrom = "bin"\nto = "bin"\n')
+    (tmp_path / "layer.toml").write_text(
+        f'output = "all.zip"\narchitectures = ["{machine()}"]\n[bootstrap]\nfrom = "boot.sh"\n'
+        '[[files]]\nfrom = "bin"\nto = "bin"\n'
+    )
     layer = publish(client, built(tmp_path))
     function = create(client, archive({"nothing": ""}), runtime="provided.al2023", Layers=[layer])
     assert function.invoke().document == "hello"

@@ -119,7 +119,7 @@ def lock(
     text: str, *, extras: tuple[str, ...] = (), groups: tuple[str, ...] = (), project: str = PROJECT
 ) -> PoetryLock:
     documents = (tomllib.loads(text), tomllib.loads(project))
-    return PoetryLock(*documents, Path("/work"), frozenset(extras), frozenset(groups))
+    return PoetryLock(*documents, Path("/srv"), frozenset(extras), frozenset(groups))
 
 
 def pins(text: str, runtime: str = "python3.12", **more: tuple[str, ...]) -> list[str]:
@@ -159,7 +159,7 @@ def package(source: str, files: str = FILES) -> str:
             '[package.source]\ntype = "url"\nurl = "https://example.com/a.whl"',
             f"a @ https://example.com/a.whl --hash={HASH}",
         ),
-        ('[package.source]\ntype = "file"\nurl = "dist/a.whl"', f"a @ file:///work/dist/a.whl --hash={HASH}"),
+        ('[package.source]\ntype = "file"\nurl = "dist/a.whl"', f"a @ file:///srv/dist/a.whl --hash={HASH}"),
         ('[package.source]\ntype = "legacy"\nurl = "https://example.com/simple"', f"a==1 --hash={HASH}"),
     ],
 )
@@ -180,6 +180,9 @@ def test_other_indexes_are_told() -> None:
         ("package = 3", "not a lock of Poetry"),
         ('[[package]]\nname = "a"', "has no lock-version"),
         (package('markers = "what"'), "marker that cannot be read"),
+        (package("markers = 3"), "is not as Poetry writes it"),
+        ('[[package]]\nversion = "1"\n[metadata]\nlock-version = "2.0"', "is not as Poetry writes it"),
+        ('[[package]]\nname = "a"\n[metadata]\nlock-version = "2.1"', "is not as Poetry writes it"),
     ],
 )
 def test_what_cannot_be_built_in_is_told(text: str, words: str) -> None:

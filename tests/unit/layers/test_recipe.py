@@ -8,7 +8,7 @@ from lamella.layers.build.slim import DEFAULT_SLIM, Trim
 from lamella.layers.build.tables import line_of, rows_of, size_bytes
 from lamella.layers.errors import LayerBuildError, RecipeError
 
-PATH = Path("/work/shop/layer.toml")
+PATH = Path("/srv/shop/layer.toml")
 
 WHOLE = """
 name = "imaging"
@@ -49,17 +49,17 @@ def test_a_recipe_says_what_a_layer_is_made_of() -> None:
     assert recipe.slim == (Trim.TESTS, Trim.SYMBOLS)
     assert recipe.python == PythonTable(
         requirements=("pillow==12.2.0",),
-        uv_lock=Path("/work/shop/uv.lock"),
-        packages=(Path("/work/shop/libs/one"), Path("/abs/two")),
+        uv_lock=Path("/srv/shop/uv.lock"),
+        packages=(Path("/srv/shop/libs/one"), Path("/abs/two")),
     )
     assert recipe.node is not None
-    assert recipe.node.package == Path("/work/shop/package.json")
+    assert recipe.node.package == Path("/srv/shop/package.json")
     assert [(table.source, table.to, table.executable) for table in recipe.files] == [
-        (Path("/work/shop/conf"), "etc", False),
-        (Path("/work/shop/more"), "", True),
+        (Path("/srv/shop/conf"), "etc", False),
+        (Path("/srv/shop/more"), "", True),
     ]
     assert recipe.bootstrap is not None
-    assert recipe.directory == Path("/work/shop")
+    assert recipe.directory == Path("/srv/shop")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,8 @@ def test_a_recipe_says_what_a_layer_is_made_of() -> None:
         ('[python]\nrequirements = ["a", 3]', "requirements: must be a list of texts"),
         ('[[extensions]]\nfrom = "a"\nname = "a/b"', ":3: [extensions] name: must be a file name"),
         ("= broken", "is not TOML"),
+        (f"a = {'[' * 100_000}", "is nested too deeply"),
+        ('[[extensions]]\nfrom = "a"\nname = ".."', ":3: [extensions] name: must be a file name"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text: str, words: str) -> None:

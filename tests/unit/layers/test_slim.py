@@ -187,6 +187,10 @@ class TestWhatTheRuntimeHas:
     def test_what_an_extra_requires_counts(self) -> None:
         assert gone(self.AWS | distribution("powertools", 'boto3; extra == "aws-sdk"')) == set()
 
+    def test_what_is_damaged_stays(self) -> None:
+        files = {name: text for name, text in self.AWS.items() if name != "boto3-1.dist-info/METADATA"}
+        assert gone(files) == set(files) - set(distribution("boto3"))
+
     def test_what_was_asked_for_stays(self) -> None:
         assert gone(self.AWS, "boto3") == set()
         assert gone(self.AWS, "urllib3") == set(self.AWS) - set(distribution("urllib3"))

@@ -32,11 +32,11 @@ vcs = {{ type = "git", url = "https://example.com/x.git" }}
 
 
 def test_a_lock_is_read() -> None:
-    assert chosen_of(LOCK, Path("/work/here")) == (
+    assert chosen_of(LOCK, Path("/srv/here")) == (
         Chosen("six", "1.17.0", sha256=A),
-        Chosen("mine", "1.0", Path("/work/here/dist/mine-1.0-py3-none-any.whl"), sha256=B),
+        Chosen("mine", "1.0", Path("/srv/here/dist/mine-1.0-py3-none-any.whl"), sha256=B),
         Chosen("theirs", "", url="https://example.com/theirs-1.tar.gz", sha256=B, is_source=True),
-        Chosen("local", "", Path("/work/local"), is_source=True),
+        Chosen("local", "", Path("/srv/local"), is_source=True),
         Chosen("commit", "", is_source=True),
     )
 
@@ -69,12 +69,12 @@ def test_what_is_installed_is_what_was_chosen() -> None:
     packages = [
         Chosen("six", "1.0", sha256=A),
         Chosen("x", "", url="https://example.com/x.whl", sha256=A),
-        Chosen("mine", "1.0", Path("/work/mine.whl"), sha256=B),
+        Chosen("mine", "1.0", Path("/srv/mine.whl"), sha256=B),
     ]
     assert lines_to_install(packages, {}, {}, strict=False) == [
         f"six==1.0 --hash=sha256:{A}",
         f"x @ https://example.com/x.whl --hash=sha256:{A}",
-        f"mine @ file:///work/mine.whl --hash=sha256:{B}",
+        f"mine @ file:///srv/mine.whl --hash=sha256:{B}",
     ]
 
 

@@ -85,7 +85,7 @@ def build(
         _one(("--output", "-o"), "FILE", "Zip to write; {name}, {architecture}, {runtime} are replaced.", _RESULT),
     ] = None,
     sbom: Annotated[
-        str | None, _one(("--sbom",), "FILE", "Write a CycloneDX document, named as the zip.", _RESULT)
+        str | None, _one(("--sbom",), "FILE", "CycloneDX document to write; replaced likewise.", _RESULT)
     ] = None,
     flat: Annotated[
         bool,
@@ -109,8 +109,8 @@ def build(
 ) -> None:
     """Build a layer: packages for the target's platform, whatever this machine is, files, programs, extensions.
 
-    From a recipe (layer.toml) or from flags. What is pinned gives the same bytes each time. Publish the zip with AWS's
-    own client.
+    From a recipe (layer.toml) or from flags. What is pinned gives the same bytes each time.
+    Publish the zip with AWS's own client.
     """
     # Here and not above: no other command needs it.
     from lamella.layers.build import build_layers

@@ -231,7 +231,10 @@ def _owners(root: Path, packages: Sequence[Package]) -> dict[str, int]:
         record = root / package.directory / "RECORD"
         if package.ecosystem is Ecosystem.PYPI and record.is_file():
             site = PurePosixPath(package.directory).parent
-            owners |= {str(site / name): number for name in recorded_files(record.read_text(encoding="utf-8"))}
+            owners |= {
+                str(site / name): number
+                for name in recorded_files(record.read_text(encoding="utf-8", errors="replace"))
+            }
         elif package.directory:
             owners.setdefault(package.directory, number)
     return owners

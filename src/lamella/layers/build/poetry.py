@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from packaging.markers import InvalidMarker, Marker
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -78,7 +78,7 @@ class PoetryLock:
         for file in (path, project):
             try:
                 documents.append(tomllib.loads(file.read_text(encoding="utf-8")))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise LayerBuildError(f"{file} is not TOML: {error}") from None
         lock, about = documents
         named = frozenset(canonicalize_name(extra) for extra in extras)
@@ -90,6 +90,14 @@ class PoetryLock:
         Raises:
             LayerBuildError: The lock is not for this version of Python, or has something that cannot be built in.
         """
+        try:
+            return self._requirements(target)
+        except (AttributeError, KeyError, TypeError, InvalidRequirement) as error:
+            raise LayerBuildError(
+                f"{self.path}, or its pyproject.toml, is not as Poetry writes it: {error!r}"
+            ) from error
+
+    def _requirements(self, target: PythonTarget) -> list[str]:
         environment = environment_of(target)
         allowed = self._metadata.get("python-versions", "*")
         if not satisfies(f"{target.version}.0", allowed) and not satisfies(f"{target.version}.999", allowed):

@@ -159,7 +159,7 @@ class ExtensionTable:
             "meaning": "The program; `{architecture}` in it stands for the architecture.",
         }
     )
-    name: str = key(limited("a file name", r"[^/\s]+"), "The extension's name; else that of the file.", "")
+    name: str = key(limited("a file name", r"[^/\s.][^/\s]*"), "The extension's name; else that of the file.", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +254,8 @@ def parse_recipe(text: str, path: Path) -> Recipe:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise RecipeError(f"{path} is nested too deeply") from None
     place = Place(path, text)
     nested = {name: document.pop(name) for name in (*TABLES, *ARRAYS) if name in document}
     top = read_top(document, place)

@@ -238,7 +238,10 @@ def shipped(looking: Looking) -> None:
     for site in sorted({site_of(name) for name in looking.names} - {""}):
         files = distributions(looking, site)
         names, needs = {}, {}
-        for directory in files:
+        for directory in list(files):
+            if f"{site}{directory}/METADATA" not in looking.contents.entries:
+                del files[directory]  # damaged: nobody knows what it is, so it stays
+                continue
             metadata = looking.read(f"{site}{directory}/METADATA").decode("utf-8", "replace")
             headers_ = HeaderParser().parsestr(metadata, headersonly=True)
             names[directory] = canonicalize_name(str(headers_["Name"]))

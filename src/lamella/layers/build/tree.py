@@ -127,7 +127,7 @@ def record_of(record: Path, site: Path) -> str:
     """A package's list of files, as `importlib.metadata` reads it, without those that are not there."""
     own = f"{record.parent.name}/{record.name}"
     rows: dict[str, tuple[str, str]] = {own: ("", "")}
-    for row in csv.reader(record.read_text(encoding="utf-8").splitlines()):
+    for row in csv.reader(record.read_text(encoding="utf-8", errors="replace").splitlines()):
         name = row[0] if row else ""
         path = site / name
         if not name or name == own or ".." in PurePosixPath(name).parts or not path.is_file():
