@@ -25,6 +25,7 @@ _NOT_MODULES: Final = frozenset({"bin", "lib", "lib64", "share", "include", "scr
 _SUFFIXES: Final = (".py", ".pyc", ".so")
 _EXTENSION: Final = re.compile(r"(?P<name>\w+)\.(cpython-\w+|abi3)[\w-]*\.so")
 _EXTENSIONS_MOST: Final = 300
+_PACKAGE_DEPTH: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +120,19 @@ def _modules(name: str, node: _Node, owner: str) -> Iterator[Module]:
 def _module(name: str, node: _Node, owner: str) -> Iterator[Module]:
     """A module; behind a package its extension modules: many packages load them only when they are used."""
     yield Module(name, node.place, owner, minor=name.rpartition(".")[2].startswith("_"))
-    extensions = dict(_extensions(name, node))
+    extensions = dict(_extensions(name, node, _PACKAGE_DEPTH))
     for extension in sorted(extensions)[:_EXTENSIONS_MOST]:
         yield Module(extension, extensions[extension], owner, minor=True)
 
 
-def _extensions(name: str, node: _Node) -> Iterator[tuple[str, str]]:
+def _extensions(name: str, node: _Node, depth: int) -> Iterator[tuple[str, str]]:
     for below, child in node.children.items():
         if child.is_file:
             match = _EXTENSION.fullmatch(below)
             if match is not None and match["name"].isidentifier() and "test" not in match["name"]:
                 yield f"{name}.{match['name']}".removesuffix(".__init__"), child.place
-        elif below.isidentifier() and below not in _NEVER:
-            yield from _extensions(f"{name}.{below}", child)
+        elif depth and below.isidentifier() and below not in _NEVER:
+            yield from _extensions(f"{name}.{below}", child, depth - 1)
 
 
 def _namespace(name: str, node: _Node, owner: str, depth: int) -> Iterator[Module]:

@@ -41,7 +41,15 @@ _CLASS_VERSION: Final = re.compile(r"class file version (\d+)")
 _ALIKE_MOST: Final = 3
 _BROKEN: Final = (Outcome.FAILED, Outcome.CRASHED, Outcome.TIMED_OUT)
 
-NATIVE: Final = ("shared object", "GLIBC", "CXXABI_", "ELF", "undefined symbol", ".so", ".node")
+NATIVE: Final = (
+    "open shared object",
+    "GLIBC",
+    "CXXABI_",
+    "ELF ",
+    "undefined symbol",
+    "too short",
+    "NODE_MODULE_VERSION",
+)
 """What errors speak of where a native library is the matter: no choice of the package's, so always an error."""
 
 
@@ -140,6 +148,8 @@ def _remedy(target: Target, result: Result) -> str:
             f"It was linked with a C or C++ library that has {version['version']}, which the runtime's has not: take a "
             "wheel or package for an older one (manylinux2014 or manylinux_2_28), or build it on Amazon Linux."
         )
+    if "NODE_MODULE_VERSION" in error:
+        return "It is built for another Node.js: install the packages again with that of the runtime."
     if "wrong ELF class" in error or "invalid ELF header" in error or "Exec format error" in error:
         return "It is for another architecture: build the layer again with the right --architecture."
     if "cannot open shared object file" in error and "file too short" in error:

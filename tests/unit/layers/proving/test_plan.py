@@ -97,6 +97,14 @@ def test_extension_modules_come_behind_their_package() -> None:
     ) == ["PIL", "PIL._imaging?", "PIL.deep._rust?", "zz"]
 
 
+@pytest.mark.parametrize("top", ["pkg", "space", "class"])
+def test_trees_that_are_deep_beyond_reason(top: str) -> None:
+    deep = "a/" * 5000
+    files = {f"python/{top}/{deep}x.abi3.so": b"", f"{NODE}/{deep}package.json": "{}", f"bin/{deep}x": "#!/bin/sh"}
+    assert names(files) == []
+    assert names({**files, "python/pkg/__init__.py": ""}) == ["pkg"]
+
+
 def test_modules_of_ones_own_in_a_directory_without_init() -> None:
     assert names({"python/helpers/text.py": "", "python/helpers/deep/er.py": ""}) == ["helpers.deep.er", "helpers.text"]
 

@@ -61,6 +61,7 @@ def test_remedies_of_python(error: str, missing: str, words: str) -> None:
     [
         (Kind.NODE, "require-failed", "Error: Cannot find module 'left-pad'", "left-pad", "Add left-pad to"),
         (Kind.JAVA, "class-load-failed", "UnsupportedClassVersionError: (class file version 65.0)", "", "for Java 21"),
+        (Kind.NODE, "require-failed", "Error: was compiled for NODE_MODULE_VERSION 127.", "", "another Node.js"),
         (Kind.JAVA, "class-load-failed", "NoClassDefFoundError: a/B", "", "Add the jar"),
         (Kind.PROGRAM, "loader-failed", "\tlibz.so.1 => not found", "", "Put libz.so.1 into"),
         (Kind.SCRIPT, "script-failed", "error: its interpreter /usr/bin/php is not found", "", "first line"),
@@ -103,6 +104,7 @@ LIBRARY = "ImportError: libjpeg.so.8: cannot open shared object file: No such fi
     [
         (failed("ModuleNotFoundError: No module named 'tkinter'", "tkinter"), []),
         (failed("ImportError: wants an extra"), []),
+        (failed("ImportError: cannot import name 'x' from 'PIL._x' (/opt/python/PIL/_x.abi3.so)"), []),
         (failed(LIBRARY), [Severity.ERROR]),
         (failed("ModuleNotFoundError: No module named 'PIL._x'", "PIL._x"), [Severity.ERROR]),
         (Result(Outcome.CRASHED, "signal 11"), [Severity.WARNING]),
