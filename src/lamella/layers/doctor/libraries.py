@@ -70,12 +70,12 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
         return Place(Found.LAYER, at) if at else Place(Found.NOWHERE)
     inherited = () if elf.runpath else subject.inherited_paths.get(name, ())
     for directory in (*directories(name, elf.rpath), *inherited):
-        if at := tree.resolve(f"{directory}/{library}"):
+        if at := tree.find(directory, library):
             return Place(Found.LAYER, at)
     if library in certain:
         return Place(Found.SYSTEM)
     for directory in (_OPT_LIB, *directories(name, elf.runpath)):
-        if at := tree.resolve(f"{directory}/{library}"):
+        if at := tree.find(directory, library):
             return Place(Found.LAYER, at)
     if library in system.doubtful:
         return Place(Found.DOUBTFUL)
