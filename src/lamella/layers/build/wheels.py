@@ -22,6 +22,7 @@ _HASH: Final = re.compile(r"--hash[= ](sha(?:256|384|512):[0-9a-f]+)")
 _INCLUDE: Final = re.compile(r"\s*(?:-r|--requirement|-c|--constraint)[= ]?\s*(?P<path>[^\s#]+)")
 _REQUIREMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*(==|@)")
 _PYPI: Final = "https://pypi.org/simple"
+_TIMEOUT_S: Final = 900
 _QUIET: Final = ("--no-progress", "--color", "never")
 
 
@@ -269,7 +270,18 @@ def lines_to_install(
 
 def _uv(command: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
     program = os.fsdecode(uv.find_uv_bin())
-    return subprocess.run([program, *command], capture_output=True, text=True, check=False, cwd=directory)
+    try:
+        return subprocess.run(
+            [program, *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=directory,
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise LayerBuildError(f"uv {command[0]} has taken {_TIMEOUT_S // 60} minutes: try again later") from None
 
 
 def _run(command: Sequence[str], target: PythonTarget, directory: Path) -> bool:

@@ -131,6 +131,16 @@ def test_an_outcome_nobody_knows_is_a_crash() -> None:
     assert probe.results[0].outcome is Outcome.CRASHED
 
 
+@pytest.mark.parametrize("member", ["status", "signal"])
+@pytest.mark.parametrize("value", ["\x1b[31m\n", ["\x1b"], 10**4000, True, None])
+def test_how_a_process_ended_is_no_text_of_the_layer(member: str, value: object) -> None:
+    made = reader(1)
+    made.feed(line(0, "begin") + line(0, "end", outcome="crashed", **{member: value}), 0.2)
+    assert made.results[0].outcome is Outcome.CRASHED
+    assert made.results[0].error.isprintable()
+    assert len(made.results[0].error) < 200
+
+
 def test_texts_of_layers_are_made_plain() -> None:
     assert plain("a\x1b[31m\tb\n\u202ec") == "a\ufffd[31m b \ufffdc"
     assert plain("x" * 1000, 10) == "x" * 9 + "…"
