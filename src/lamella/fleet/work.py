@@ -232,8 +232,10 @@ class Performer:
         targets = self._targets(command)
         names = [name for name, _ in command.versions]
         policy, since = self._policy, self._now()
-        until = since + timedelta(seconds=policy.bake_s)
-        latest = since + timedelta(seconds=policy.bake_s * _LONGER)
+        # What happened in the step's last second is known only so much later.
+        delay = timedelta(seconds=policy.metrics_delay_s if policy.watch else 0)
+        until = since + timedelta(seconds=policy.bake_s) + delay
+        latest = since + timedelta(seconds=policy.bake_s * _LONGER) + delay
         while True:
             compared: dict[str, Comparison] = {}
             if policy.watch:
