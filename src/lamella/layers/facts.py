@@ -75,11 +75,13 @@ LD_LIBRARY_PATH: Final = (
 )
 """Source: developer guide, "configuration-envvars"."""
 
-# What the SDK for Python needs, and what needs nothing but it. Source: developer guide, "lambda-python" (the runtime
-# has boto3); requirements of boto3 and botocore. `requests` has not been there since botocore dropped its own copy.
+# The SDK for Python with what it needs, and the runtime's own client with what that needs. Sources: developer guide,
+# "lambda-python" and "python-package" (boto3 and its dependencies), "snapstart-runtime-hooks-python"; requirements of
+# boto3, botocore and awslambdaric, whose simplejson functions meet (aws/aws-lambda-python-runtime-interface-client
+# #93). `requests` has not been there since botocore dropped its own copy.
 _PYTHON_SHIPS: Final = frozenset(
-    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3", "awslambdaric"}
-    | {"snapshot-restore-py"}
+    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
+    | {"awslambdaric", "simplejson", "snapshot-restore-py"}
 )
 _SHELLS: Final = frozenset({"sh", "bash", "env", "awk", "gawk", "sed"})
 
@@ -106,7 +108,7 @@ class RuntimeFacts:
         version: Of the language, as in the name: `3.12`, `20`, `17`, `3.3`; empty for `provided.*`.
         search: Directories on the language's search path that a layer can fill, in the order in which they are
             searched; `/var/task` and the runtime's own come before or after as the developer guide says.
-        ships: Packages that the runtime brings, names normalised; a trailing `/*` stands for all of a scope.
+        ships: Packages that the runtime brings, names normalised; `*` stands for anything.
         programs: Names of programs a script may ask for as its interpreter, that `PATH` has.
         node_abi: `NODE_MODULE_VERSION`; `None` if it is not Node.js or not known.
         class_version: Newest class file that it loads; `None` if it is not Java or not known.
@@ -151,13 +153,18 @@ def _facts(name: str) -> RuntimeFacts | None:
 
 
 def _ships(language: Language, version: str) -> frozenset[str]:
-    """Sources: developer guide, "lambda-python" and "lambda-nodejs" (SDK v3 from Node.js 18 on, v2 before)."""
+    """Sources: developer guide, "lambda-python" and "lambda-nodejs" (SDK v3 from Node.js 18 on, v2 before).
+
+    Of v3 these are the packages that one imports for a service. What they are made of is there for them alone:
+    functions do not find `@smithy/node-http-handler`, `@aws-sdk/util-utf8` or `@aws-sdk/util-retry` (aws/aws-sdk-js-v3
+    #6169, #4401, #5122).
+    """
     match language:
         case Language.PYTHON:
             return _PYTHON_SHIPS
         case Language.NODE:
             major = int(version) if version.isdigit() else 0
-            return frozenset({"@aws-sdk/*", "@smithy/*"}) if major >= 18 else frozenset({"aws-sdk"})
+            return frozenset({"@aws-sdk/client-*", "@aws-sdk/lib-*"}) if major >= 18 else frozenset({"aws-sdk"})
         case Language.RUBY:
             return frozenset({"aws-sdk-*"})
         case Language.JAVA | Language.DOTNET | Language.NATIVE:

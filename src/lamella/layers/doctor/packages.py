@@ -61,9 +61,10 @@ def _shipped(layer: CheckedLayer, found: list[Package], runtimes: list[str]) -> 
         "shipped-by-runtime",
         found[0].directory,
         f"{names} {verb} part of {listed(runtimes)} already: {megabytes(size)} of the layer are wasted, unless you "
-        f"need these "
-        "very versions.",
-        "lamella layer build --slim ... leaves out what the runtime has; or remove them from the requirements",
+        f"need {'this very version' if len(found) == 1 else 'these very versions'}.",
+        "lamella layer build --slim ... leaves out what the runtime has; or remove them from the requirements"
+        if found[0].ecosystem is Ecosystem.PYPI
+        else "Remove them from what you install, with what they alone depend on",
         severity=None if sdk else Severity.NOTE,
     )
 

@@ -322,10 +322,11 @@ CASES: Sequence[Case] = (
                 **module("fast"),
                 "nodejs/node_modules/fast/prebuilds/linux-x64/fast.node": elf(symbols=["napi_register_module_v1"]),
                 "nodejs/node_modules/fast/prebuilds/darwin-arm64/fast.node": b"\xcf\xfa\xed\xfe" + bytes(50),
+                "nodejs/node_modules/fast/prebuilds/linux-arm64/fast.node": elf("arm64"),
             }
         ],
         [{**module("fast"), "nodejs/node_modules/fast/prebuilds/linux-x64/fast.node": elf()}],
-        ["other platforms"],
+        ["2 binaries for other platforms"],
     ),
     Case(
         "missing-library",
@@ -646,6 +647,14 @@ CASES: Sequence[Case] = (
         ["nodejs16.x"],
         good_runtimes=["nodejs22.x"],
         about="Node.js",
+    ),
+    Case(
+        "shipped-by-runtime",
+        [{**module("@aws-sdk/client-s3"), **module("@smithy/node-http-handler")}],
+        [{**module("@smithy/node-http-handler"), **module("@aws-sdk/util-utf8")}],  # which functions do not find
+        ["@aws-sdk/client-s3 1.0.0 is part of nodejs22.x already", "this very version"],
+        ["nodejs22.x"],
+        about="SDK v3",
     ),
     Case(
         "duplicate-package",
