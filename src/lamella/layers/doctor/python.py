@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from email.message import Message
 from email.parser import HeaderParser
 from functools import cache
@@ -27,6 +28,7 @@ _IN_SITE: Final = re.compile(r"python/lib/python(\d\.\d+)/site-packages/")
 # A tag stands for all that its parts can be put together to, so what is written in it is bounded.
 _TAG: Final = re.compile(r"[\w.]{1,40}-[\w.]{1,40}-[\w.]{1,200}")
 _METADATA_MOST_BYTES: Final = 4 * 1024 * 1024
+_REQUIREMENTS_MOST: Final = 1000
 _NEWEST_GLIBC: Final = 60
 _MACHINE: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "aarch64"}
 
@@ -119,6 +121,18 @@ def metadata(subject: Subject) -> Iterator[Finding]:
             "another layer or the function's code brings it.",
             f"lamella layer build {users[0]} {name} ...",
         )
+
+
+def requirements_by_name(layer: CheckedLayer) -> dict[str, set[str]]:
+    """What each Python package of a layer may require, by normalised names; for any of its extras too."""
+    found: dict[str, set[str]] = {}
+    for package in _python_packages(layer):
+        headers = _headers(layer, f"{package.directory}/METADATA")
+        names = found.setdefault(normal_name(Ecosystem.PYPI, package.name), set())
+        for text in [] if headers is None else headers.get_all("Requires-Dist", [])[:_REQUIREMENTS_MOST]:
+            with suppress(InvalidRequirement, RecursionError):
+                names.add(normal_name(Ecosystem.PYPI, Requirement(str(text)).name))
+    return found
 
 
 def _python_packages(layer: CheckedLayer) -> Iterator[Package]:
@@ -224,7 +238,7 @@ def _requirements(
         "platform_version": "",
         "extra": "",
     }
-    for text in headers.get_all("Requires-Dist", [])[:1000]:
+    for text in headers.get_all("Requires-Dist", [])[:_REQUIREMENTS_MOST]:
         try:
             requirement = Requirement(str(text))
             if requirement.marker is not None and not requirement.marker.evaluate(environment):

@@ -276,7 +276,7 @@ CASES: Sequence[Case] = (
         code_bytes=250 * MIB + 1,
     ),
     Case("too-large", [lying(1400 * MIB)], [{"python/data.bin": ""}], ["250 MB"], about="by itself"),
-    Case("near-limit", [{"python/a.py": "x"}], [{"python/a.py": "x"}], ["250 MB"], code_bytes=240 * MIB),
+    Case("near-limit", [{"python/a.py": "x = 1\n"}], [{"python/a.py": "x = 1\n"}], ["250 MB"], code_bytes=240 * MIB),
     Case("over-direct-upload", [large(51 * MIB)], [large(1024)], ["50 MB", "aws s3 cp"]),
     Case("not-read", [lying(1400 * MIB)], [{"python/data.bin": ""}], ["only names and sizes"]),
     Case(
@@ -647,6 +647,14 @@ CASES: Sequence[Case] = (
         ["nodejs16.x"],
         good_runtimes=["nodejs22.x"],
         about="Node.js",
+    ),
+    Case(
+        "shipped-by-runtime",
+        [{**BOTO, **wheel("powertools", "3.0", headers="Requires-Dist: boto3; extra == 'all'")}],
+        [{**wheel("six", "1.17.0"), **wheel("dateutils", "1.0", headers="Requires-Dist: six>=1.5")}],
+        ["boto3 1.40.0", "--slim keeps it"],
+        ["python3.12"],
+        about="what another package requires",
     ),
     Case(
         "shipped-by-runtime",
