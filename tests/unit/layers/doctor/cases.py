@@ -421,6 +421,19 @@ CASES: Sequence[Case] = (
         ["python3.12"],
     ),
     Case(
+        "musl-binary",
+        [{"bin/fast": File(executable(needed=["libc.so"]), 0o755)}],
+        [
+            {
+                **module("fast"),
+                "nodejs/node_modules/fast/prebuilds/linux-x64/fast.musl.node": elf(needed=["libc.so"]),
+                "nodejs/node_modules/fast/prebuilds/linux-x64/fast.glibc.node": elf(needed=["libc.so.6"]),
+            }
+        ],
+        ["bin/fast"],
+        about="as its own makers name it",
+    ),
+    Case(
         "not-executable",
         [{"bootstrap": File(LOOP.encode(), 0o644)}],
         [{"bootstrap": script(LOOP)}],
