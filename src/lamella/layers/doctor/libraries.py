@@ -23,6 +23,8 @@ _STARTED: Final = ("bin/", "lib/", "extensions/")
 """What is in these stands alone; packages of a language may load a library before the module that needs it."""
 
 
+_OF_LANGUAGES: Final = ("python/", "nodejs/", "java/", "ruby/")
+"""What is in these is loaded by the runtime's own program."""
 _User: TypeAlias = tuple[CheckedLayer, str, ElfFacts]
 
 
@@ -69,6 +71,8 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
         at = tree.resolve(library)
         return Place(Found.LAYER, at) if at else Place(Found.NOWHERE)
     inherited = () if elf.runpath else subject.inherited_paths.get(name, ())
+    if elf.kind is ElfKind.LIBRARY and not elf.runpath and not name.startswith(_OF_LANGUAGES):
+        inherited += subject.program_paths  # it is a plug-in of one of them, or needed by one
     for directory in (*directories(name, elf.rpath), *inherited):
         if at := tree.resolve(f"{directory}/{library}"):
             return Place(Found.LAYER, at)

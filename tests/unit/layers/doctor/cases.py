@@ -367,6 +367,27 @@ CASES: Sequence[Case] = (
         about="RUNPATH",
     ),
     Case(
+        "library-not-found",
+        [
+            {
+                "bin/convert": File(executable(rpath="/opt/magick/more"), 0o755),
+                "magick/coders/png.so": elf(needed=["libpng16.so.16"]),
+                "magick/lib/libpng16.so.16": elf(needed=["libdeflate.so.0"]),
+                "magick/lib/libdeflate.so.0": elf(),
+            }
+        ],
+        [
+            {
+                "bin/convert": File(executable(rpath="/opt/magick/lib"), 0o755),
+                "magick/coders/png.so": elf(needed=["libpng16.so.16"]),
+                "magick/lib/libpng16.so.16": elf(needed=["libdeflate.so.0"]),
+                "magick/lib/libdeflate.so.0": elf(),
+            }
+        ],
+        ["magick/coders/png.so needs libpng16.so.16"],
+        about="plug-ins of a program",
+    ),
+    Case(
         "library-not-promised",
         [{"bin/curl": File(executable(needed=["libcurl.so.4"]), 0o755)}],
         [{"bin/curl": File(executable(needed=["libcurl.so.4"]), 0o755), "lib/libcurl.so.4": elf()}],
