@@ -2,7 +2,8 @@
 
 AWS's own runtimes are the bar even where Lamella runs a function on a newer C library: a layer that is sound here must
 be sound there. Sources: developer guide, "lambda-runtimes" (operating system of each), "packaging-layers" (paths);
-glibc and libstdc++ of Amazon Linux: `docs.aws.amazon.com/linux/al2023/ug/core-glibc.html` and release notes.
+glibc and gcc of both systems: `docs.aws.amazon.com/linux/al2023/ug/glibc-gcc-and-binutils.html`; the symbol
+versions of the libstdc++ of gcc 7 and 11: its manual, "ABI Policy and Guidelines".
 
 Which libraries are in an execution environment AWS does not say; `layers/system_libraries.py` tells what is known.
 """
