@@ -61,7 +61,7 @@ async def test_one_bad_module_does_no_harm_to_the_others(prove: Prove) -> None:
     files = {f"python/{name}.py": text for name, text in HOSTILE.items()}
     proof = await prove({**files, "python/aaa.py": "", "python/zzz.py": "import aaa, boto3"})
     found = {finding.place.removeprefix("python/").removesuffix(".py"): finding for finding in proof.findings}
-    # The import of "forks" is sound, and what it leaves behind is killed; that of "kills" may come to its end before it is.
+    # The import of "forks" is sound, and what it leaves behind is killed; that of "kills" may be over before it is.
     assert set(found) - {"kills"} == set(HOSTILE) - {"forks", "kills"}
     assert proof.imports == len(HOSTILE) + 2
     assert all(finding.severity is Severity.ERROR for finding in found.values())
