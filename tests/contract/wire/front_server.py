@@ -3,6 +3,8 @@
 import http.client
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -58,6 +60,8 @@ class FrontServer:
         credentials = Credentials(self.keyring, ACCOUNT)
         self.updates = ChannelUpdates(self.control.services())
         self.seen: list[dict[str, str]] = []
+        self._uploads = TemporaryDirectory()
+        mirrors = MirrorPages(self.updates.context, self.control.signer, self.control.clock, Path(self._uploads.name))
         door = Door(
             "us-east-1",
             ACCOUNT,
@@ -76,8 +80,9 @@ class FrontServer:
                 ("DELETE", "keys"): credentials.delete_key_page,
                 **ChannelPages(self.updates, account=ACCOUNT, region=REGION).pages(),
                 **RetentionPages(self.updates.context, account=ACCOUNT, region=REGION).pages(),
-                **MirrorPages(self.updates.context, self.control.signer, self.control.clock).pages(),
+                **mirrors.pages(),
             },
+            uploads=mirrors.uploads,
             access=Access(self.keyring, self.clock, required=required),
             limits=limits,
         )
@@ -120,6 +125,7 @@ class FrontServer:
     def close(self) -> None:
         self.run(self.updates.close())
         self.run(self.http.close(grace_s=0))
+        self._uploads.cleanup()
         self.control.close()
 
 
