@@ -1,7 +1,7 @@
 """`lamella fleet apply`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -19,6 +19,7 @@ from lamella.cli.fleet.plan import (
     Origins,
     PublishOption,
     Waves,
+    check_words,
     make,
 )
 from lamella.cli.fleet.reach import State, answering, lambda_client
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from lamella.fleet.plan import Plan
     from lamella.fleet.policy import Policy
     from lamella.fleet.watching import Watcher
+
+_Reach: TypeAlias = tuple[str | None, str | None, str | None]
+"""Endpoint, region and profile, as the options say."""
 
 
 def apply(
@@ -111,10 +115,10 @@ def apply(
     if on_conflict not in {"leave", "rollback"}:
         raise CommandError(f"--on-conflict {on_conflict!r}: write leave or rollback", Status.USAGE)
     kept = state_directory(state)
+    reach = (endpoint, region, profile)
     with answering():
-        client = lambda_client(endpoint, region, profile)
         if resume is not None:
-            raise typer.Exit(_resume(kept, resume, client, (endpoint, region, profile), json_=json_))
+            raise typer.Exit(_resume(kept, resume, reach, json_=json_))
         policy = Policy(
             steps=parse_steps(steps),
             bake_s=bake,
@@ -129,10 +133,13 @@ def apply(
             settle_s=timeout,
         )
         if len(words) == 1:
-            plan = _read(Path(words[0]), client)
+            plan = _read(Path(words[0]))
             if (kept / plan.id).exists():
-                raise typer.Exit(_resume(kept, plan.id, client, (endpoint, region, profile), json_=json_))
+                raise typer.Exit(_resume(kept, plan.id, reach, json_=json_))
+            client = _client_of(plan, reach, words[0])
         else:
+            check_words(drift, wave)
+            client = lambda_client(*reach)
             plan = make(
                 client,
                 *words,
@@ -156,7 +163,7 @@ def apply(
                     f"'lamella fleet rollback {name}' takes it back",
                     Status.NEGATIVE,
                 )
-        watcher = _watcher(policy, endpoint, region, profile)
+        watcher = _watcher(policy, *reach)
         if not _agreed(plan, yes=yes, quiet=json_):
             return
         Journal.create(kept, plan, policy)
@@ -165,18 +172,23 @@ def apply(
         raise typer.Exit(go(kept / plan.id, client, watcher, json_=json_))
 
 
-def _read(path: Path, client: Any) -> "Plan":
+def _read(path: Path) -> "Plan":
     from lamella.fleet.plan import read_plan
 
     if path.suffix != ".json" and not path.exists():
         raise CommandError(f"there is no plan {path}; with a layer, name the new version too", Status.USAGE)
-    plan = read_plan(path)
+    return read_plan(path)
+
+
+def _client_of(plan: "Plan", reach: _Reach, what: str) -> Any:  # Any: a botocore client
+    """A client for the region of a plan."""
+    client = lambda_client(*reach)
     if plan.region != client.meta.region_name:
         raise CommandError(
-            f"{path} is for {plan.region}, and this is {client.meta.region_name}: give --region {plan.region}",
+            f"{what} is for {plan.region}, and this is {client.meta.region_name}: give --region {plan.region}",
             Status.USAGE,
         )
-    return plan
+    return client
 
 
 def _agreed(plan: "Plan", *, yes: bool, quiet: bool) -> bool:
@@ -218,9 +230,7 @@ def _watcher(policy: "Policy", endpoint: str | None, region: str | None, profile
     return watcher
 
 
-def _resume(
-    kept: Path, name: str, client: Any, reach: tuple[str | None, str | None, str | None], *, json_: bool
-) -> Status:
+def _resume(kept: Path, name: str, reach: _Reach, *, json_: bool) -> Status:
     from lamella.cli.fleet.run import go
     from lamella.fleet.journal import read_record
     from lamella.fleet.machine import Direction
@@ -234,8 +244,7 @@ def _resume(
             else f"roll-out {name} is done; 'lamella fleet rollback {name}' takes it back",
             Status.NEGATIVE,
         )
-    if record.plan.region != client.meta.region_name:
-        raise CommandError(f"the roll-out is in {record.plan.region}: give --region {record.plan.region}", Status.USAGE)
+    client = _client_of(record.plan, reach, f"roll-out {name}")
     return go(record.directory, client, _watcher(record.policy, *reach), json_=json_)
 
 

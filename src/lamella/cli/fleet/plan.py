@@ -102,6 +102,7 @@ def plan(
     from lamella.fleet.plan import write_plan
 
     with answering():
+        check_words(drift, wave)
         client = lambda_client(endpoint, region, profile)
         made = make(
             client,
@@ -132,6 +133,20 @@ def plan(
         raise typer.Exit(Status.NEGATIVE)
 
 
+def check_words(drift: str, wave: str) -> None:
+    """See that what the options say can be understood, before anybody is asked.
+
+    Raises:
+        CommandError, FleetError: It cannot.
+    """
+    from lamella.fleet.planning import Drift
+    from lamella.fleet.waves import split_waves
+
+    if drift not in set(Drift):
+        raise CommandError(f"--drift {drift!r}: write skip, include or refuse", Status.USAGE)
+    split_waves((), wave)
+
+
 def make(
     client: Any,  # Any: as `service_client`
     layer: str,
@@ -148,10 +163,9 @@ def make(
     advisories: Path | None,
     force: bool,
 ) -> "Plan":
-    """Make the plan that the options ask for.
+    """Make the plan that the options ask for; `check_words` has taken them.
 
     Raises:
-        CommandError: An option cannot be understood.
         FleetError: There is no such layer version.
     """
     from lamella.cli.layer.sources import cache_directory
@@ -161,10 +175,6 @@ def make(
     from lamella.fleet.vulnerable import load_advisories
     from lamella.layers.fetching import open_layer_version
 
-    try:
-        wanted_drift = Drift(drift)
-    except ValueError as error:
-        raise CommandError(f"--drift {drift!r}: write skip, include or refuse", Status.USAGE) from error
     publishing = {None: Publishing.MOVED, True: Publishing.ALWAYS, False: Publishing.NEVER}[publish]
     wanted = find_layer(client, layer, version)
     request = Request(
@@ -174,7 +184,7 @@ def make(
         functions=functions,
         excluded=excluded,
         aliases=aliases,
-        drift=wanted_drift,
+        drift=Drift(drift),
         publishing=publishing,
     )
     cache = cache_directory(os.environ)
