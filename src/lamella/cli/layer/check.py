@@ -26,7 +26,8 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Zip archives, directories or layer versions (ARN, NAME:VERSION), in the order of a function.",
+            help="Zip archives, directories or layer versions (ARN, NAME:VERSION, NAME:CHANNEL, NAME), "
+            "in the order of a function.",
             show_default=False,
         ),
     ] = None,

@@ -23,7 +23,10 @@ _BAR: Final = 24
 _MOST_OF_IT: Final = 0.9
 _DEEPEST: Final = 200
 """Levels of a tree in JSON: more than that, and those who read it fail."""
-_SOURCE_HELP: Final = "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, or NAME for the newest."
+# As of `sources.HELP`; that module takes its time to load.
+_SOURCE_HELP: Final = (
+    "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, NAME:CHANNEL, or NAME for the newest."
+)
 
 Source = Annotated[str, typer.Argument(metavar="LAYER", help=_SOURCE_HELP, show_default=False)]
 
