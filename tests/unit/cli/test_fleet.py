@@ -32,6 +32,8 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("apply nowhere", Status.USAGE, "name the new version too"),
         ("apply nowhere.json", Status.USAGE, "cannot read nowhere.json"),
         ("apply plan.json --steps 50%,10%", Status.USAGE, "growing percentages"),
+        ("apply plan.json --wave 1,100%", Status.USAGE, "--wave: the plan is made already"),
+        ("apply --resume x --force", Status.USAGE, "--force: the plan is made already"),
         ("apply --resume nothing", Status.USAGE, "there is no roll-out in"),
         ("apply --resume ../../../etc", Status.USAGE, "there is no roll-out in"),
         ("status nothing", Status.USAGE, "there is no roll-out in"),

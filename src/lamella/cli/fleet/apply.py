@@ -9,6 +9,8 @@ from lamella.cli import output
 from lamella.cli.aws import AnyEndpoint, Profile, service_client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.fleet.plan import (
+    DEFAULT_DRIFT,
+    DEFAULT_WAVES,
     AdvisoriesFile,
     Aliases,
     Check,
@@ -86,8 +88,8 @@ def apply(
     functions: Functions = None,
     excluded: Excluded = None,
     aliases: Aliases = None,
-    wave: Waves = "1,10%,50%,100%",
-    drift: DriftOption = "skip",
+    wave: Waves = DEFAULT_WAVES,
+    drift: DriftOption = DEFAULT_DRIFT,
     publish: PublishOption = None,
     check: Check = True,
     advisories: AdvisoriesFile = None,
@@ -114,6 +116,12 @@ def apply(
         raise CommandError("name a plan, or LAYER and NEW_VERSION, or --resume ID", Status.USAGE)
     if on_conflict not in {"leave", "rollback"}:
         raise CommandError(f"--on-conflict {on_conflict!r}: write leave or rollback", Status.USAGE)
+    planning = {"--from": origins, "--function": functions, "--exclude": excluded, "--alias": aliases,
+                "--wave": wave != DEFAULT_WAVES, "--drift": drift != DEFAULT_DRIFT,
+                "--publish and --latest-only": publish is not None,
+                "--no-check": not check, "--advisories": advisories, "--force": force}  # fmt: skip
+    if len(words) != 2 and (given := next((name for name, value in planning.items() if value), None)):
+        raise CommandError(f"{given}: the plan is made already; say it to 'lamella fleet plan'", Status.USAGE)
     kept = state_directory(state)
     reach = (endpoint, region, profile)
     with answering():

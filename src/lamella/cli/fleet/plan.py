@@ -3,7 +3,7 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,6 +15,9 @@ from lamella.cli.options import Json, Region, examples
 
 if TYPE_CHECKING:
     from lamella.fleet.plan import Plan
+
+DEFAULT_WAVES: Final = "1,10%,50%,100%"
+DEFAULT_DRIFT: Final = "skip"
 
 Origins = Annotated[
     list[int] | None,
@@ -79,8 +82,8 @@ def plan(
     functions: Functions = None,
     excluded: Excluded = None,
     aliases: Aliases = None,
-    wave: Waves = "1,10%,50%,100%",
-    drift: DriftOption = "skip",
+    wave: Waves = DEFAULT_WAVES,
+    drift: DriftOption = DEFAULT_DRIFT,
     publish: PublishOption = None,
     check: Check = True,
     advisories: AdvisoriesFile = None,
