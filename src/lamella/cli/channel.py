@@ -312,6 +312,12 @@ def _print(answer: dict[str, Any]) -> None:
         ],
     )
     print(_summary(answer["progress"]))
+    paused = sum(one["status"] == "paused" for one in answer["functions"])
+    if paused:
+        output.say(
+            f"{_functions(paused)} paused: another version was named since. They follow again when the channel points to "
+            f"theirs, or after 'lamella channel subscribe FUNCTION {answer['channel']}'."
+        )
 
 
 def _print_followed(asked: Client, function: str, *, json_: bool) -> None:
