@@ -315,8 +315,8 @@ def _print(answer: dict[str, Any]) -> None:
     paused = sum(one["status"] == "paused" for one in answer["functions"])
     if paused:
         output.say(
-            f"{_functions(paused)} paused: another version was named since. They follow again when the channel points to "
-            f"theirs, or after 'lamella channel subscribe FUNCTION {answer['channel']}'."
+            f"{_functions(paused)} paused: another version was named since. To end that: move the channel to it, or "
+            f"'lamella channel subscribe FUNCTION {answer['channel']}'."
         )
 
 

@@ -68,7 +68,9 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*(column.upper() for column in columns), box=box.SIMPLE_HEAD, show_header=any(columns))
+    table = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
+    for column in columns:
+        table.add_column(column.upper(), overflow="fold")  # an ARN that is cut is of no use
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a cell is never markup
     console = Console() if sys.stdout.isatty() else Console(width=10_000)
