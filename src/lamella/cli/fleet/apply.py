@@ -26,7 +26,7 @@ from lamella.cli.fleet.plan import (
 )
 from lamella.cli.fleet.reach import State, answering, lambda_client
 from lamella.cli.invoke import read_payload
-from lamella.cli.options import Json, Region, examples
+from lamella.cli.options import Json, Region, confirm, examples
 
 if TYPE_CHECKING:
     from lamella.fleet.plan import Plan
@@ -221,7 +221,7 @@ def _agreed(plan: "Plan", *, yes: bool, quiet: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise CommandError("nothing was changed: this is what --yes would do", Status.USAGE)
-    if not typer.confirm("Roll it out?", err=True):
+    if not confirm("Roll it out?"):
         output.say("nothing was changed")
         return False
     return True
