@@ -128,7 +128,7 @@ def test_advisories_of_the_user_are_looked_up(quick: Callable[..., Done], tmp_pa
         (("good.zip", "--architecture", "mips"), "no architecture 'mips'"),
         (("good.zip", "--fail-on", "never"), "--fail-on takes"),
         (("good.zip", "--ignore", "nonsense"), "findings.md lists all"),
-        (("good.zip", "--advisories", "nowhere"), "There is no nowhere"),
+        (("good.zip", "--advisories", "nowhere"), "there is no file or directory nowhere with advisories"),
         (("no/such.zip",), "no file or directory"),
         (("good.zip", "--sarif", "/no/such/directory/x", "--no-prove"), "cannot write"),
     ],
