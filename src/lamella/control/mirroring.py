@@ -24,6 +24,7 @@ from lamella.domain.names import LAYER_VERSION_ARN
 from lamella.domain.policy import LAYER_POLICY
 from lamella.domain.statements import layer_statement, with_statement, without_statement
 from lamella.ports.errors import ConflictError
+from lamella.ports.gate import LayerRefusedError
 from lamella.ports.records import AccountRecord, Document, Records
 
 KIND: Final = "layer-mirror"
@@ -98,7 +99,7 @@ async def mirror(
 
     Raises:
         PinnedError: The ARN belongs to other bytes here.
-        MirrorError: The bytes are not those whose hash was told.
+        MirrorError: The bytes are not those whose hash was told, or the gate does not let them in.
         ApiError: As PublishLayerVersion.
     """
     services, records = services_of(ctx), ctx.services[Records].accounts
@@ -121,6 +122,13 @@ async def mirror(
             }
 
         there = await services.layers.get(key, number)
+        if there is None:
+            try:
+                await services.gate.admit(
+                    key, artifact, runtimes=original.runtimes, architectures=original.architectures
+                )
+            except LayerRefusedError as error:
+                raise MirrorError(str(error)) from error
         _check_pin(key, number, there and there.artifact.code_sha256, code_sha256)
         place = (key.account, key.region, KIND, layer_record(key, number))
         if there is not None and await records.get(*place) is None:
@@ -142,6 +150,7 @@ async def mirror(
                 await services.layers.add(version)
             except ConflictError as error:
                 raise PinnedError(f"{key.arn(number)} was published here in this very moment.") from error
+            services.gate.published(version)
     await _open(ctx, key, number, to_all=not private)
     return {**await show(ctx, key, number), "new": there is None, "published_here": False}
 

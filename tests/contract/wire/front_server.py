@@ -1,10 +1,10 @@
 """The front door on a real socket, with handlers of the control API and stores in memory."""
 
 import http.client
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -59,9 +59,10 @@ class FrontServer:
         self.run(self.keyring.create_account(OTHER, "other"))
         credentials = Credentials(self.keyring, ACCOUNT)
         self.updates = ChannelUpdates(self.control.services())
+        self._directory = tempfile.TemporaryDirectory(prefix="lamella-front-")
+        self.directory = Path(self._directory.name)
+        mirrors = MirrorPages(self.updates.context, self.control.signer, self.control.clock, self.directory)
         self.seen: list[dict[str, str]] = []
-        self._uploads = TemporaryDirectory()
-        mirrors = MirrorPages(self.updates.context, self.control.signer, self.control.clock, Path(self._uploads.name))
         door = Door(
             "us-east-1",
             ACCOUNT,
@@ -125,8 +126,8 @@ class FrontServer:
     def close(self) -> None:
         self.run(self.updates.close())
         self.run(self.http.close(grace_s=0))
-        self._uploads.cleanup()
         self.control.close()
+        self._directory.cleanup()
 
 
 def create(client: Any, name: str, code: bytes | None = None) -> Any:  # Any: boto3's answers have no types

@@ -8,9 +8,13 @@ it runs (plug-ins, as those of ImageMagick).
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import Final
 
 from lamella.layers.doctor.elf import ElfFacts
 from lamella.layers.doctor.tree import MergedTree
+
+_PATHS_MOST: Final = 64
+"""That a file inherits; more than that only somebody makes who wants to keep the check busy."""
 
 
 def directories(name: str, paths: Iterable[str]) -> Iterator[str]:
@@ -39,11 +43,11 @@ def inherited_paths(tree: MergedTree, elves: Mapping[str, ElfFacts]) -> Mapping[
     while todo:
         name, searched = todo.pop()
         for library in elves[name].needed:
-            at = next((at for place in searched if (at := tree.resolve(f"{place}/{library}"))), None)
+            at = next((at for place in searched if (at := tree.find(place, library))), None)
             if at is None or at not in elves or elves[at].runpath:
                 continue
             known = found.setdefault(at, {})
-            if not known.keys() >= set(searched):
+            if len(known) < _PATHS_MOST and not known.keys() >= set(searched):
                 known.update(dict.fromkeys(searched))
                 todo.append((at, (*own_paths(at, elves[at]), *known)))
     return {name: tuple(places) for name, places in found.items()}

@@ -74,12 +74,12 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
     if elf.kind is ElfKind.LIBRARY and not elf.runpath and not name.startswith(_OF_LANGUAGES):
         inherited += subject.program_paths  # it is a plug-in of one of them, or needed by one
     for directory in (*directories(name, elf.rpath), *inherited):
-        if at := tree.resolve(f"{directory}/{library}"):
+        if at := tree.find(directory, library):
             return Place(Found.LAYER, at)
     if library in certain:
         return Place(Found.SYSTEM)
     for directory in (_OPT_LIB, *directories(name, elf.runpath)):
-        if at := tree.resolve(f"{directory}/{library}"):
+        if at := tree.find(directory, library):
             return Place(Found.LAYER, at)
     if library in system.doubtful:
         return Place(Found.DOUBTFUL)
