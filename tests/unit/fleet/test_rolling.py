@@ -278,6 +278,7 @@ def test_a_version_of_managed_instances_that_is_no_number_is_passed_over(tmp_pat
 def test_a_step_is_not_well_before_its_metrics_have_come(tmp_path: Path) -> None:
     fake = fleet("a")
     clock = [datetime(2026, 11, 26, tzinfo=UTC)]
+    looked: list[datetime] = []
 
     class Waits(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
@@ -290,6 +291,7 @@ def test_a_step_is_not_well_before_its_metrics_have_come(tmp_path: Path) -> None
         def observe(
             self, targets: Sequence[Watched], *, since: datetime, until: datetime
         ) -> Mapping[Watched, Comparison]:
+            looked.append(until)
             known = until - since >= timedelta(minutes=3)
             return {target: Comparison(Stats(9, 9) if known else Stats(), Stats()) for target in targets}
 
@@ -300,7 +302,9 @@ def test_a_step_is_not_well_before_its_metrics_have_come(tmp_path: Path) -> None
         return event
 
     assert not watched(replace(QUICK, bake_s=60.0)).unhealthy
+    looked[:] = []
     assert watched(replace(QUICK, bake_s=60.0, metrics_delay_s=180.0)).unhealthy
+    assert len(looked) == 10  # in three minutes: on AWS each look costs
     begun = clock[0]
     watched(replace(QUICK, bake_s=60.0, metrics_delay_s=180.0, watch=False))
     assert clock[0] - begun == timedelta(seconds=60)
