@@ -133,12 +133,16 @@ def metadata(subject: Subject) -> Iterator[Finding]:
 def requirements_by_name(layer: CheckedLayer) -> dict[str, set[str]]:
     """What each Python package of a layer may require, by normalised names; for any of its extras too."""
     found: dict[str, set[str]] = {}
+    left = _REQUIREMENTS_MOST
     for package in _python_packages(layer):
         headers = _headers(layer, f"{package.directory}/METADATA")
         names = found.setdefault(normal_name(Ecosystem.PYPI, package.name), set())
-        for text in [] if headers is None else headers.get_all("Requires-Dist", [])[:_REQUIREMENTS_MOST]:
-            with suppress(InvalidRequirement, RecursionError):
-                names.add(normal_name(Ecosystem.PYPI, Requirement(str(text)).name))
+        texts = [] if headers is None else [str(text) for text in headers.get_all("Requires-Dist", [])[:left]]
+        left -= len(texts)
+        for text in texts:
+            if len(text) <= _TEXT_MOST:
+                with suppress(InvalidRequirement, RecursionError):
+                    names.add(normal_name(Ecosystem.PYPI, Requirement(text).name))
     return found
 
 
