@@ -124,8 +124,8 @@ def test_advisories_of_the_user_are_looked_up(quick: Callable[..., Done], tmp_pa
     ("arguments", "words"),
     [
         ((), "name a zip archive"),
-        (("good.zip", "--runtime", "python9"), "no runtime 'python9'"),
-        (("good.zip", "--architecture", "mips"), "no architecture 'mips'"),
+        (("good.zip", "--runtime", "python9"), "'python9' is not known; the nearest is 'python3.9'"),
+        (("good.zip", "--architecture", "mips"), "'mips' is not known: x86_64 or arm64"),
         (("good.zip", "--fail-on", "never"), "--fail-on takes"),
         (("good.zip", "--ignore", "nonsense"), "findings.md lists all"),
         (("good.zip", "--advisories", "nowhere"), "there is no file or directory nowhere with advisories"),
