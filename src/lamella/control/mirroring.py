@@ -7,6 +7,7 @@ ARN to the hash of its bytes: the same ARN with other bytes is refused, also aft
 import asyncio
 import base64
 import hashlib
+import io
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from lamella.domain.names import LAYER_VERSION_ARN
 from lamella.domain.policy import LAYER_POLICY
 from lamella.domain.statements import layer_statement, with_statement, without_statement
 from lamella.ports.errors import ConflictError
+from lamella.ports.gate import LayerRefusedError
 from lamella.ports.records import AccountRecord, Document, Records
 
 KIND: Final = "layer-mirror"
@@ -81,7 +83,7 @@ def parse_mirrored(text: str) -> tuple[LayerKey, int]:
 
 
 async def mirror(
-    ctx: Context, key: LayerKey, number: int, archive: Path, original: Original, *, private: bool
+    ctx: Context, key: LayerKey, number: int, archive: bytes | Path, original: Original, *, private: bool
 ) -> dict[str, Any]:  # Any: JSON
     """Keep a copy under its ARN; doing so again is no error, and makes good what is missing of it.
 
@@ -97,7 +99,7 @@ async def mirror(
 
     Raises:
         PinnedError: The ARN belongs to other bytes here.
-        MirrorError: The bytes are not those whose hash was told.
+        MirrorError: The bytes are not those whose hash was told, or the gate does not let them in.
         ApiError: As PublishLayerVersion.
     """
     services, records = services_of(ctx), ctx.services[Records].accounts
@@ -120,6 +122,13 @@ async def mirror(
             }
 
         there = await services.layers.get(key, number)
+        if there is None:
+            try:
+                await services.gate.admit(
+                    key, artifact, runtimes=original.runtimes, architectures=original.architectures
+                )
+            except LayerRefusedError as error:
+                raise MirrorError(str(error)) from error
         _check_pin(key, number, there and there.artifact.code_sha256, code_sha256)
         place = (key.account, key.region, KIND, layer_record(key, number))
         if there is not None and await records.get(*place) is None:
@@ -141,13 +150,14 @@ async def mirror(
                 await services.layers.add(version)
             except ConflictError as error:
                 raise PinnedError(f"{key.arn(number)} was published here in this very moment.") from error
+            services.gate.published(version)
     await _open(ctx, key, number, to_all=not private)
     return {**await show(ctx, key, number), "new": there is None, "published_here": False}
 
 
-def _measured(archive: Path) -> tuple[str, int]:
+def _measured(archive: bytes | Path) -> tuple[str, int]:
     """SHA-256 in base64, and size in bytes."""
-    with archive.open("rb") as file:
+    with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as file:
         hashed = hashlib.file_digest(file, "sha256")
         return base64.b64encode(hashed.digest()).decode(), file.tell()
 

@@ -11,14 +11,17 @@ import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Final
 
 from lamella.layers.errors import LayerReadError
+from lamella.layers.zips import BoundedZip
 
 _LINK_MOST_BYTES: Final = 4096
 _NAME_MOST_BYTES: Final = 4095 - len("/opt/")  # PATH_MAX
@@ -99,8 +102,16 @@ class LayerContents(ABC):
 
     def below(self, directory: str) -> Iterator[ContentEntry]:
         """All entries below a directory."""
-        prefix = f"{directory}/"
-        return (entry for entry in self.entries.values() if entry.name.startswith(prefix))
+        prefix, names = f"{directory}/", self._names
+        for at in range(bisect_left(names, prefix), len(names)):
+            if not names[at].startswith(prefix):
+                return
+            yield self.entries[names[at]]
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        """Names in their order, in which all below a directory stand together."""
+        return sorted(self.entries)
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -183,7 +194,7 @@ def open_contents(source: Path | BinaryIO, *, label: str = "") -> Iterator[Layer
 
 def _of_archive(source: Path | BinaryIO, label: str) -> ZipContents:
     try:
-        archive = zipfile.ZipFile(source)
+        archive = BoundedZip(source)
     except FileNotFoundError:
         raise LayerReadError(f"There is no {label}") from None
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:

@@ -1,9 +1,7 @@
 """Which packages are in a layer, found as each ecosystem's own tools find what is installed."""
 
-import io
 import json
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email.parser import HeaderParser
@@ -12,9 +10,15 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from lamella.layers.contents import DAMAGE, ContentEntry, LayerContents
+from lamella.layers.zips import of_bytes
 
 _METADATA_MOST_BYTES: Final = 4 * 1024 * 1024
 _PROPERTIES_MOST_BYTES: Final = 64 * 1024
+_SHADED_MOST: Final = 1000
+"""Packages in one jar; the largest that people make have some hundreds."""
+_TEXT_MOST: Final = 256
+"""Characters of a name or a version; those of PyPI, npm and Maven are shorter."""
+_LICENCE_MOST: Final = 2000
 _GEM: Final = re.compile(r"(?P<name>.+)-(?P<version>\d[\w.]*)")
 _JAR: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+-]*)\.jar")
 
@@ -113,7 +117,7 @@ def _python(metadata: bytes, directory: str) -> Iterator[Package]:
         ]
         # Some put the whole text of the licence into the header.
         licence = stated if stated and "\n" not in stated and len(stated) <= 80 else " OR ".join(classified)
-    yield Package(Ecosystem.PYPI, str(name), str(version), licence, directory)
+    yield Package(Ecosystem.PYPI, str(name)[:_TEXT_MOST], str(version)[:_TEXT_MOST], licence[:_LICENCE_MOST], directory)
 
 
 def _node(text: bytes, directory: str) -> Iterator[Package]:
@@ -127,23 +131,29 @@ def _node(text: bytes, directory: str) -> Iterator[Package]:
     if isinstance(licence, dict):  # as it was written before SPDX
         licence = licence.get("type", "")
     if isinstance(name, str) and isinstance(version, str):
-        yield Package(Ecosystem.NPM, name, version, licence if isinstance(licence, str) else "", directory)
+        licence = licence[:_LICENCE_MOST] if isinstance(licence, str) else ""
+        yield Package(Ecosystem.NPM, name[:_TEXT_MOST], version[:_TEXT_MOST], licence, directory)
 
 
 def _java(contents: LayerContents, name: str) -> Iterator[Package]:
     """What a jar says of itself; a jar with others shaded into it has several."""
     found = False
     try:
-        with zipfile.ZipFile(io.BytesIO(contents.read(name))) as jar:
-            for member in jar.namelist():
-                if member.startswith("META-INF/maven/") and member.endswith("/pom.properties"):
-                    with jar.open(member) as file:
-                        lines = file.read(_PROPERTIES_MOST_BYTES).decode("utf-8", "replace").splitlines()
-                    facts = dict(line.partition("=")[::2] for line in lines if "=" in line)
-                    if facts.get("artifactId") and facts.get("version"):
-                        artifact = f"{facts.get('groupId', '').strip()}:{facts['artifactId'].strip()}"
-                        yield Package(Ecosystem.MAVEN, artifact.lstrip(":"), facts["version"].strip(), "", name)
-                        found = True
+        with of_bytes(contents.read(name)) as jar:
+            poms = [
+                member
+                for member in jar.namelist()
+                if member.startswith("META-INF/maven/") and member.endswith("/pom.properties")
+            ]
+            for member in poms[:_SHADED_MOST]:
+                with jar.open(member) as file:
+                    lines = file.read(_PROPERTIES_MOST_BYTES).decode("utf-8", "replace").splitlines()
+                facts = dict(line.partition("=")[::2] for line in lines if "=" in line)
+                if facts.get("artifactId") and facts.get("version"):
+                    artifact = f"{facts.get('groupId', '').strip()}:{facts['artifactId'].strip()}"
+                    version = facts["version"].strip()[:_TEXT_MOST]
+                    yield Package(Ecosystem.MAVEN, artifact.lstrip(":")[:_TEXT_MOST], version, "", name)
+                    found = True
     except (*DAMAGE, RuntimeError):  # RuntimeError: a member is encrypted
         return
     match = _JAR.fullmatch(PurePosixPath(name).name)

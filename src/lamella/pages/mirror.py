@@ -101,9 +101,9 @@ class MirrorPages:
             return self._clock.now()
         try:
             parsed = datetime.fromisoformat(text)
-        except ValueError:
+            return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):  # the latter at either end of the calendar
             raise PageError(400, "created is a time such as 2026-11-20T20:01:02.123+0000.") from None
-        return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _words(query: Mapping[str, str], name: str, fits: Callable[[str], object]) -> tuple[str, ...]:

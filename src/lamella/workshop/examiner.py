@@ -90,6 +90,10 @@ class Examiner:
         """Artifacts that are being looked at, and must not be collected."""
         return frozenset(self._in_use)
 
+    def can_try(self, runtimes: Sequence[str], architectures: Sequence[str]) -> bool:
+        """Whether one of these runtimes can be tried here for one of these architectures."""
+        return bool(self._installed(runtimes, architectures)[0])
+
     async def examine(
         self,
         layers: Sequence[ExaminedLayer],

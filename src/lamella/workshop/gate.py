@@ -128,7 +128,7 @@ class Gate:
             examination = await self._examine(job) if known is None else known
         except ExaminationError as error:
             raise LayerRefusedError(
-                f"The layer could not be checked, as layer_gate = enforce wants it. {error}"
+                f"The layer could not be checked, as layer_gate = enforce wants it. {plain(error)}"
             ) from error
         if examination.errors:
             raise LayerRefusedError(_refusal(examination.errors))
@@ -191,7 +191,10 @@ class Gate:
         document = await self._records.get(job.key.account, job.key.region, KIND, job.id)
         if document is None or document["state"] != "checked":
             return None
-        return Examination.of_dict(dict(document))
+        known = Examination.of_dict(dict(document))
+        # What could not be tried may have been installed since, and is not let in untried then.
+        untried = [one["runtime"] for one in known.not_proved]
+        return None if self._examiner.can_try(untried, job.architectures) else known
 
     async def _keep(self, job: _Job, examination: Examination) -> None:
         document = {
@@ -222,7 +225,7 @@ def _waiting(job: _Job) -> dict[str, Any]:  # Any: a JSON document
 def _refusal(errors: Sequence[Finding]) -> str:
     """Why a version is refused, in one text of an API's error."""
     shown = " ".join(
-        f"[{number}] {finding.code}{f' {plain(finding.place, 120)}' if finding.place else ''}: {finding.reason}"
+        f"[{number}] {finding.code}{f' {plain(finding.place, 120)}' if finding.place else ''}: {plain(finding.reason)}"
         for number, finding in enumerate(errors[:_QUOTED_MOST], 1)
     )
     count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"

@@ -23,6 +23,7 @@ from lamella.layers.doctor import check_layers
 from lamella.layers.facts import FACTS
 from lamella.layers.findings import Finding
 from lamella.layers.proving import Target, plan_proof
+from lamella.layers.proving.reading import plain
 
 _MEMORY_BYTES: Final = 2 * 1024**3
 _CPU_S: Final = 120
@@ -104,8 +105,10 @@ async def inspect(request: Request, *, timeout_s: float) -> Inspection:
     if process.returncode != 0 or not answer:
         lines = errors.decode("utf-8", "replace").strip().splitlines()
         told = answer.get("error") or (lines[-1] if lines else f"status {process.returncode}")
-        raise InspectionError(f"The layer cannot be read: {told}")
-    # Where the store has an archive is nobody's business.
+        # Where the store has an archive is nobody's business.
+        for path, label in request.archives:
+            told = told.replace(str(path), label or "it")
+        raise InspectionError(f"The layer cannot be read: {plain(told)}")
     labels = {str(path): label for path, label in request.archives}
     findings = [Finding.of_dict(finding) for finding in answer["findings"]]
     plans = {runtime: [Target.of_dict(target) for target in plan] for runtime, plan in answer["plans"].items()}

@@ -1,8 +1,10 @@
 """The front door on a real socket, with handlers of the control API and stores in memory."""
 
 import http.client
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -57,6 +59,9 @@ class FrontServer:
         self.run(self.keyring.create_account(OTHER, "other"))
         credentials = Credentials(self.keyring, ACCOUNT)
         self.updates = ChannelUpdates(self.control.services())
+        self._directory = tempfile.TemporaryDirectory(prefix="lamella-front-")
+        self.directory = Path(self._directory.name)
+        mirrors = MirrorPages(self.updates.context, self.control.signer, self.control.clock, self.directory)
         self.seen: list[dict[str, str]] = []
         door = Door(
             "us-east-1",
@@ -76,8 +81,9 @@ class FrontServer:
                 ("DELETE", "keys"): credentials.delete_key_page,
                 **ChannelPages(self.updates, account=ACCOUNT, region=REGION).pages(),
                 **RetentionPages(self.updates.context, account=ACCOUNT, region=REGION).pages(),
-                **MirrorPages(self.updates.context, self.control.signer, self.control.clock).pages(),
+                **mirrors.pages(),
             },
+            uploads=mirrors.uploads,
             access=Access(self.keyring, self.clock, required=required),
             limits=limits,
         )
@@ -121,6 +127,7 @@ class FrontServer:
         self.run(self.updates.close())
         self.run(self.http.close(grace_s=0))
         self.control.close()
+        self._directory.cleanup()
 
 
 def create(client: Any, name: str, code: bytes | None = None) -> Any:  # Any: boto3's answers have no types

@@ -1,6 +1,8 @@
 """Copies of other installations' layer versions, as a real client sees them."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from tests.contract.wire.control_server import ACCOUNT, NOW, REGION, ControlServ
 from tests.contract.wire.test_control_functions import create
 from tests.contract.wire.test_control_layers import publish, refused
 
+from lamella.awsapi.context import Services
 from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.channels import Channels
 from lamella.control.mirroring import (
@@ -22,9 +25,11 @@ from lamella.control.mirroring import (
     verify,
 )
 from lamella.control.retention import DEFAULT, Retention, RetentionError, held, policies, remove_policy, set_policy
-from lamella.control.services import ControlSettings
+from lamella.control.services import ControlServices, ControlSettings
 from lamella.domain.channel import Mover
 from lamella.domain.errors import ApiError
+from lamella.ports.gate import LayerRefusedError, OpenGate
+from lamella.ports.records import Records
 
 THEIRS = "017000801446"
 ARN = f"arn:aws:lambda:{REGION}:{THEIRS}:layer:powertools:7"
@@ -39,7 +44,11 @@ class Mirror:
 
     def add(self, arn: str = ARN, archive: bytes = ZIP, original: Original = ORIGINAL, *, private: bool = False) -> Any:
         key, number = parse_mirrored(arn)
-        return self.server.run(mirror(self.ctx, key, number, archive, original, private=private))
+        with tempfile.NamedTemporaryFile(suffix=".zip") as file:
+            file.write(archive)
+            file.flush()
+            path = Path(file.name)
+            return self.server.run(mirror(self.ctx, key, number, path, original, private=private))
 
     def remove(self, arn: str = ARN, *, forget: bool = False) -> None:
         self.server.run(remove(self.ctx, *parse_mirrored(arn), forget=forget))
@@ -67,6 +76,19 @@ def test_a_copy_is_what_it_is_where_it_comes_from(copies: Mirror, client: Any) -
     assert found["CompatibleRuntimes"] == ["python3.11", "python9.9"]
     created = create(client, Layers=[ARN])
     assert [layer["Arn"] for layer in created["Layers"]] == [ARN]
+
+
+def test_the_gate_is_asked_about_a_copy_as_about_what_is_published(copies: Mirror) -> None:
+    class Closed(OpenGate):
+        async def admit(self, *args: object, **options: object) -> None:
+            raise LayerRefusedError("The check found 1 error.")
+
+    services = copies.server.services()
+    closed = replace(services[ControlServices], gate=Closed())
+    copies.ctx = replace(copies.ctx, services=Services(closed, services[Records]))
+    with pytest.raises(MirrorError, match="found 1 error"):
+        copies.add()
+    assert copies.every() == []
 
 
 def test_other_bytes_are_refused_also_after_it_was_removed(copies: Mirror, client: Any) -> None:

@@ -12,6 +12,7 @@ from tests.contract.wire.control_server import zipped
 from tests.contract.wire.front_server import ACCOUNT, OTHER, REGION, FrontServer
 from tests.support.functions import archive
 
+from lamella import spool
 from lamella.cli.client import Client, Endpoint, Key
 from lamella.cli.failure import CommandError
 
@@ -91,6 +92,21 @@ def test_a_zip_beyond_the_limit_is_refused(server: FrontServer) -> None:
             "Expect: 100-continue\r\n\r\n".encode()
         )
         assert connection.recv(65536).startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 413 "))
+
+
+def test_who_sends_without_haste_loses_the_turn(server: FrontServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id of a key is no secret, so whoever knows it can begin uploads: some slow ones must not stop all others."""
+    monkeypatch.setattr(spool, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(spool, "_LEAST_BYTES_PER_S", 10**12)
+    with pytest.raises(CommandError, match="timeout"):
+        server.operator().page("PUT", MIRROR, body=archive({"x": os.urandom(3_000_000)}), scoped=False)
+    assert not list(server.directory.iterdir())
+
+
+def test_times_at_the_ends_of_the_calendar_are_refused(server: FrontServer) -> None:
+    query = {"created": "0001-01-01T00:00:00+23:59"}
+    with pytest.raises(CommandError, match="created is a time"):
+        server.operator().page("PUT", MIRROR, query=query, body=archive({"x": "1"}), scoped=False)
 
 
 @pytest.mark.parametrize(

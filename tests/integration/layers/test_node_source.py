@@ -110,6 +110,19 @@ def test_packages_that_want_another_node_are_named(tmp_path: Path) -> None:
     assert (tmp_path / "nodejs/node20/node_modules/p-limit/index.js").is_file()
 
 
+def test_links_out_of_a_local_module_are_refused(tmp_path: Path) -> None:
+    """Whoever wrote the module would have another's files published."""
+    module, secret = tmp_path / "module", tmp_path / "credentials"
+    module.mkdir()
+    secret.write_text("secret")
+    (module / "inside.js").write_text("")
+    (module / "again.js").symlink_to("inside.js")
+    NodeSource(local=(module,)).collect(X86_64, tmp_path / "opt", silent)
+    (module / "data").symlink_to(secret)
+    with pytest.raises(LayerBuildError, match="out of the module"):
+        NodeSource(local=(module,)).collect(X86_64, tmp_path / "another", silent)
+
+
 def test_local_modules_keep_their_name_and_leave_secrets_at_home(tmp_path: Path) -> None:
     module = tmp_path / "checkout"
     (module / "lib").mkdir(parents=True)

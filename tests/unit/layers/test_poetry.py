@@ -183,6 +183,11 @@ def test_other_indexes_are_told() -> None:
         (package("markers = 3"), "is not as Poetry writes it"),
         ('[[package]]\nversion = "1"\n[metadata]\nlock-version = "2.0"', "is not as Poetry writes it"),
         ('[[package]]\nname = "a"\n[metadata]\nlock-version = "2.1"', "is not as Poetry writes it"),
+        (
+            package("").replace('name = "a"', 'name = "--index-url http://evil/ a"'),
+            "is no package",
+        ),
+        (package("").replace('name = "a"', 'name = "a==1\\n-r /etc/shadow\\na"'), "is no package"),
     ],
 )
 def test_what_cannot_be_built_in_is_told(text: str, words: str) -> None:

@@ -32,12 +32,19 @@ class FakeExaminer:
         self.findings = findings
         self.error: Exception | None = None
         self.asked: list[str] = []
+        self.installed: set[str] = set()
+        self.not_proved: tuple[dict[str, str], ...] = ()
+
+    def can_try(self, runtimes: Sequence[str], architectures: Sequence[str]) -> bool:
+        return bool(self.installed & set(runtimes))
 
     async def examine(self, layers: Sequence[ExaminedLayer], **options: Any) -> Examination:
         self.asked += [layer.digest for layer in layers]
         if self.error is not None:
             raise self.error
-        return Examination(self.findings, ({"runtime": "python3.12", "imports": 1, "failed": 1, "seconds": 0.1},), ())
+        return Examination(
+            self.findings, ({"runtime": "python3.12", "imports": 1, "failed": 1, "seconds": 0.1},), self.not_proved
+        )
 
 
 class Place:
@@ -190,6 +197,30 @@ async def test_enforce_lets_warnings_pass_and_remembers() -> None:
     known = await gate.findings(version)
     assert known is not None
     assert known["state"] == "checked"
+
+
+async def test_what_could_not_be_tried_is_tried_when_its_runtime_is_there() -> None:
+    place = Place()
+    place.examiner.not_proved = ({"runtime": "python3.13", "reason": "It is not installed."},)
+    gate = place.gate(enforce=True)
+    await place.publish(gate, "python3.13")
+    await place.publish(gate, "python3.13")
+    assert len(place.examiner.asked) == 1
+    place.examiner.installed.add("python3.13")
+    place.examiner.findings, place.examiner.not_proved = (BAD,), ()
+    with pytest.raises(LayerRefusedError):
+        await place.publish(gate, "python3.13")
+
+
+async def test_no_text_of_the_layer_moves_a_cursor() -> None:
+    place = Place(Finding("import-failed", Severity.ERROR, "a\nb", "imp\x1b[2Jort\nx", "mend it"))
+    with pytest.raises(LayerRefusedError) as refusal:
+        await place.publish(place.gate(enforce=True), "python3.12")
+    assert str(refusal.value).isprintable()
+    place.examiner.error = ExaminationError("cannot read \x1b[31m\n")
+    with pytest.raises(LayerRefusedError) as refusal:
+        await place.publish(place.gate(enforce=True), "python3.12")
+    assert str(refusal.value).isprintable()
 
 
 async def test_enforce_lets_nothing_in_that_it_could_not_look_at() -> None:

@@ -1,12 +1,12 @@
 """`lamella fleet apply`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
 from lamella.cli import output
-from lamella.cli.aws import AnyEndpoint, Profile, service_client
+from lamella.cli.aws import AWS, AnyEndpoint, Profile, service_client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.fleet.plan import (
     DEFAULT_DRIFT,
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from lamella.fleet.policy import Policy
     from lamella.fleet.watching import Watcher
 
+_DELAY_OF_AWS_S: Final = 180.0
+"""Lambda sends metrics once a minute (developer guide, "monitoring-metrics"), and CloudWatch shows them a minute or two
+later. AWS promises no figure; others allow for three minutes (marbot-io/monitoring-jump-start #63).
+"""
 _Reach: TypeAlias = tuple[str | None, str | None, str | None]
 """Endpoint, region and profile, as the options say."""
 
@@ -55,6 +59,14 @@ def apply(
         str, typer.Option(metavar="SHARES", help="What a new version gets of an alias's invocations.")
     ] = "10%,50%,100%",
     bake: Annotated[float, typer.Option(metavar="SECONDS", help="How long each step is watched.")] = 120.0,
+    metrics_delay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How late metrics may come: so much longer each step is watched. Else 180 with AWS, 0 with Lamella.",
+            show_default=False,
+        ),
+    ] = None,
     probe: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +142,7 @@ def apply(
         policy = Policy(
             steps=parse_steps(steps),
             bake_s=bake,
+            metrics_delay_s=(_DELAY_OF_AWS_S if endpoint == AWS else 0.0) if metrics_delay is None else metrics_delay,
             watch=watch,
             probe=None if probe is None else read_payload(probe).decode(),
             max_failures=max_failures,

@@ -2,6 +2,7 @@
 
 import sys
 import urllib.request
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ def download(url: str, size_bytes: int, what: str) -> bytes:
                 count += len(piece)
                 if tty:
                     print(f"\r{count / 1e6:.1f} of {size_bytes / 1e6:.1f} MB", end="", file=sys.stderr, flush=True)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise CommandError(f"the zip of {what} cannot be downloaded: {error}") from error
     finally:
         if tty and count:

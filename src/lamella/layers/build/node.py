@@ -194,8 +194,13 @@ def _copy_modules(modules: Path, work: Path, project: Path, into: Path) -> None:
 
 
 def _copy_directory(source: Path, into: Path) -> None:
+    inside = source.resolve()
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            if _NOT_OF_A_MODULE.intersection(name.parts):
+                continue
+            raise LayerBuildError(f"The link {path} leads to {path.readlink()}, out of the module that is copied")
         if path.is_file() and not _NOT_OF_A_MODULE.intersection(name.parts):
             place(path, into / name, executable=bool(path.stat().st_mode & 0o100))
 

@@ -26,6 +26,8 @@ from lamella.layers.targets import PythonTarget
 Table: TypeAlias = dict[str, Any]  # Any: TOML, looked at member by member
 
 _MAIN: Final = "main"
+_LINE: Final = re.compile(r"/|[A-Za-z0-9][A-Za-z0-9._-]*(?:==[A-Za-z0-9.+!_-]+ | @ \S+ )--hash=")
+_URL: Final = re.compile(r"(?:https?|file)://[^\s#]+")
 _MACHINE: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "aarch64"}
 
 
@@ -103,7 +105,12 @@ class PoetryLock:
         if not satisfies(f"{target.version}.0", allowed) and not satisfies(f"{target.version}.999", allowed):
             raise LayerBuildError(f"{self.path} is for Python {allowed}, and {target.runtime} is not among it")
         wanted = self._by_marker(environment) if self._has_markers else self._by_walk(environment)
-        return [self._line(package) for package in sorted(wanted, key=lambda package: str(package["name"]))]
+        lines = [self._line(package) for package in sorted(wanted, key=lambda package: str(package["name"]))]
+        for line in lines:
+            # It becomes a line that uv reads, which may as well be an option, or two lines.
+            if not line.isprintable() or not _LINE.match(line):
+                raise LayerBuildError(f"{self.path} locks something that is no package: {line[:200]!r}")
+        return lines
 
     @property
     def _metadata(self) -> Table:
@@ -238,7 +245,11 @@ class PoetryLock:
     def indexes(self) -> list[str]:
         """Addresses of package indexes beside the default one."""
         sources = [package.get("source", {}) for package in self._packages]
-        return sorted({source["url"] for source in sources if source.get("type") == "legacy" and "url" in source})
+        urls = {str(source["url"]) for source in sources if source.get("type") == "legacy" and "url" in source}
+        for url in urls:
+            if not _URL.fullmatch(url):
+                raise LayerBuildError(f"{self.path} names a package index that has no address: {url[:200]!r}")
+        return sorted(urls)
 
 
 def holds(marker: str, environment: dict[str, str], extras: Iterable[str]) -> bool:

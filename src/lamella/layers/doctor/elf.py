@@ -15,12 +15,21 @@ MAGIC: Final = b"\x7fELF"
 _ENTRIES_MOST: Final = 8192
 """Of each table; a C++ library of a hundred megabytes has some dozens."""
 _NAME_MOST_BYTES: Final = 4096
+_NAMES_MOST_BYTES: Final = 256 * 1024
+"""Of all names together, which a file may let overlap."""
+_NEEDED_MOST: Final = 1024
+_DIRECTORIES_MOST: Final = 64
 _MACHINES: Final = {3: "i386", 40: "arm", 62: "x86_64", 183: "arm64", 243: "riscv64", 21: "ppc64", 22: "s390x"}
 _LOAD, _DYNAMIC, _INTERP = 1, 2, 3
 _NEEDED, _STRTAB, _STRSZ, _SONAME, _RPATH, _RUNPATH = 1, 5, 10, 14, 15, 29
 _VERNEED, _VERNEEDNUM, _VERDEF, _VERDEFNUM = 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFFFC, 0x6FFFFFFD
 _WEAK: Final = 2
 _NODE_MODULE: Final = re.compile(rb"\0node_register_module_v(\d{1,5})\0")
+
+
+def is_musl(library: str) -> bool:
+    """Whether a library is musl, whose name without Alpine's additions is `libc.so`: glibc's is `libc.so.6`."""
+    return library == "libc.so" or library.startswith(("libc.musl-", "ld-musl-"))
 
 
 class ElfDamagedError(Exception):
@@ -72,9 +81,7 @@ class ElfFacts:
     @property
     def musl(self) -> bool:
         """Whether it was built for the C library of Alpine."""
-        return "ld-musl-" in self.interpreter or any(
-            name.startswith(("libc.musl-", "ld-musl-")) for name in self.needed
-        )
+        return "ld-musl-" in self.interpreter or any(is_musl(name) for name in self.needed)
 
 
 def read_elf(data: bytes) -> ElfFacts:
@@ -144,14 +151,25 @@ def _dynamic(
     if end > len(data):
         raise ElfDamagedError("has a table of names that goes beyond its end")
 
+    left_bytes = _NAMES_MOST_BYTES
+
     def name(at: int) -> str:
+        nonlocal left_bytes
         if at >= end - start:
             raise ElfDamagedError("has a name outside of its table of names")
-        return _text(data, start + at, end)
+        text = _text(data, start + at, end)
+        left_bytes -= len(text)
+        if left_bytes < 0:
+            raise ElfDamagedError("has more names than any program or library")
+        return text
 
     def directories(tag: int) -> tuple[str, ...]:
-        return tuple(part for part in name(values[tag]).split(":") if part) if tag in values else ()
+        parts = name(values[tag]).split(":") if tag in values else ()
+        return tuple(part for part in parts if part)[:_DIRECTORIES_MOST]
 
+    needed = [value for tag, value in tags if tag == _NEEDED]
+    if len(needed) > _NEEDED_MOST:
+        raise ElfDamagedError(f"needs {len(needed)} libraries, more than any program")
     runpath = directories(_RUNPATH)
     names = data[start:end]
     node = _NODE_MODULE.search(names)
@@ -160,7 +178,7 @@ def _dynamic(
         kind,
         interpreter,
         name(values[_SONAME]) if _SONAME in values else "",
-        tuple(dict.fromkeys(name(value) for tag, value in tags if tag == _NEEDED)),
+        tuple(dict.fromkeys(map(name, needed))),
         () if runpath else directories(_RPATH),  # with a RUNPATH, the RPATH is not looked at
         runpath,
         tuple(

@@ -3,9 +3,11 @@
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from email.message import Message
 from email.parser import HeaderParser
 from functools import cache
+from itertools import islice
 from typing import Final
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -27,6 +29,10 @@ _IN_SITE: Final = re.compile(r"python/lib/python(\d\.\d+)/site-packages/")
 # A tag stands for all that its parts can be put together to, so what is written in it is bounded.
 _TAG: Final = re.compile(r"[\w.]{1,40}-[\w.]{1,40}-[\w.]{1,200}")
 _METADATA_MOST_BYTES: Final = 4 * 1024 * 1024
+_TEXT_MOST: Final = 1000
+"""Characters of a requirement. Longer ones take packaging minutes, or have numbers that Python refuses."""
+_REQUIREMENTS_MOST: Final = 20_000
+"""Of all packages together; layers have some hundreds."""
 _NEWEST_GLIBC: Final = 60
 _MACHINE: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "aarch64"}
 
@@ -76,10 +82,11 @@ def modules(subject: Subject) -> Iterator[Finding]:
 
 def metadata(subject: Subject) -> Iterator[Finding]:
     """What the packages say of themselves: tags of wheels, versions of Python, requirements, lists of files."""
-    held: dict[str, list[Package]] = {}
+    held: dict[str, dict[str, None]] = {}
+    left = _REQUIREMENTS_MOST
     for layer in subject.layers:
         for package in _python_packages(layer):
-            held.setdefault(normal_name(Ecosystem.PYPI, package.name), []).append(package)
+            held.setdefault(normal_name(Ecosystem.PYPI, package.name), {})[package.version] = None
     missing: dict[tuple[str, str], tuple[CheckedLayer, Package, list[str], str]] = {}
     for layer in subject.layers:
         for package in _python_packages(layer):
@@ -93,7 +100,8 @@ def metadata(subject: Subject) -> Iterator[Finding]:
                 continue
             yield from _requires_python(layer, package, headers, runtimes)
             for runtime in runtimes:
-                for requirement in _requirements(headers, runtime, subject.architectures):
+                for requirement in _requirements(headers, runtime, subject.architectures, left):
+                    left -= 1
                     name = normal_name(Ecosystem.PYPI, requirement.name)
                     if name in runtime.ships and name not in held:
                         continue
@@ -101,12 +109,12 @@ def metadata(subject: Subject) -> Iterator[Finding]:
                         entry = missing.setdefault((name, layer.label), (layer, package, [], str(requirement)))
                         if package.name not in entry[2]:
                             entry[2].append(package.name)
-                    elif not any(_meets(requirement, found.version) for found in held[name]):
+                    elif not any(_meets(requirement, version) for version in islice(held[name], _VERSIONS_MOST)):
                         yield layer.finding(
                             "wrong-dependency",
                             package.directory,
                             f"{package.name} {package.version} needs {requirement}, and the layers have "
-                            f"{name} {listed(sorted({found.version for found in held[name]}))}.",
+                            f"{name} {listed(sorted(held[name]))}.",
                             f"lamella layer build {package.name} ... resolves all packages together",
                         )
     for (name, _), (layer, package, users, wanted) in missing.items():
@@ -119,6 +127,18 @@ def metadata(subject: Subject) -> Iterator[Finding]:
             "another layer or the function's code brings it.",
             f"lamella layer build {users[0]} {name} ...",
         )
+
+
+def requirements_by_name(layer: CheckedLayer) -> dict[str, set[str]]:
+    """What each Python package of a layer may require, by normalised names; for any of its extras too."""
+    found: dict[str, set[str]] = {}
+    for package in _python_packages(layer):
+        headers = _headers(layer, f"{package.directory}/METADATA")
+        names = found.setdefault(normal_name(Ecosystem.PYPI, package.name), set())
+        for text in [] if headers is None else headers.get_all("Requires-Dist", [])[:_REQUIREMENTS_MOST]:
+            with suppress(InvalidRequirement, RecursionError):
+                names.add(normal_name(Ecosystem.PYPI, Requirement(str(text)).name))
+    return found
 
 
 def _python_packages(layer: CheckedLayer) -> Iterator[Package]:
@@ -190,7 +210,7 @@ def _requires_python(
     layer: CheckedLayer, package: Package, headers: Message, runtimes: tuple[RuntimeFacts, ...]
 ) -> Iterator[Finding]:
     text = headers.get("Requires-Python")
-    if not text:
+    if not text or len(text) > _TEXT_MOST:
         return
     try:
         wanted = SpecifierSet(str(text))
@@ -208,7 +228,7 @@ def _requires_python(
 
 
 def _requirements(
-    headers: Message, runtime: RuntimeFacts, architectures: tuple[Architecture, ...]
+    headers: Message, runtime: RuntimeFacts, architectures: tuple[Architecture, ...], most: int
 ) -> Iterator[Requirement]:
     environment = {
         "python_version": runtime.version,
@@ -224,7 +244,9 @@ def _requirements(
         "platform_version": "",
         "extra": "",
     }
-    for text in headers.get_all("Requires-Dist", [])[:1000]:
+    for text in headers.get_all("Requires-Dist", [])[: min(1000, max(most, 0))]:
+        if len(text) > _TEXT_MOST:
+            continue
         try:
             requirement = Requirement(str(text))
             if requirement.marker is not None and not requirement.marker.evaluate(environment):

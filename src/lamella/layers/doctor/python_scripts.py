@@ -116,10 +116,9 @@ def _elsewhere(subject: Subject, module: str) -> list[str]:
 
 def _files(subject: Subject, module: str) -> list[str]:
     """Files and directories that a module of this name may be."""
-    packages = [name.rpartition("/")[0] for name in subject.tree.by_file_name.get("__init__.py", [])]
-    found = [name for name in packages if name.rpartition("/")[2] == module]
-    found += subject.tree.by_file_name.get(f"{module}.py", [])
-    return found or [name for name in subject.tree.owner if re.search(rf"(?:^|/){re.escape(module)}\.[^/]*so$", name)]
+    tree = subject.tree
+    found = [*tree.python_packages.get(module, []), *tree.by_file_name.get(f"{module}.py", [])]
+    return found or [name for name in tree.shared_objects.get(module, []) if "." in name.rpartition("/")[2]]
 
 
 def _ships(subject: Subject, script: str, module: str) -> bool:

@@ -1,10 +1,8 @@
 """Reads every file of a layer once, and keeps what the checks want to know of it."""
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from typing import IO, Final, TypeAlias
 
 from lamella.domain.quotas import UNZIPPED
@@ -13,6 +11,7 @@ from lamella.layers.doctor.elf import MAGIC, ElfDamagedError, ElfFacts, read_elf
 from lamella.layers.doctor.secrets import Secret, find_secrets
 from lamella.layers.errors import LayerReadError
 from lamella.layers.packages import Package, packages_in
+from lamella.layers.zips import of_bytes
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told how many bytes of how many have been looked at."""
@@ -192,7 +191,7 @@ def _newest_class(jar: bytes) -> tuple[int, str]:
     Those for newer versions only (`META-INF/versions`) and `module-info` do not count: older ones pass over them.
     """
     newest = (0, "")
-    with zipfile.ZipFile(BytesIO(jar)) as archive:
+    with of_bytes(jar) as archive:
         members = [
             member
             for member in archive.infolist()
@@ -204,7 +203,7 @@ def _newest_class(jar: bytes) -> tuple[int, str]:
             try:
                 with archive.open(member) as file:
                     head = file.read(8)
-            except RuntimeError:  # encrypted
+            except (RuntimeError, NotImplementedError):  # encrypted, or compressed in a way that Java does not know
                 continue
             if head.startswith(b"\xca\xfe\xba\xbe") and len(head) == 8:
                 newest = max(newest, (int.from_bytes(head[6:8], "big"), member.filename))

@@ -36,6 +36,12 @@ class MergedTree:
             if self.layers[number].entries[name].kind is EntryKind.LINK
         }
 
+    def find(self, directory: str, name: str) -> str | None:
+        """The file of a name in an absolute directory, as `resolve`; most are told to be absent without a walk."""
+        if "/" not in name and name not in self.by_file_name:
+            return None
+        return self.resolve(f"{directory}/{name}")
+
     def resolve(self, path: str) -> str | None:
         """The file that an absolute path leads to, as a name below `/opt`.
 
@@ -70,4 +76,22 @@ class MergedTree:
         found: dict[str, list[str]] = {}
         for name in self.owner:
             found.setdefault(name.rpartition("/")[2], []).append(name)
+        return found
+
+    @cached_property
+    def python_packages(self) -> dict[str, list[str]]:
+        """The directories that are packages of Python, by their last part."""
+        found: dict[str, list[str]] = {}
+        for name in self.by_file_name.get("__init__.py", []):
+            directory = name.rpartition("/")[0]
+            found.setdefault(directory.rpartition("/")[2], []).append(directory)
+        return found
+
+    @cached_property
+    def shared_objects(self) -> dict[str, list[str]]:
+        """Files whose names end in `so`, by what stands before the first dot."""
+        found: dict[str, list[str]] = {}
+        for name in self.owner:
+            if name.endswith("so"):
+                found.setdefault(name.rpartition("/")[2].partition(".")[0], []).append(name)
         return found

@@ -132,10 +132,11 @@ def sizes_by_package(contents: LayerContents, packages: Iterable[Package]) -> di
         if entry.name in directories:
             sizes[directories[entry.name]] += entry.size_bytes
             continue
-        for parent in PurePosixPath(entry.name).parents:
-            if str(parent) in directories:
-                sizes[directories[str(parent)]] += entry.size_bytes
-                break
+        parent = entry.name.rpartition("/")[0] if directories else ""
+        while parent and parent not in directories:
+            parent = parent.rpartition("/")[0]
+        if parent:
+            sizes[directories[parent]] += entry.size_bytes
     return sizes
 
 

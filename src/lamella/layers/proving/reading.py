@@ -99,6 +99,10 @@ def plain(text: object, most: int = _TEXT_MOST) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def _small(value: object) -> int | None:
+    return value if isinstance(value, int) and -255 <= value <= 255 else None
+
+
 class ProbeReader:
     """What became of targets that one probe tries after each other."""
 
@@ -217,7 +221,9 @@ class ProbeReader:
         error = plain(document.get("error", ""))
         signal = document.get("signal")
         if outcome is Outcome.CRASHED:
-            ending = str(Ending(code=document.get("status"), signal=signal if isinstance(signal, int) else None))
+            status = document.get("status")
+            # Both are of the layer's making, and an integer may have a thousand digits.
+            ending = str(Ending(code=_small(status), signal=_small(signal)))
             error = f"{ending}; it printed: {error}" if error else ending
         return Result(
             outcome,

@@ -12,8 +12,10 @@ from tests.unit.layers.doctor.cases import LOOP, SITE, jar, lying, module, scrip
 from tests.unit.layers.doctor.elves import elf, executable
 from tests.unit.layers.doctor.making import File, check, codes, zipped
 
+from lamella.layers import zips
 from lamella.layers.contents import open_contents
 from lamella.layers.doctor.tree import MergedTree
+from lamella.layers.errors import LayerReadError
 
 MIB = 1024 * 1024
 
@@ -129,3 +131,67 @@ def test_names_that_would_move_the_cursor_are_kept_as_they_are() -> None:
 def test_thousands_of_extensions_and_directories() -> None:
     files = {f"extensions/{number}/{'d/' * 50}x": script(LOOP) for number in range(200)}
     assert "extension-in-folder" in codes(check(files))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_cannot_be_unpacked_piece_by_piece_is_not_unpacked(method: int) -> None:
+    """`zipfile` makes everything of 4 KiB of bzip2 at once, and that is gigabytes."""
+    inner, outer = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(inner, "w", method) as archive:
+        archive.writestr("A.class", bytes(24 * MIB))
+        archive.writestr("META-INF/maven/g/a/pom.properties", bytes(24 * MIB))
+    link = zipfile.ZipInfo("python/link")
+    link.create_system, link.external_attr, link.compress_type = 3, 0o120777 << 16, method
+    with zipfile.ZipFile(outer, "w", method) as archive:
+        archive.writestr("python/bomb.so", bytes(24 * MIB))
+        archive.writestr("java/lib/x-1.jar", inner.getvalue(), zipfile.ZIP_STORED)
+        archive.writestr(link, bytes(24 * MIB))
+    tracemalloc.start()
+    findings = check(outer.getvalue())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 12 * MIB
+    assert {"damaged-file", "refused-entry"} <= set(codes(findings))
+
+
+def test_a_list_of_files_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = zipped({f"python/{number}.py": b"" for number in range(50)})
+    assert check(content) == []
+    monkeypatch.setattr(zips, "DIRECTORY_MOST_BYTES", 1000)
+    with pytest.raises(LayerReadError, match="list of files"), open_contents(io.BytesIO(content)):
+        pass
+    # The end record is the one that `zipfile` takes, whatever else looks like one.
+    decoy = bytearray(content)
+    decoy[-6:-2] = b"PK\5\6"
+    with pytest.raises(LayerReadError, match="list of files"), open_contents(io.BytesIO(bytes(decoy))):
+        pass
+
+
+def test_numbers_that_python_refuses_are_not_read() -> None:
+    huge = "1" * 5000
+    metadata = (
+        f"Name: p\nVersion: {huge}\nRequires-Python: >={huge}\nRequires-Dist: p>={huge}\n"
+        f'Requires-Dist: q; python_version > "{huge}"\nRequires-Dist: q>={",>=".join(["1"] * 200_000)}\n'
+    )
+    began_s = time.monotonic()
+    check({f"{SITE}/p-1.dist-info/METADATA": metadata.encode()})
+    assert time.monotonic() - began_s < 2
+
+
+def test_a_file_that_needs_all_libraries_in_all_places_takes_no_time() -> None:
+    needed = [f"lib{number}.so" for number in range(8000)]
+    began_s = time.monotonic()
+    findings = check(
+        {"bin/x": File(executable(needed=needed, rpath=":".join(f"$ORIGIN/{n}" for n in range(300))), 0o755)}
+    )
+    assert time.monotonic() - began_s < 2
+    assert "damaged-file" in codes(findings)
+
+
+def test_imports_are_not_looked_for_in_every_file() -> None:
+    text = "#!/usr/bin/env python3\n" + "".join(f"import mod{number}\n" for number in range(5000))
+    files: dict[str, File | bytes] = {f"lib/a{number}": b"" for number in range(5000)}
+    began_s = time.monotonic()
+    findings = check({**files, "extensions/e": File(text.encode(), 0o755)})
+    assert time.monotonic() - began_s < 5
+    assert "import-not-vendored" in codes(findings)
