@@ -31,6 +31,7 @@ _TAG: Final = re.compile(r"[\w.]{1,40}-[\w.]{1,40}-[\w.]{1,200}")
 _METADATA_MOST_BYTES: Final = 4 * 1024 * 1024
 _TEXT_MOST: Final = 1000
 """Characters of a requirement. Longer ones take packaging minutes, or have numbers that Python refuses."""
+_VERSIONS_MOST: Final = 20
 _REQUIREMENTS_MOST: Final = 20_000
 """Of all packages together; layers have some hundreds."""
 _NEWEST_GLIBC: Final = 60
