@@ -22,6 +22,8 @@ def printable(text: str) -> str:
 
 def size(size_bytes: float) -> str:
     """A number of bytes for people."""
+    if size_bytes == 1:
+        return "1 byte"
     for unit in ("bytes", "KiB"):
         if abs(size_bytes) < 1024:
             return f"{size_bytes:.0f} {unit}"

@@ -145,8 +145,9 @@ def test_what_a_server_says_of_a_runtime() -> None:
 
 
 def test_words_for_people() -> None:
-    assert [size(number) for number in (0, 1023, 1024, 1024**2 - 1, 1024**2)] == [
+    assert [size(number) for number in (0, 1, 1023, 1024, 1024**2 - 1, 1024**2)] == [
         "0 bytes",
+        "1 byte",
         "1023 bytes",
         "1 KiB",
         "1024 KiB",
