@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import cold, database, density, layers, machine, ministack, observed, processes, programs, warm
+from bench import cold, database, density, layers, machine, ministack, observed, processes, programs, warm, workshop
 from bench.programs import CACHE, HERE, MissingToolError
 from bench.results import Row, Skipped, show, write
 
@@ -25,6 +25,10 @@ def suite(*, quick: bool, cpu: int) -> Mapping[str, tuple[str, Measure]]:
         "publish": (
             "publishing a 50 MB layer against unzip",
             lambda: layers.measure(rounds=2 if quick else 5),
+        ),
+        "workshop": (
+            "checking a layer of 250 MB, explaining a function of five layers",
+            lambda: workshop.measure(rounds=2 if quick else 5),
         ),
         "database": (
             "changes with SQLite and with PostgreSQL",

@@ -40,6 +40,8 @@ BUDGETS: Final[Mapping[str, Budget]] = {
     "cold.layers.ratio": Budget(1.05, "x"),
     "recorder.ratio": Budget(1.03, "x"),
     "publish.ratio": Budget(1.2, "x"),
+    "workshop.check": Budget(5, "s"),
+    "workshop.explain": Budget(1, "s"),
     "density.environment": Budget(3, "MiB"),
     "idle.rss": Budget(80, "MiB"),
     "idle.cpu": Budget(0.5, "%"),  # "0 %", as a table without decimals shows it

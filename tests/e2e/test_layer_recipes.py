@@ -6,6 +6,7 @@ Everything as a user does it: `lamella layer build` and `check`, AWS's client to
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any, Final
 import pytest
 from tests.support.functions import PRELUDE, archive, create
 from tests.support.languages import add_runtime, host_java
+from tests.support.layers import tree
 from tests.support.server import ROOT, LamellaServer
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.network]
@@ -120,13 +122,13 @@ def check(server: LamellaServer, zipped: Path, *options: str, status: int = 0) -
     return document
 
 
-def publish(server: LamellaServer, name: str, zipped: Path, use: Use) -> str:
+def publish(server: LamellaServer, name: str, zipped: Path, runtime: str) -> str:
     content: dict[str, Any] = {"ZipFile": zipped.read_bytes()}
     if zipped.stat().st_size > _DIRECT_MOST:
         server.boto3("s3").upload_file(str(zipped), "layers", zipped.name)
         content = {"S3Bucket": "layers", "S3Key": zipped.name}
     return str(
-        server.boto3().publish_layer_version(LayerName=name, Content=content, CompatibleRuntimes=[use.runtime])[
+        server.boto3().publish_layer_version(LayerName=name, Content=content, CompatibleRuntimes=[runtime])[
             "LayerVersionArn"
         ]
     )
@@ -142,7 +144,7 @@ def test_what_a_recipe_makes_is_sound_and_works(server: LamellaServer, built: An
     [proof] = document["proved"]
     assert (proof["runtime"], proof["failed"]) == (use.runtime, 0)
     assert proof["imports"] > 0
-    layers = [publish(server, name, zipped, use)]
+    layers = [publish(server, name, zipped, use.runtime)]
     options = {"MemorySize": 1769, "Timeout": 60, **use.options}
     function = create(
         server.boto3(), archive(use.files), runtime=use.runtime, handler=use.handler, Layers=layers, **options
@@ -168,7 +170,17 @@ def test_a_driver_is_found_on_the_class_path(server: LamellaServer, built: Any, 
     java = host_java()
     add_runtime(server, java, tmp_path)
     [zipped] = built("postgres-jdbc").values()
-    document = check(server, zipped, "--prove", "--runtime", java)
-    [proof] = document["proved"]
+    [proof] = check(server, zipped, "--prove", "--runtime", java)["proved"]
     assert (proof["runtime"], proof["failed"]) == (java, 0)
     assert proof["imports"] > 0
+    (tmp_path / "Drivers.java").write_text(
+        "public class Drivers {\n"
+        "    public String find(Object event) throws Exception {\n"
+        '        return java.sql.DriverManager.getDriver("jdbc:postgresql:orders").getClass().getName();\n'
+        "    }\n}\n"
+    )
+    subprocess.run(["javac", "--release", "11", "-d", tmp_path / "code", tmp_path / "Drivers.java"], check=True)
+    layers = [publish(server, "postgres-jdbc", zipped, java)]
+    options = {"runtime": java, "handler": "Drivers::find", "MemorySize": 1769, "Timeout": 30}
+    function = create(server.boto3(), tree(tmp_path / "code"), Layers=layers, **options)
+    assert function.invoke().document == "org.postgresql.Driver"

@@ -156,7 +156,7 @@ def test_a_layer_version_is_shown_compared_and_listed(server: LamellaServer, cli
     [
         (("show", "nowhere.zip"), 2, "there is no file or directory 'nowhere.zip'"),
         (("show", "no-such-layer"), 3, "there is no layer 'no-such-layer'"),
-        (("show", "no-such-layer:1"), 3, "ResourceNotFoundException"),
+        (("show", "no-such-layer:1"), 3, "there is no layer version no-such-layer:1"),
         (("show", "a\x1b[31mb"), 2, "there is no file"),
         (("diff", "one"), 2, "name two layers"),
         (("diff", "broken.zip", "broken.zip"), 2, "is not a zip archive"),

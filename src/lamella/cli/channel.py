@@ -244,7 +244,14 @@ def _followed(asked: Client, name: str, timeout_s: float) -> dict[str, Any]:
     end_s = time.monotonic() + timeout_s
     tty = sys.stderr.isatty()
     while True:
-        answer = asked.page("GET", f"channels/{quote(name, safe='')}")
+        try:
+            answer = asked.page("GET", f"channels/{quote(name, safe='')}")
+        except CommandError as error:
+            raise CommandError(
+                f"{error}. What was asked for is kept, and a server that was killed goes on when it is started again: "
+                f"'lamella channel show {name}'",
+                error.status,
+            ) from error
         progress = answer["progress"]
         # What a function has been given takes effect a moment later.
         unsettled = sum(not one["settled"] for one in answer["functions"] if one["status"] == "updated")
@@ -272,7 +279,7 @@ def _followed(asked: Client, name: str, timeout_s: float) -> dict[str, Any]:
 
 def _print(answer: dict[str, Any]) -> None:
     state = _state(answer)
-    output.say(f"{answer['channel']} points to {answer['layer_version_arn']}" + (f": {state}" if state else ""))
+    print(f"{answer['channel']} points to {answer['layer_version_arn']}" + (f": {state}" if state else ""))
     output.write_table(
         ("move", "when", "from", "to", "by", "message"),
         [
@@ -304,7 +311,13 @@ def _print(answer: dict[str, Any]) -> None:
             for one in answer["functions"]
         ],
     )
-    output.say(_summary(answer["progress"]))
+    print(_summary(answer["progress"]))
+    paused = sum(one["status"] == "paused" for one in answer["functions"])
+    if paused:
+        output.say(
+            f"{_functions(paused)} paused: another version was named since. To end that: move the channel to it, or "
+            f"'lamella channel subscribe FUNCTION {answer['channel']}'."
+        )
 
 
 def _print_followed(asked: Client, function: str, *, json_: bool) -> None:

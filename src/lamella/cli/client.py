@@ -547,6 +547,8 @@ def _unreachable(url: str, error: OSError) -> CommandError:
 def _broken(url: str, error: Exception) -> CommandError:
     if isinstance(error, TimeoutError):
         return CommandError(f"{url} did not answer in time; 'lamella logs' may show what the function is doing")
+    if isinstance(error, http.client.IncompleteRead):
+        return CommandError(f"the connection to {url} broke in the middle of the answer; see the server's own log")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return CommandError(f"the connection to {url} broke ({reason}); see the server's own log")
 

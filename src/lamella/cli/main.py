@@ -1,5 +1,6 @@
 """The `lamella` command: puts the nouns together, and is the boundary where errors become one line and a status."""
 
+import inspect
 import os
 import sys
 from typing import Annotated
@@ -44,6 +45,19 @@ def lamella(
 
 for _noun in (serve, doctor, invoke, events, logs, trace, layer, channel, fleet, runtime, account, key):
     _noun.register(app)
+
+
+def _unwrap(group: typer.Typer) -> None:
+    """Let the terminal break the lines of helps: Typer keeps the source's in all paragraphs but the first."""
+    for command in group.registered_commands:
+        text = inspect.getdoc(command.callback) or ""
+        command.help = command.help or "\n\n".join(part.replace("\n", " ") for part in text.split("\n\n"))
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _unwrap(inner.typer_instance)
+
+
+_unwrap(app)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lamella.cli.failure import CommandError, Status
 from lamella.config.settings import SETTINGS, Setting, Settings
 
 EndpointUrl = Annotated[
@@ -22,6 +23,19 @@ Region = Annotated[
     typer.Option(metavar="REGION", help="Else $AWS_REGION, $AWS_DEFAULT_REGION, the server's own.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout.")]
+
+
+def confirm(question: str) -> bool:
+    """Ask on stderr.
+
+    Raises:
+        CommandError: Ctrl-C in place of an answer.
+    """
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        typer.echo(err=True)  # the cursor stands behind the question
+        raise CommandError("nothing was changed", Status.INTERRUPTED) from None
 
 
 def examples(*lines: str) -> str:

@@ -22,6 +22,8 @@ def printable(text: str) -> str:
 
 def size(size_bytes: float) -> str:
     """A number of bytes for people."""
+    if size_bytes == 1:
+        return "1 byte"
     for unit in ("bytes", "KiB"):
         if abs(size_bytes) < 1024:
             return f"{size_bytes:.0f} {unit}"
@@ -60,7 +62,7 @@ def write_untrusted(text: str, stream: TextIO) -> None:
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on stdout, as wide as it needs to be where stdout is not a terminal.
 
-    Columns without a name get no heading.
+    Columns without a name get no heading; headings look alike everywhere, whatever their letters.
     """
     # Here and not above: Rich takes a tenth of a second to load, and most commands print no table.
     from rich import box
@@ -68,7 +70,9 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, show_header=any(columns))
+    table = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
+    for column in columns:
+        table.add_column(column.upper(), overflow="fold")  # an ARN that is cut is of no use
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a cell is never markup
     console = Console() if sys.stdout.isatty() else Console(width=10_000)

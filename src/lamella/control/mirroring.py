@@ -7,6 +7,7 @@ ARN to the hash of its bytes: the same ARN with other bytes is refused, also aft
 import asyncio
 import base64
 import hashlib
+import io
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,7 +83,7 @@ def parse_mirrored(text: str) -> tuple[LayerKey, int]:
 
 
 async def mirror(
-    ctx: Context, key: LayerKey, number: int, archive: Path, original: Original, *, private: bool
+    ctx: Context, key: LayerKey, number: int, archive: bytes | Path, original: Original, *, private: bool
 ) -> dict[str, Any]:  # Any: JSON
     """Keep a copy under its ARN; doing so again is no error, and makes good what is missing of it.
 
@@ -154,9 +155,9 @@ async def mirror(
     return {**await show(ctx, key, number), "new": there is None, "published_here": False}
 
 
-def _measured(archive: Path) -> tuple[str, int]:
+def _measured(archive: bytes | Path) -> tuple[str, int]:
     """SHA-256 in base64, and size in bytes."""
-    with archive.open("rb") as file:
+    with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as file:
         hashed = hashlib.file_digest(file, "sha256")
         return base64.b64encode(hashed.digest()).decode(), file.tell()
 

@@ -108,7 +108,7 @@ class FunctionApi:
         marker: dict[str, str] = {}
         while True:
             page = self._call("list_versions_by_function", FunctionName=name, **marker)
-            found += [Version(one) for one in page.get("Versions", []) if one["Version"] != LATEST]
+            found += [Version(one) for one in page.get("Versions", []) if one["Version"].isdigit()]
             if not page.get("NextMarker"):
                 return found
             marker = {"Marker": page["NextMarker"]}
@@ -120,21 +120,31 @@ class FunctionApi:
 
     def set_alias(self, name: str, alias: str, route: Route, revision_id: str) -> None:
         """Have an alias send invocations elsewhere. Errors as `set_layers`."""
-        self._call(
-            "update_alias",
-            FunctionName=name,
-            Name=alias,
-            FunctionVersion=route.version,
-            RoutingConfig={"AdditionalVersionWeights": dict(route.weights)},
-            RevisionId=revision_id,
-        )
+        for _ in self._patiently(f"another operation on alias {alias} is under way"):
+            try:
+                self._call(
+                    "update_alias",
+                    FunctionName=name,
+                    Name=alias,
+                    FunctionVersion=route.version,
+                    RoutingConfig={"AdditionalVersionWeights": dict(route.weights)},
+                    RevisionId=revision_id,
+                )
+            except _BusyError:
+                continue
+            return
 
     def invoke(self, name: str, version: str, payload: str) -> str:
         """Invoke a version once; returns the error, with the beginning of its text, or nothing. Errors as `settled`."""
-        try:
-            found = self._call("invoke", FunctionName=name, Qualifier=version, Payload=payload.encode())
-        except _ThrottledError as error:  # by the function's own concurrency, maybe: it would be so tomorrow
-            raise RefusedError(str(error)) from error
+        found: Mapping[str, Any] = {}
+        for _ in self._patiently(f"version {version} cannot be invoked yet"):
+            try:
+                found = self._call("invoke", FunctionName=name, Qualifier=version, Payload=payload.encode())
+            except _BusyError:
+                continue
+            except _ThrottledError as error:  # by the function's own concurrency, maybe: it would be so tomorrow
+                raise RefusedError(str(error)) from error
+            break
         answer = found["Payload"].read()
         if not found.get("FunctionError"):
             return ""
@@ -185,7 +195,8 @@ def _translated(error: ClientError) -> Exception:
             return GoneError(text)
         case "PreconditionFailedException":
             return OvertakenError(text)
-        case "ResourceConflictException":
+        # The latter two are Invoke's: an idle function wakes up, a snapshot is being made. All mean "later".
+        case "ResourceConflictException" | "ResourceNotReadyException" | "SnapStartNotReadyException":
             return _BusyError(text)
         case "InvalidParameterValueException" if "CodeSHA256" in text:
             return OvertakenError(text)

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from lamella.fleet.errors import FleetError
+from lamella.fleet.errors import FleetError, MissingError
 from lamella.fleet.inspection import Inspection
 from lamella.fleet.layers import LATEST_WORD, LayerText, split, version_of
 from lamella.fleet.model import FunctionView, LayerVersionView
@@ -73,7 +73,9 @@ def find_layer(client: Any, layer: str, version: str) -> Wanted:  # Any: a botoc
         if code_of(error) not in {"ResourceNotFoundException", "AccessDeniedException"}:
             raise
         message = error.response.get("Error", {}).get("Message", "")
-        raise FleetError(f"there is no version {version} of layer {text.layer} for this account: {message}") from error
+        raise MissingError(
+            f"there is no version {version} of layer {text.layer} for this account: {message}"
+        ) from error
     arn = str(found["LayerVersionArn"])
     return Wanted(split(arn)[0], LayerVersionView.of(found), str(LayerText.parse(arn).region))
 
@@ -87,7 +89,9 @@ def _newest(client: Any, text: LayerText) -> str:  # Any: a botocore client
             raise
         raise FleetError(f"versions of {text.layer} are listed for its owner alone: say which version") from error
     if not found:
-        raise FleetError(f"there is no layer {text.layer} with any version; 'lamella fleet audit' lists what there is")
+        raise MissingError(
+            f"there is no layer {text.layer} with any version; 'lamella fleet audit' lists what there is"
+        )
     return str(found[0]["LayerVersionArn"])
 
 

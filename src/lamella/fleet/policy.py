@@ -12,6 +12,7 @@ class Policy:
     Attributes:
         steps: Shares of an alias's invocations that a new version gets, one after the other; the last is 1.
         bake_s: How long each step is watched.
+        metrics_delay_s: How late metrics may come: a step is not judged to be well before this has passed too.
         watch: Whether metrics are looked at; else a step only waits.
         probe: The event that each new version is invoked with before it gets traffic; `None` for no probe.
         max_failures: So many functions may fail before everything is rolled back.
@@ -25,6 +26,7 @@ class Policy:
 
     steps: tuple[float, ...] = (0.1, 0.5, 1.0)
     bake_s: float = 120.0
+    metrics_delay_s: float = 0.0
     watch: bool = True
     probe: str | None = None
     max_failures: int = 0

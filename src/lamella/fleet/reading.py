@@ -62,7 +62,9 @@ def _function(name: str, documents: Iterable[Mapping[str, Any]]) -> FunctionView
     if latest is None:
         return None  # deleted while we were reading
     arn = str(latest.document.get("FunctionArn", "")).removesuffix(f":{LATEST}")
-    return FunctionView(name, arn, latest, dict(sorted(versions.items(), key=lambda item: int(item[0]))))
+    # Functions on managed instances have `$LATEST.PUBLISHED` besides, which moves with the newest of the others.
+    numbered = {number: version for number, version in versions.items() if number.isdigit()}
+    return FunctionView(name, arn, latest, dict(sorted(numbered.items(), key=lambda item: int(item[0]))))
 
 
 def with_aliases(

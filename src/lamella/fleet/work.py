@@ -38,7 +38,9 @@ from lamella.fleet.watching import Comparison, Stats, Watched, Watcher, by_funct
 
 _MOST_LOOK_S: Final = 10.0
 _LEAST_LOOK_S: Final = 0.5
-"""Between two looks a twentieth of the step passes, or so long: AWS's metrics have a data point a minute."""
+"""Between two looks a twentieth of the step passes, within these bounds."""
+_LATE_LOOK_S: Final = 20.0
+"""Between two looks at metrics that come late: they come once a minute, and AWS takes money for each that is read."""
 _LONGER: Final = 4
 """Where a step needs more invocations, so many times as long is waited for them."""
 _DESCRIPTION_MOST: Final = 256
@@ -232,8 +234,10 @@ class Performer:
         targets = self._targets(command)
         names = [name for name, _ in command.versions]
         policy, since = self._policy, self._now()
-        until = since + timedelta(seconds=policy.bake_s)
-        latest = since + timedelta(seconds=policy.bake_s * _LONGER)
+        # What happened in the step's last second is known only so much later.
+        delay = timedelta(seconds=policy.metrics_delay_s if policy.watch else 0)
+        until = since + timedelta(seconds=policy.bake_s) + delay
+        latest = since + timedelta(seconds=policy.bake_s * _LONGER) + delay
         while True:
             compared: dict[str, Comparison] = {}
             if policy.watch:
@@ -246,8 +250,8 @@ class Performer:
                 return _baked(quiet, compared)
             ends = until if now < until else latest
             self._show({name: str(one) for name, one in compared.items()}, ends)
-            pause_s = min(_MOST_LOOK_S, max(_LEAST_LOOK_S, policy.bake_s / 20), (ends - now).total_seconds())
-            if cancelled.wait(max(0.01, pause_s)):
+            pause_s = _LATE_LOOK_S if delay else min(_MOST_LOOK_S, max(_LEAST_LOOK_S, policy.bake_s / 20))
+            if cancelled.wait(max(0.01, min(pause_s, (ends - now).total_seconds()))):
                 return None
 
     def _targets(self, command: Watch) -> Sequence[Watched]:

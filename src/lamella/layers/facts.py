@@ -2,7 +2,8 @@
 
 AWS's own runtimes are the bar even where Lamella runs a function on a newer C library: a layer that is sound here must
 be sound there. Sources: developer guide, "lambda-runtimes" (operating system of each), "packaging-layers" (paths);
-glibc and libstdc++ of Amazon Linux: `docs.aws.amazon.com/linux/al2023/ug/core-glibc.html` and release notes.
+glibc and gcc of both systems: `docs.aws.amazon.com/linux/al2023/ug/glibc-gcc-and-binutils.html`; the symbol
+versions of the libstdc++ of gcc 7 and 11: its manual, "ABI Policy and Guidelines".
 
 Which libraries are in an execution environment AWS does not say; `layers/system_libraries.py` tells what is known.
 """
@@ -75,11 +76,13 @@ LD_LIBRARY_PATH: Final = (
 )
 """Source: developer guide, "configuration-envvars"."""
 
-# What the SDK for Python needs, and what needs nothing but it. Source: developer guide, "lambda-python" (the runtime
-# has boto3); requirements of boto3 and botocore. `requests` has not been there since botocore dropped its own copy.
+# The SDK for Python with what it needs, and the runtime's own client with what that needs. Sources: developer guide,
+# "lambda-python" and "python-package" (boto3 and its dependencies), "snapstart-runtime-hooks-python"; requirements of
+# boto3, botocore and awslambdaric, whose simplejson functions meet (aws/aws-lambda-python-runtime-interface-client
+# #93). `requests` has not been there since botocore dropped its own copy.
 _PYTHON_SHIPS: Final = frozenset(
-    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3", "awslambdaric"}
-    | {"snapshot-restore-py"}
+    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
+    | {"awslambdaric", "simplejson", "snapshot-restore-py"}
 )
 _SHELLS: Final = frozenset({"sh", "bash", "env", "awk", "gawk", "sed"})
 
@@ -106,7 +109,7 @@ class RuntimeFacts:
         version: Of the language, as in the name: `3.12`, `20`, `17`, `3.3`; empty for `provided.*`.
         search: Directories on the language's search path that a layer can fill, in the order in which they are
             searched; `/var/task` and the runtime's own come before or after as the developer guide says.
-        ships: Packages that the runtime brings, names normalised; a trailing `/*` stands for all of a scope.
+        ships: Packages that the runtime brings, names normalised; `*` stands for anything.
         programs: Names of programs a script may ask for as its interpreter, that `PATH` has.
         node_abi: `NODE_MODULE_VERSION`; `None` if it is not Node.js or not known.
         class_version: Newest class file that it loads; `None` if it is not Java or not known.
@@ -151,13 +154,18 @@ def _facts(name: str) -> RuntimeFacts | None:
 
 
 def _ships(language: Language, version: str) -> frozenset[str]:
-    """Sources: developer guide, "lambda-python" and "lambda-nodejs" (SDK v3 from Node.js 18 on, v2 before)."""
+    """Sources: developer guide, "lambda-python" and "lambda-nodejs" (SDK v3 from Node.js 18 on, v2 before).
+
+    Of v3 these are the packages that one imports for a service. What they are made of is there for them alone:
+    functions do not find `@smithy/node-http-handler`, `@aws-sdk/util-utf8` or `@aws-sdk/util-retry` (aws/aws-sdk-js-v3
+    #6169, #4401, #5122).
+    """
     match language:
         case Language.PYTHON:
             return _PYTHON_SHIPS
         case Language.NODE:
             major = int(version) if version.isdigit() else 0
-            return frozenset({"@aws-sdk/*", "@smithy/*"}) if major >= 18 else frozenset({"aws-sdk"})
+            return frozenset({"@aws-sdk/client-*", "@aws-sdk/lib-*"}) if major >= 18 else frozenset({"aws-sdk"})
         case Language.RUBY:
             return frozenset({"aws-sdk-*"})
         case Language.JAVA | Language.DOTNET | Language.NATIVE:

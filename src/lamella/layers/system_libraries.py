@@ -4,11 +4,12 @@ AWS promises none. The C library and those of the compiler are there for certain
 Others are in the images of the operating system, but the execution environment may lack what an image has: functions
 with `python3.12` do not find `libexpat.so.1`, which is in the base image (eoapi-cdk #181, titiler discussion 1108), and
 those on Amazon Linux 2 found neither `libcrypt.so.1` (aws-lambda-perl5-layer #6) nor libcurl and libxml2
-(lambgeo/docker-lambda #34). What is in neither set is not there.
+(lambgeo/docker-lambda #34), nor what libcurl needs: libidn2, libnghttp2, libunistring and libraries of NSS
+(lambci/docker-lambda #337). What is in neither set is not there, or is not known to be.
 
-Sources: Amazon Linux 2023 user guide, "al2023-container-image-types" (packages of the minimal container, on which
-`provided.al2023` is built, and that on which the others are built: page "lambda"); listings of `/lib64` in functions on
-Amazon Linux 2 in public issues (media-replay-engine #13, docker-lambda #34).
+Sources: Amazon Linux 2023 user guide, "lambda" (`provided.al2023` is built on the minimal container image, and the
+other runtimes on it) and "al2023-container-image-types" (its packages); for Amazon Linux 2, what functions have in
+`/lib64` by public issues (awslabs/aws-media-replay-engine #13, lambgeo/docker-lambda #34).
 """
 
 from typing import Final
@@ -49,7 +50,6 @@ _BOTH: Final = frozenset(
         "libgmp.so.10",
         "libgpg-error.so.0",
         "libgssapi_krb5.so.2",
-        "libidn2.so.0",
         "libk5crypto.so.3",
         "libkeyutils.so.1",
         "libkrb5.so.3",
@@ -57,7 +57,6 @@ _BOTH: Final = frozenset(
         "liblzma.so.5",
         "libncurses.so.6",
         "libncursesw.so.6",
-        "libnghttp2.so.14",
         "libselinux.so.1",
         "libsqlite3.so.0",
         "libtinfo.so.6",
@@ -73,16 +72,12 @@ AL2_DOUBTFUL: Final = _BOTH | {
     "libgcrypt.so.11",
     "liblua-5.1.so",
     "libnspr4.so",
-    "libnss3.so",
     "libnssutil3.so",
     "libpcre.so.1",
     "libplc4.so",
     "libplds4.so",
     "libreadline.so.6",
-    "libsmime3.so",
     "libssl.so.10",
-    "libssl3.so",
-    "libunistring.so.0",
 }
 """Of Amazon Linux 2."""
 
@@ -98,8 +93,10 @@ AL2023_DOUBTFUL: Final = _BOTH | {
     "libgmodule-2.0.so.0",
     "libgobject-2.0.so.0",
     "libgomp.so.1",
+    "libidn2.so.0",
     "liblz4.so.1",
     "libmount.so.1",
+    "libnghttp2.so.14",
     "libpcre2-8.so.0",
     "libpsl.so.5",
     "libreadline.so.8",

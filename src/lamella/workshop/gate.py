@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lamella.domain.function import Artifact
@@ -90,8 +90,16 @@ class Gate:
             elif document["state"] == "waiting":
                 key = LayerKey(record.account, record.region, document["layer"])
                 runtimes, architectures = tuple(document["runtimes"]), tuple(document["architectures"])
-                self._jobs.put_nowait(_Job(key, document["digest"], runtimes, architectures, key.arn()))
+                job = _Job(key, document["digest"], runtimes, architectures, key.arn())
+                self._jobs.put_nowait(replace(job, label=await self._label(job)))
         self._worker = asyncio.create_task(self._work(), name="check layers")
+
+    async def _label(self, job: _Job) -> str:
+        """The ARN of the newest version that a check is of: a record is older than the version's number."""
+        for version in (await self._layers.list_versions(job.key, limit=50)).items:
+            if record_id(version.artifact.digest, version.runtimes, version.architectures) == job.id:
+                return version.arn
+        return job.label
 
     async def close(self) -> None:
         """Stop; what is not finished is taken up by the next server."""

@@ -124,11 +124,11 @@ def test_advisories_of_the_user_are_looked_up(quick: Callable[..., Done], tmp_pa
     ("arguments", "words"),
     [
         ((), "name a zip archive"),
-        (("good.zip", "--runtime", "python9"), "no runtime 'python9'"),
-        (("good.zip", "--architecture", "mips"), "no architecture 'mips'"),
+        (("good.zip", "--runtime", "python9"), "--runtime 'python9' is not known; the nearest is 'python3.9'"),
+        (("good.zip", "--architecture", "mips"), "--architecture 'mips' is not known"),
         (("good.zip", "--fail-on", "never"), "--fail-on takes"),
         (("good.zip", "--ignore", "nonsense"), "findings.md lists all"),
-        (("good.zip", "--advisories", "nowhere"), "There is no nowhere"),
+        (("good.zip", "--advisories", "nowhere"), "there is no file or directory nowhere with advisories"),
         (("no/such.zip",), "no file or directory"),
         (("good.zip", "--sarif", "/no/such/directory/x", "--no-prove"), "cannot write"),
     ],
@@ -143,10 +143,10 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
     assert done.stderr.count(b"\n") == 1
 
 
-def test_what_is_no_archive_is_status_1(quick: Callable[..., Done], tmp_path: Path) -> None:
+def test_what_is_no_archive_is_status_2(quick: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("no zip")
     done = quick("layer", "check", str(tmp_path / "x.zip"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert b"not a zip archive" in done.stderr
 
 

@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from lamella.layers.build.python import build_python_layer
+from lamella.layers.build.builder import build_layers
+from lamella.layers.build.recipe import PythonTable, Recipe
 from lamella.layers.contents import open_contents
 from lamella.layers.doctor import check_layers
 from lamella.layers.findings import Finding, Severity
 
-PACKAGES = ("boto3==1.44.5", "cryptography==46.0.3", "pillow==12.0.0", "psycopg[binary]==3.2.12")
+PACKAGES = ("boto3==1.44.5", "cryptography==46.0.3", "pillow==13.0.0", "psycopg[binary]==3.2.12")
 
 
 @pytest.fixture(scope="module")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled packages of several makers, and some hundred documents of an SDK with examples of keys."""
     output = tmp_path_factory.mktemp("doctor") / "layer.zip"
-    build_python_layer(list(PACKAGES), runtime="python3.12", architecture="x86_64", output=output)
+    python = PythonTable(requirements=PACKAGES)
+    build_layers(
+        Recipe(runtimes=("python3.12",), architectures=("x86_64",), output=str(output), slim=frozenset(), python=python)
+    )
     return output
 
 

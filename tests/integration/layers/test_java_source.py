@@ -34,7 +34,12 @@ def jar(path: Path, **versions: int) -> Path:
 
 @needs_maven
 @pytest.mark.network
-def test_a_driver_is_fetched_with_what_it_needs_and_can_be_loaded(tmp_path: Path) -> None:
+def test_a_driver_is_fetched_with_what_it_needs_and_can_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "é").mkdir()
+    monkeypatch.chdir(tmp_path / "é")
+    monkeypatch.setenv("LC_ALL", "de_XX.UTF-8")  # which no machine has, so that its letters are those of ASCII
     collected = JavaSource(coordinates=(DRIVER,)).collect(JAVA17, tmp_path, silent)
     found = {package.name: (package.version, package.licence, package.directory) for package in collected.packages}
     assert found["org.postgresql:postgresql"] == ("42.7.4", "BSD-2-Clause", "java/lib/postgresql-42.7.4.jar")

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.layer.comparing import two_sources
@@ -16,6 +18,8 @@ LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:imaging"
 
 class Lambda:
     """A client that knows three versions of a layer, in no order."""
+
+    meta: "Meta"
 
     def list_layer_versions(self, LayerName: str) -> dict[str, Any]:  # noqa: N803  (as botocore has it)
         known = LayerName.endswith("imaging")
@@ -41,7 +45,8 @@ def test_layer_versions(text: str, arn: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["imaging:0", "imaging:x", "imaging:1:2", "a/b.zip", "../x", "", "arn:aws:s3:::b", "n" * 5000, f"{LAYER}:x"]
+    "text",
+    ["imaging:0", "imaging:-x", "imaging:1:2", "a/b.zip", "../x", "", "arn:aws:s3:::b", "n" * 5000, f"{LAYER}:-x"],
 )
 def test_what_is_no_layer(text: str) -> None:
     def no_client() -> Any:
@@ -52,6 +57,54 @@ def test_what_is_no_layer(text: str) -> None:
     assert caught.value.status is Status.USAGE
     with pytest.raises(CommandError):
         find_arn(Lambda(), text)
+
+
+class Meta:
+    """What a client of botocore knows of its server."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self.endpoint_url = endpoint_url
+        self.region_name = "eu-west-1"
+
+
+@pytest.mark.parametrize("text", ["imaging:stable", f"{LAYER}:stable"])
+def test_a_channel_is_asked_of_the_server(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    class Server:
+        def page(self, method: str, path: str) -> dict[str, Any]:
+            asked.append((method, path))
+            return {"layer_version_arn": f"{LAYER}:8"}
+
+    def server(url: str, region: str) -> Server:
+        asked.append((url, region))
+        return Server()
+
+    monkeypatch.setattr("lamella.cli.client.client", server)
+    client = Lambda()
+    client.meta = Meta("http://127.0.0.1:4566")
+    assert find_arn(client, text) == f"{LAYER}:8"
+    assert asked == [("http://127.0.0.1:4566", "eu-west-1"), ("GET", f"channels/{quote(text, safe='')}")]
+
+
+def test_aws_has_no_channels() -> None:
+    client = Lambda()
+    client.meta = Meta("https://lambda.eu-west-1.amazonaws.com")
+    with pytest.raises(CommandError, match="AWS has none: give a version") as caught:
+        find_arn(client, "imaging:stable")
+    assert caught.value.status is Status.USAGE
+
+
+def test_a_version_that_is_not_there_is_named(tmp_path: Path) -> None:
+    class Empty(Lambda):
+        def get_layer_version(self, LayerName: str, VersionNumber: int) -> dict[str, Any]:  # noqa: N803
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no"}}, "GetLayerVersion")
+
+    with (
+        pytest.raises(CommandError, match="there is no layer version imaging:9, or it has been deleted"),
+        open_any("imaging:9", Empty, cache=tmp_path),
+    ):
+        pass
 
 
 def test_a_layer_that_is_not_there() -> None:
@@ -92,8 +145,9 @@ def test_what_a_server_says_of_a_runtime() -> None:
 
 
 def test_words_for_people() -> None:
-    assert [size(number) for number in (0, 1023, 1024, 1024**2 - 1, 1024**2)] == [
+    assert [size(number) for number in (0, 1, 1023, 1024, 1024**2 - 1, 1024**2)] == [
         "0 bytes",
+        "1 byte",
         "1023 bytes",
         "1 KiB",
         "1024 KiB",

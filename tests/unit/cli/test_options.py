@@ -4,7 +4,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lamella.cli.options import with_settings
+from lamella.cli.failure import CommandError, Status
+from lamella.cli.options import confirm, with_settings
 from lamella.config.settings import SETTINGS, Settings, SettingsError
 
 RUNNER = CliRunner()
@@ -50,3 +51,13 @@ def test_the_command_keeps_its_own_options() -> None:
 def test_an_unfit_value_names_the_flag() -> None:
     with pytest.raises(SettingsError, match="flag --max-environments: 'x' is not a whole number"):
         run("--max-environments", "x")
+
+
+def test_ctrl_c_in_place_of_an_answer_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> bool:
+        raise typer.Abort
+
+    monkeypatch.setattr("typer.confirm", interrupted)
+    with pytest.raises(CommandError, match="nothing was changed") as caught:
+        confirm("Roll it out?")
+    assert caught.value.status is Status.INTERRUPTED

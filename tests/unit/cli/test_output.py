@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from lamella.cli.layer.look import bar_width
 from lamella.cli.output import write_json, write_table, write_untrusted
 
 
@@ -35,3 +36,17 @@ def test_a_cell_is_never_markup_and_never_cut(capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert "[bold]x[/bold]" in out
     assert "y" * 300 in out
+
+
+def test_a_narrow_terminal_breaks_names_and_cuts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    write_table(("arn", "published"), [("arn:aws:lambda:us-east-1:017000801446:layer:Powertools:7", "2026-11-26")])
+    shown = terminal.getvalue()
+    assert "…" not in shown
+    assert "wertools:7" in shown
+
+
+def test_bars_are_as_long_as_there_is_room() -> None:
+    assert [bar_width(left) for left in (0, 22, 30, 42, 150)] == [4, 4, 12, 24, 24]

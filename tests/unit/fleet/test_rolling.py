@@ -1,17 +1,24 @@
 """Whole roll-outs against Lambda in memory: to the end, back, with others at work, and with a crash at every place."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.unit.fleet.fake_lambda import LAYER, FakeLambda, layers
 from tests.unit.fleet.rolling import QUICK, Crash, FakeWatcher, begin, fleet, go_on, phases, plan_of
 
 from lamella.fleet.errors import JournalError, UnreachableError
+from lamella.fleet.events import Baked, Watch
 from lamella.fleet.journal import Journal, read_record
-from lamella.fleet.watching import Comparison, Stats
+from lamella.fleet.lambda_api import FunctionApi
+from lamella.fleet.policy import Policy
+from lamella.fleet.watching import Comparison, Stats, Watched
+from lamella.fleet.work import Performer
 
 NAMES = ("a", "b", "c")
 
@@ -241,6 +248,66 @@ def test_a_change_that_is_none_is_no_conflict(tmp_path: Path) -> None:
     fake.before = touch
     begin(tmp_path, fake, plan)
     rolled(fake, "a")
+
+
+@pytest.mark.parametrize(
+    ("call", "code"), [("update_alias", "ResourceConflictException"), ("invoke", "SnapStartNotReadyException")]
+)
+def test_what_lambda_cannot_do_yet_is_asked_for_again(tmp_path: Path, call: str, code: str) -> None:
+    fake = fleet("a")
+    plan = plan_of(fake)
+    busy = [20]  # more often than a change that somebody else is quicker with is tried
+
+    def be_busy(operation: str, _: Mapping[str, Any]) -> None:
+        if operation == call and busy[0]:
+            busy[0] -= 1
+            raise ClientError({"Error": {"Code": code, "Message": "at this time"}}, operation)
+
+    fake.before = be_busy
+    begin(tmp_path, fake, plan)
+    rolled(fake, "a")
+
+
+def test_a_version_of_managed_instances_that_is_no_number_is_passed_over(tmp_path: Path) -> None:
+    fake = fleet("a")
+    versions = fake.functions["a"]["versions"]
+    versions["$LATEST.PUBLISHED"] = {**versions["1"], "Version": "$LATEST.PUBLISHED"}
+    assert list(plan_of(fake).functions) == ["a"]
+
+
+def test_a_step_is_not_well_before_its_metrics_have_come(tmp_path: Path) -> None:
+    fake = fleet("a")
+    clock = [datetime(2026, 11, 26, tzinfo=UTC)]
+    looked: list[datetime] = []
+
+    class Waits(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            clock[0] += timedelta(seconds=timeout or 0)
+            return False
+
+    class Late(FakeWatcher):
+        """What goes wrong in the first second is known after three minutes."""
+
+        def observe(
+            self, targets: Sequence[Watched], *, since: datetime, until: datetime
+        ) -> Mapping[Watched, Comparison]:
+            looked.append(until)
+            known = until - since >= timedelta(minutes=3)
+            return {target: Comparison(Stats(9, 9) if known else Stats(), Stats()) for target in targets}
+
+    def watched(policy: Policy) -> Baked:
+        performer = Performer(plan_of(fake), policy, FunctionApi(fake, settle_s=1.0), Late(), now=lambda: clock[0])
+        event = performer.perform(Watch((("a", "2"),), 0, 0), Waits())
+        assert isinstance(event, Baked)
+        return event
+
+    assert not watched(replace(QUICK, bake_s=60.0)).unhealthy
+    looked[:] = []
+    assert watched(replace(QUICK, bake_s=60.0, metrics_delay_s=180.0)).unhealthy
+    assert len(looked) == 10  # in three minutes: on AWS each look costs
+    begun = clock[0]
+    watched(replace(QUICK, bake_s=60.0, metrics_delay_s=180.0, watch=False))
+    assert clock[0] - begun == timedelta(seconds=60)
 
 
 def test_a_function_that_is_deleted_meanwhile_is_left(tmp_path: Path) -> None:

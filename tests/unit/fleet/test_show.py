@@ -25,6 +25,13 @@ def test_a_plan_shows_what_changes_and_what_stays(capsys: pytest.CaptureFixture[
     assert "2 functions in 2 waves: 2 versions published, 2 aliases moved; 1 function left as they are" in shown
 
 
+def test_the_reason_why_many_functions_stay_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(plan_of(fleet(*"abcde", version=8)))
+    shown = capsys.readouterr().out
+    assert "a, b, c and 2 more" in shown
+    assert shown.count("it has version 8 already") == 1
+
+
 def test_a_plan_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     print_plan(plan_of(fleet("a", version=8)))
     assert "Nothing to do." in capsys.readouterr().out

@@ -124,12 +124,13 @@ async def test_what_declares_no_runtime_is_left_alone() -> None:
     await gate.close()
 
 
-async def test_the_next_server_makes_the_checks_that_are_left() -> None:
+async def test_the_next_server_makes_the_checks_that_are_left(caplog: pytest.LogCaptureFixture) -> None:
     place = Place(BAD)
     version = await place.publish(place.gate(), "python3.12")  # which was never started
     gate = place.gate()
     await gate.start()
     await place.known(gate, version, "checked")
+    assert f"lamella layer check {version.arn}" in caplog.text
     await gate.close()
 
 

@@ -1,14 +1,16 @@
 """`lamella fleet apply`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
 from lamella.cli import output
-from lamella.cli.aws import AnyEndpoint, Profile, service_client
+from lamella.cli.aws import AWS, AnyEndpoint, Profile, service_client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.fleet.plan import (
+    DEFAULT_DRIFT,
+    DEFAULT_WAVES,
     AdvisoriesFile,
     Aliases,
     Check,
@@ -19,16 +21,24 @@ from lamella.cli.fleet.plan import (
     Origins,
     PublishOption,
     Waves,
+    check_words,
     make,
 )
 from lamella.cli.fleet.reach import State, answering, lambda_client
 from lamella.cli.invoke import read_payload
-from lamella.cli.options import Json, Region, examples
+from lamella.cli.options import Json, Region, confirm, examples
 
 if TYPE_CHECKING:
     from lamella.fleet.plan import Plan
     from lamella.fleet.policy import Policy
     from lamella.fleet.watching import Watcher
+
+_DELAY_OF_AWS_S: Final = 180.0
+"""Lambda sends metrics once a minute (developer guide, "monitoring-metrics"), and CloudWatch shows them a minute or two
+later. AWS promises no figure; others allow for three minutes (marbot-io/monitoring-jump-start #63).
+"""
+_Reach: TypeAlias = tuple[str | None, str | None, str | None]
+"""Endpoint, region and profile, as the options say."""
 
 
 def apply(
@@ -49,6 +59,14 @@ def apply(
         str, typer.Option(metavar="SHARES", help="What a new version gets of an alias's invocations.")
     ] = "10%,50%,100%",
     bake: Annotated[float, typer.Option(metavar="SECONDS", help="How long each step is watched.")] = 120.0,
+    metrics_delay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How late metrics may come: so much longer each step is watched. Else 180 with AWS, 0 with Lamella.",
+            show_default=False,
+        ),
+    ] = None,
     probe: Annotated[
         str | None,
         typer.Option(
@@ -82,8 +100,8 @@ def apply(
     functions: Functions = None,
     excluded: Excluded = None,
     aliases: Aliases = None,
-    wave: Waves = "1,10%,50%,100%",
-    drift: DriftOption = "skip",
+    wave: Waves = DEFAULT_WAVES,
+    drift: DriftOption = DEFAULT_DRIFT,
     publish: PublishOption = None,
     check: Check = True,
     advisories: AdvisoriesFile = None,
@@ -110,14 +128,21 @@ def apply(
         raise CommandError("name a plan, or LAYER and NEW_VERSION, or --resume ID", Status.USAGE)
     if on_conflict not in {"leave", "rollback"}:
         raise CommandError(f"--on-conflict {on_conflict!r}: write leave or rollback", Status.USAGE)
+    planning = {"--from": origins, "--function": functions, "--exclude": excluded, "--alias": aliases,
+                "--wave": wave != DEFAULT_WAVES, "--drift": drift != DEFAULT_DRIFT,
+                "--publish and --latest-only": publish is not None,
+                "--no-check": not check, "--advisories": advisories, "--force": force}  # fmt: skip
+    if len(words) != 2 and (given := next((name for name, value in planning.items() if value), None)):
+        raise CommandError(f"{given}: the plan is made already; say it to 'lamella fleet plan'", Status.USAGE)
     kept = state_directory(state)
+    reach = (endpoint, region, profile)
     with answering():
-        client = lambda_client(endpoint, region, profile)
         if resume is not None:
-            raise typer.Exit(_resume(kept, resume, client, (endpoint, region, profile), json_=json_))
+            raise typer.Exit(_resume(kept, resume, reach, json_=json_))
         policy = Policy(
             steps=parse_steps(steps),
             bake_s=bake,
+            metrics_delay_s=(_DELAY_OF_AWS_S if endpoint == AWS else 0.0) if metrics_delay is None else metrics_delay,
             watch=watch,
             probe=None if probe is None else read_payload(probe).decode(),
             max_failures=max_failures,
@@ -129,10 +154,13 @@ def apply(
             settle_s=timeout,
         )
         if len(words) == 1:
-            plan = _read(Path(words[0]), client)
+            plan = _read(Path(words[0]))
             if (kept / plan.id).exists():
-                raise typer.Exit(_resume(kept, plan.id, client, (endpoint, region, profile), json_=json_))
+                raise typer.Exit(_resume(kept, plan.id, reach, json_=json_))
+            client = _client_of(plan, reach, words[0])
         else:
+            check_words(drift, wave)
+            client = lambda_client(*reach)
             plan = make(
                 client,
                 *words,
@@ -156,7 +184,7 @@ def apply(
                     f"'lamella fleet rollback {name}' takes it back",
                     Status.NEGATIVE,
                 )
-        watcher = _watcher(policy, endpoint, region, profile)
+        watcher = _watcher(policy, *reach)
         if not _agreed(plan, yes=yes, quiet=json_):
             return
         Journal.create(kept, plan, policy)
@@ -165,18 +193,23 @@ def apply(
         raise typer.Exit(go(kept / plan.id, client, watcher, json_=json_))
 
 
-def _read(path: Path, client: Any) -> "Plan":
+def _read(path: Path) -> "Plan":
     from lamella.fleet.plan import read_plan
 
     if path.suffix != ".json" and not path.exists():
         raise CommandError(f"there is no plan {path}; with a layer, name the new version too", Status.USAGE)
-    plan = read_plan(path)
+    return read_plan(path)
+
+
+def _client_of(plan: "Plan", reach: _Reach, what: str) -> Any:  # Any: a botocore client
+    """A client for the region of a plan."""
+    client = lambda_client(*reach)
     if plan.region != client.meta.region_name:
         raise CommandError(
-            f"{path} is for {plan.region}, and this is {client.meta.region_name}: give --region {plan.region}",
+            f"{what} is for {plan.region}, and this is {client.meta.region_name}: give --region {plan.region}",
             Status.USAGE,
         )
-    return plan
+    return client
 
 
 def _agreed(plan: "Plan", *, yes: bool, quiet: bool) -> bool:
@@ -201,7 +234,7 @@ def _agreed(plan: "Plan", *, yes: bool, quiet: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise CommandError("nothing was changed: this is what --yes would do", Status.USAGE)
-    if not typer.confirm("Roll it out?", err=True):
+    if not confirm("Roll it out?"):
         output.say("nothing was changed")
         return False
     return True
@@ -218,9 +251,7 @@ def _watcher(policy: "Policy", endpoint: str | None, region: str | None, profile
     return watcher
 
 
-def _resume(
-    kept: Path, name: str, client: Any, reach: tuple[str | None, str | None, str | None], *, json_: bool
-) -> Status:
+def _resume(kept: Path, name: str, reach: _Reach, *, json_: bool) -> Status:
     from lamella.cli.fleet.run import go
     from lamella.fleet.journal import read_record
     from lamella.fleet.machine import Direction
@@ -234,8 +265,7 @@ def _resume(
             else f"roll-out {name} is done; 'lamella fleet rollback {name}' takes it back",
             Status.NEGATIVE,
         )
-    if record.plan.region != client.meta.region_name:
-        raise CommandError(f"the roll-out is in {record.plan.region}: give --region {record.plan.region}", Status.USAGE)
+    client = _client_of(record.plan, reach, f"roll-out {name}")
     return go(record.directory, client, _watcher(record.policy, *reach), json_=json_)
 
 

@@ -78,7 +78,7 @@ def audit(
     if unknown := [text for text in layers or [] if text not in known]:
         raise CommandError(
             f"there is no layer {', '.join(unknown)}, and no function uses one; without a name all are listed",
-            Status.NEGATIVE,
+            Status.API,
         )
     if json_:
         output.write_json({"layers": [layer.to_dict() for layer in found]})
@@ -102,8 +102,10 @@ def _print(layers: Sequence["AuditedLayer"]) -> None:
         if layer.behind:
             names = ", ".join(layer.behind[:6]) + (" ..." if len(layer.behind) > 6 else "")
             print(f"  {len(layer.behind)} of {len(layer.users)} functions are behind: {names}\n")
-    if any(layer.behind for layer in layers):
-        output.say("'lamella fleet plan LAYER latest' shows what it would take to bring them up to date.")
+    behind = [layer.name for layer in layers if layer.behind]
+    if behind:
+        name = behind[0] if len(behind) == 1 else "LAYER"
+        output.say(f"'lamella fleet plan {name} latest' shows what it would take to bring them up to date.")
 
 
 def _age(version: "AuditedVersion") -> str:

@@ -3,7 +3,7 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,6 +15,9 @@ from lamella.cli.options import Json, Region, examples
 
 if TYPE_CHECKING:
     from lamella.fleet.plan import Plan
+
+DEFAULT_WAVES: Final = "1,10%,50%,100%"
+DEFAULT_DRIFT: Final = "skip"
 
 Origins = Annotated[
     list[int] | None,
@@ -79,8 +82,8 @@ def plan(
     functions: Functions = None,
     excluded: Excluded = None,
     aliases: Aliases = None,
-    wave: Waves = "1,10%,50%,100%",
-    drift: DriftOption = "skip",
+    wave: Waves = DEFAULT_WAVES,
+    drift: DriftOption = DEFAULT_DRIFT,
     publish: PublishOption = None,
     check: Check = True,
     advisories: AdvisoriesFile = None,
@@ -102,6 +105,7 @@ def plan(
     from lamella.fleet.plan import write_plan
 
     with answering():
+        check_words(drift, wave)
         client = lambda_client(endpoint, region, profile)
         made = make(
             client,
@@ -132,6 +136,20 @@ def plan(
         raise typer.Exit(Status.NEGATIVE)
 
 
+def check_words(drift: str, wave: str) -> None:
+    """See that what the options say can be understood, before anybody is asked.
+
+    Raises:
+        CommandError, FleetError: It cannot.
+    """
+    from lamella.fleet.planning import Drift
+    from lamella.fleet.waves import split_waves
+
+    if drift not in set(Drift):
+        raise CommandError(f"--drift {drift!r}: write skip, include or refuse", Status.USAGE)
+    split_waves((), wave)
+
+
 def make(
     client: Any,  # Any: as `service_client`
     layer: str,
@@ -148,10 +166,9 @@ def make(
     advisories: Path | None,
     force: bool,
 ) -> "Plan":
-    """Make the plan that the options ask for.
+    """Make the plan that the options ask for; `check_words` has taken them.
 
     Raises:
-        CommandError: An option cannot be understood.
         FleetError: There is no such layer version.
     """
     from lamella.cli.layer.sources import cache_directory
@@ -161,10 +178,6 @@ def make(
     from lamella.fleet.vulnerable import load_advisories
     from lamella.layers.fetching import open_layer_version
 
-    try:
-        wanted_drift = Drift(drift)
-    except ValueError as error:
-        raise CommandError(f"--drift {drift!r}: write skip, include or refuse", Status.USAGE) from error
     publishing = {None: Publishing.MOVED, True: Publishing.ALWAYS, False: Publishing.NEVER}[publish]
     wanted = find_layer(client, layer, version)
     request = Request(
@@ -174,7 +187,7 @@ def make(
         functions=functions,
         excluded=excluded,
         aliases=aliases,
-        drift=wanted_drift,
+        drift=Drift(drift),
         publishing=publishing,
     )
     cache = cache_directory(os.environ)

@@ -34,14 +34,14 @@ def answering() -> Iterator[None]:
     # Here and not above: botocore takes half a second to load.
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from lamella.fleet.errors import FleetError, UnreachableError
+    from lamella.fleet.errors import FleetError, MissingError, UnreachableError
 
     try:
         yield
-    except UnreachableError as error:
+    except (UnreachableError, MissingError) as error:
         raise CommandError(str(error), Status.API) from error
     except FleetError as error:
-        raise CommandError(str(error), Status.NEGATIVE) from error
+        raise CommandError(str(error), Status.USAGE) from error
     except (ClientError, BotoCoreError) as error:
         raise refused(error) from error
 

@@ -10,7 +10,7 @@ from lamella.cli import output
 from lamella.cli.aws import AnyEndpoint, Profile
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.fleet.reach import RolloutId, State, answering, lambda_client
-from lamella.cli.options import Json, Region, examples
+from lamella.cli.options import Json, Region, confirm, examples
 
 
 def rollback(
@@ -52,7 +52,7 @@ def rollback(
             print_rollout(record)
             if not sys.stdin.isatty():
                 raise CommandError("nothing was changed: --yes takes this back", Status.USAGE)
-            if not typer.confirm("Take it back?", err=True):
+            if not confirm("Take it back?"):
                 output.say("nothing was changed")
                 return
         status = go(record.directory, client, NoWatcher(), rollback="the user wants it", json_=json_)

@@ -56,10 +56,7 @@ def print_plan(plan: Plan) -> None:
     _print_warnings(plan)
     if plan.skipped:
         print("Left as they are:")
-        rows = [
-            (f"{one.name}:{one.alias}" if one.alias else one.name, one.code, clean(one.reason)) for one in plan.skipped
-        ]
-        output.write_table(("FUNCTION", "WHY", ""), rows)
+        output.write_table(("FUNCTION", "WHY", ""), _skipped(plan))
     for text in plan.refused:
         print(f"refused: {clean(text)}")
     for note in plan.notes:
@@ -88,6 +85,18 @@ def _layers(one: PlannedFunction) -> str:
     return " ".join(words)
 
 
+def _skipped(plan: Plan) -> list[tuple[str, str, str]]:
+    """What is left as it is, each reason once."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for one in plan.skipped:
+        names.setdefault((one.code, clean(one.reason)), []).append(f"{one.name}:{one.alias}" if one.alias else one.name)
+    return [(_some(functions), code, reason) for (code, reason), functions in names.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def _print_warnings(plan: Plan) -> None:
     """Warnings, those that many functions share once."""
     functions: dict[str, list[str]] = {}
@@ -97,8 +106,7 @@ def _print_warnings(plan: Plan) -> None:
     if functions:
         print("To think of:")
     for warning, names in functions.items():
-        who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(f"  {who}: {clean(warning)}")
+        print(f"  {_some(names)}: {clean(warning)}")
 
 
 def _count(number: int, word: str, words: str = "") -> str:

@@ -1,6 +1,5 @@
 """`lamella layer build`. Works without a server."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -149,11 +148,11 @@ def build(
         raise CommandError(printable(str(error)), Status.NEGATIVE) from error
     if json_:
         out.write_json({"archives": [report.to_dict() for report in reports]})
-    else:
-        for report in reports:
-            _print(report)
     for warning in dict.fromkeys(warning for report in reports for warning in report.warnings):
         out.say(printable(f"warning: {warning}"))
+    if not json_:
+        for report in reports:
+            _print(report)
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -196,14 +195,16 @@ def _recipe(path: Path | None, tables: dict[str, Any], flags: dict[str, object],
 
 
 def _print(report: "ArchiveReport") -> None:
+    """The answer about one archive, the command that publishes it last."""
     from lamella.layers.build.report import mib
 
-    out.say(
+    print(
         printable(
             f"{report.output}: {report.files} files, {mib(report.zipped_bytes)}, {mib(report.unzipped_bytes)} unzipped"
-            f", for {' '.join(report.runtimes) or 'any runtime'} on {report.architecture}\nSHA-256 {report.sha256}"
+            f", for {' '.join(report.runtimes) or 'any runtime'} on {report.architecture}"
         )
     )
+    print(f"SHA-256 {report.sha256}")
     if report.packages:
         rows = [
             (one.name, one.version, _short(one.licence), mib(one.size_bytes) if one.size_bytes else "")
@@ -216,16 +217,14 @@ def _print(report: "ArchiveReport") -> None:
         ]
         _table(("trimmed", "files", "unzipped", "most of it"), trimmed)
     for spared in report.spared:
-        out.say(printable(f"not trimmed ({spared.kind}): {spared.name}: {spared.reason}"))
+        print(printable(f"not trimmed ({spared.kind}): {spared.name}: {spared.reason}"))
     if report.sbom is not None:
-        out.say(printable(f"Bill of materials: {report.sbom}"))
-    out.say(printable("Publish it: " + " && ".join(report.publish_commands())))
+        print(printable(f"Bill of materials: {report.sbom}"))
+    print(printable("Publish it: " + " && ".join(report.publish_commands())))
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table, before what stderr says next."""
     out.write_table(columns, [[printable(cell) for cell in row] for row in rows])
-    sys.stdout.flush()
 
 
 def _short(licence: str) -> str:

@@ -26,7 +26,8 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Zip archives, directories or layer versions (ARN, NAME:VERSION), in the order of a function.",
+            help="Zip archives, directories or layer versions (ARN, NAME:VERSION, NAME:CHANNEL, NAME), "
+            "in the order of a function.",
             show_default=False,
         ),
     ] = None,
@@ -161,17 +162,18 @@ def check(
 
 
 def _check_words(runtimes: Sequence[str], architectures: Sequence[str], fail_on: str, ignored: Sequence[str]) -> None:
+    from lamella.layers.build.tables import nearest
     from lamella.layers.doctor.rules import RULES
     from lamella.layers.facts import FACTS
 
     for name in runtimes:
         if name not in FACTS:
             raise CommandError(
-                f"there is no runtime {name!r} that layers can be for; a newer one is python3.14", Status.USAGE
+                f"--runtime {name!r} is not known; the nearest is {nearest(name, FACTS)!r}", Status.USAGE
             )
     for name in architectures:
         if name not in ("x86_64", "arm64"):
-            raise CommandError(f"there is no architecture {name!r}: x86_64 or arm64", Status.USAGE)
+            raise CommandError(f"--architecture {name!r} is not known: x86_64 or arm64", Status.USAGE)
     if fail_on not in LEVELS:
         raise CommandError(f"--fail-on takes error, warning or note, not {fail_on!r}", Status.USAGE)
     for code in ignored:

@@ -111,7 +111,8 @@ def _changed(change: FileChange) -> str:
     name = out.printable(change.name)
     if change.old.target or change.new.target:
         return f"~ {name}  -> {out.printable(change.old.target)}, now -> {out.printable(change.new.target)}"
-    return f"~ {name}  {out.size(change.old.size_bytes)} -> {out.size(change.new.size_bytes)}"
+    old, new = out.size(change.old.size_bytes), out.size(change.new.size_bytes)
+    return f"~ {name}  {new}" if old == new else f"~ {name}  {old} -> {new}"
 
 
 def diff_document(old: str, new: str, diff: LayerDiff) -> dict[str, Any]:

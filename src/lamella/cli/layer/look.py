@@ -1,6 +1,8 @@
 """`lamella layer show`, `tree`, `diff` and `explain`."""
 
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -23,7 +25,10 @@ _BAR: Final = 24
 _MOST_OF_IT: Final = 0.9
 _DEEPEST: Final = 200
 """Levels of a tree in JSON: more than that, and those who read it fail."""
-_SOURCE_HELP: Final = "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, or NAME for the newest."
+# As of `sources.HELP`; that module takes its time to load.
+_SOURCE_HELP: Final = (
+    "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, NAME:CHANNEL, or NAME for the newest."
+)
 
 Source = Annotated[str, typer.Argument(metavar="LAYER", help=_SOURCE_HELP, show_default=False)]
 
@@ -161,9 +166,17 @@ def _package_row(package: dict[str, Any]) -> list[str]:
 def _bars(rows: Iterable[tuple[str, int, str]], total: int) -> None:
     cells = [(out.printable(name), size_bytes, note) for name, size_bytes, note in rows]
     width = min(max((len(name) for name, _, _ in cells), default=0), 60)
+    longest = max((len(note) for _, _, note in cells), default=0)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+    most = bar_width(columns - width - longest)
     for name, size_bytes, note in cells:
-        bar = "#" * round(_BAR * size_bytes / total) if total else ""
-        print(f"  {name:{width}}  {out.size(size_bytes):>10}  {bar:{_BAR}}  {note}".rstrip())
+        bar = "#" * round(most * size_bytes / total) if total else ""
+        print(f"  {name:{width}}  {out.size(size_bytes):>10}  {bar:{most}}  {note}".rstrip())
+
+
+def bar_width(left: int) -> int:
+    """How long a bar may be where so many columns are left for it, a size and what is between them."""
+    return max(4, min(_BAR, left - 18))
 
 
 def largest_directories(tree: "Node", top: int) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from lamella.cli import output as out
-from lamella.cli.aws import AWS, Profile, refused, service_client
+from lamella.cli.aws import AWS, refused, service_client
 from lamella.cli.client import Client, client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.layer.fetch import download, fetch
@@ -66,7 +66,10 @@ def mirror(
     ] = None,
     json_: Json = False,
     region: Region = None,
-    profile: Profile = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Profile of AWS's tools, with '--from aws'.", show_default=False),
+    ] = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """Copy layer versions into the server, under the same ARN, so that templates which name them work offline.
@@ -191,7 +194,7 @@ def _send(server: Client, parcel: Any, wanted: str | None, *, private: bool) -> 
     what = "is mirrored" if answer["new"] else "was mirrored already"
     if answer["published_here"]:
         what = "was published here, and stays as it is"
-    out.say(f"{answer['arn']} {what}: {answer['size_bytes']:,} bytes, SHA-256 {answer['code_sha256']}")
+    out.say(f"{answer['arn']} {what}: {out.size(answer['size_bytes'])}, SHA-256 {answer['code_sha256']}")
     return answer
 
 
@@ -204,20 +207,12 @@ def _show(server: Client, *, verify: bool, json_: bool) -> None:
     elif not found:
         out.say("Nothing is mirrored. Begin with: lamella layer mirror ARN")
     else:
-        out.write_table(
-            ("layer version", "bytes", "from", "mirrored", "SHA-256", ""),
-            [
-                (
-                    one["arn"],
-                    f"{one['size_bytes']:,}" if one["present"] else "-",
-                    one["source"],
-                    one["mirrored_at"][:10],
-                    one["code_sha256"],
-                    _remark(one, verified=verify),
-                )
-                for one in found
-            ],
-        )
+        for one in found:
+            print(one["arn"])
+            size = out.size(one["size_bytes"]) if one["present"] else "no bytes"
+            facts = [size, f"from {one['source']}", f"mirrored {one['mirrored_at'][:10]}"]
+            print(out.printable(f"  {', '.join([*facts, *filter(None, [_remark(one, verified=verify)])])}"))
+            print(f"  SHA-256 {one['code_sha256']}")
     if verify:
         out.say(f"{len(found) - len(wrong)} of {len(found)} copies are as they were mirrored")
     if wrong:
@@ -265,9 +260,10 @@ def _export(server: Client, arns: list[str], directory: Path) -> None:
             "source": one["source"],
         }
         entries.append({"arn": arn, "file": file_name(arn), "code_sha256": one["code_sha256"], "facts": facts})
-        out.say(f"{directory / file_name(arn)}: {len(archive):,} bytes")
+        out.say(f"{directory / file_name(arn)}: {out.size(len(archive))}")
     write_manifest(directory, entries)
-    out.say(f"{len(entries)} layer versions; mirror them elsewhere: lamella layer mirror --import {directory}")
+    count = "1 layer version" if len(entries) == 1 else f"{len(entries)} layer versions"
+    out.say(f"{count}; mirror them elsewhere: lamella layer mirror --import {directory}")
 
 
 @contextmanager

@@ -69,8 +69,9 @@ def prove_layers(
                 # The server knows an archive that is sent in by a name of its own.
                 named_as = {"layer": label} if archive is not None else {}
                 findings.append(Finding.of_dict({**document, **named_as}))
+            of = {"of": label or ", ".join(named)} if len(requests) > 1 else {}
             for part in ("proved", "not_proved"):
-                proof[part] += answer.get(part, [])
+                proof[part] += [{**one, **of} for one in answer.get(part, [])]
     except CommandError as error:
         if required:
             raise
@@ -79,14 +80,18 @@ def prove_layers(
         out.say(f"Nothing was tried in a sandbox: {out.printable(reason)}{how}.")
         return findings, {}
     for part in proof["proved"]:
-        out.say(
-            f"Tried in {part['runtime']}: {part['imports']} imports, {part['failed']} failed, {part['seconds']:.1f} s."
-        )
+        counts = f"{part['imports']} imports, {part['failed']} failed, {part['seconds']:.1f} s"
+        out.say(f"Tried {_of(part)}in {part['runtime']}: {counts}.")
     for part in proof["not_proved"]:
-        out.say(f"Not tried in {part['runtime']}: {out.printable(str(part['reason']))}")
+        out.say(f"Not tried {_of(part)}in {part['runtime']}: {out.printable(str(part['reason']))}")
     if required and not proof["proved"]:
         raise CommandError("nothing was proved, see above", Status.NEGATIVE)
     return findings, proof
+
+
+def _of(part: dict[str, Any]) -> str:
+    """What was tried, if there was more than one thing."""
+    return f"{out.printable(part['of'])} " if "of" in part else ""
 
 
 def _archive(name: str, contents: "LayerContents") -> bytes:

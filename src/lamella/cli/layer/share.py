@@ -12,7 +12,7 @@ from lamella.cli import output as out
 from lamella.cli.aws import AnyEndpoint, Profile, refused, service_client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.layer.naming import LayerName, parse_name
-from lamella.cli.options import Json, Region, examples
+from lamella.cli.options import Json, Region, confirm, examples
 
 NameVersion = Annotated[
     str, typer.Argument(metavar="NAME:VERSION", help="Or the layer version's ARN.", show_default=False)
@@ -203,7 +203,7 @@ def _add(client: Any, layer: str, version: int, request: dict[str, str]) -> None
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise CommandError("sharing with everybody wants --yes where nobody can be asked", Status.USAGE)
-    if not typer.confirm(question, err=True):
+    if not confirm(question):
         raise CommandError("nothing was shared", Status.NEGATIVE)
 
 

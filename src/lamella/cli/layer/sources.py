@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit
 
 from lamella.cli.aws import refused
 from lamella.cli.failure import CommandError, Status
@@ -21,10 +22,16 @@ from lamella.layers.errors import LayerReadError
 if TYPE_CHECKING:
     from lamella.layers.fetching import LayerVersion
 
-HELP: Final = "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, or NAME for the newest."
+HELP: Final = (
+    "A zip archive, a directory, or a layer version: its ARN, NAME:VERSION, NAME:CHANNEL, or NAME for the newest."
+)
 
 _NAMED: Final = re.compile(r"(?P<name>[A-Za-z0-9_-]{1,140})(:(?P<version>[1-9][0-9]{0,17}))?")
 _LAYER_ARN: Final = re.compile(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[^:]+:layer:[A-Za-z0-9_-]+(?P<version>:[0-9]+)?")
+_CHANNEL: Final = re.compile(
+    r"(?:arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:)?[A-Za-z0-9_-]{1,140}:[A-Za-z][A-Za-z0-9_-]{0,63}"
+)
+_OF_AWS: Final = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +73,10 @@ def open_any(
             with open_contents(Path(text)) as contents:
                 yield OpenedLayer(contents)
             return
-        if not _LAYER_ARN.fullmatch(text) and not _NAMED.fullmatch(text):
+        if not any(pattern.fullmatch(text) for pattern in (_LAYER_ARN, _NAMED, _CHANNEL)):
             raise CommandError(
                 f"there is no file or directory {text!r}, and it is no layer version: "
-                "arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION, NAME:VERSION, or NAME",
+                "arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION, NAME:VERSION, NAME:CHANNEL, or NAME",
                 Status.USAGE,
             )
         with _open_version(text, client_factory(), cache or cache_directory(os.environ), whole=whole) as opened:
@@ -91,17 +98,25 @@ def _open_version(text: str, client: Any, cache: Path, *, whole: bool) -> Iterat
         with open_described(client, version, cache=cache, whole=whole, progress=progress) as contents:
             progress.end()
             yield OpenedLayer(contents, version.runtimes, version.architectures, version)
-    except (BotoCoreError, ClientError) as error:
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+            raise CommandError(f"there is no layer version {text}, or it has been deleted") from error
+        raise refused(error) from error
+    except BotoCoreError as error:
         raise refused(error) from error
 
 
 def find_arn(client: Any, text: str) -> str:
-    """The ARN of a layer version: of `NAME:VERSION`, or of the newest one of `NAME` or of a layer's ARN.
+    """The ARN of a layer version: of `NAME:VERSION`, of where `NAME:CHANNEL` points, or of the newest one of `NAME`.
+
+    In the place of the name there may be the layer's ARN.
 
     Raises:
-        CommandError: The layer has no versions, or none is named so.
+        CommandError: The layer has no versions, or none is named so; AWS is asked for a channel.
         ClientError, BotoCoreError: Of botocore's.
     """
+    if _CHANNEL.fullmatch(text) and not _LAYER_ARN.fullmatch(text):
+        return _channel_arn(client, text)
     match = _LAYER_ARN.fullmatch(text) or _NAMED.fullmatch(text)
     if match is None:
         raise CommandError(f"{text!r} is no layer version", Status.USAGE)
@@ -114,6 +129,17 @@ def find_arn(client: Any, text: str) -> str:
     if not versions:
         raise CommandError(f"there is no layer {text!r}, or it has no versions; 'aws lambda list-layers' lists them")
     return str(max(versions, key=lambda version: int(version["Version"]))["LayerVersionArn"])
+
+
+def _channel_arn(client: Any, text: str) -> str:
+    """The layer version that a channel points to; channels are the server's own and not of Lambda's API."""
+    from lamella.cli.client import client as server
+
+    url, region = client.meta.endpoint_url, client.meta.region_name
+    if _OF_AWS.search(str(urlsplit(url).hostname)):
+        raise CommandError(f"{text!r} names a channel, and AWS has none: give a version", Status.USAGE)
+    answer = server(url, region).page("GET", f"channels/{quote(text, safe='')}")
+    return str(answer["layer_version_arn"])
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:

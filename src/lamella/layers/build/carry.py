@@ -59,12 +59,13 @@ class Carried:
     own_loader: str = ""
 
     def warnings(self, target: Target, who: str) -> tuple[str, ...]:
-        """What the operator has to know."""
+        """What the operator has to know: in the same words for each architecture, so that it is said once."""
         if not self.own_loader:
             return ()
+        directory = self.own_loader.rpartition("/")[0]
         text = (
             f"{who} {version_text(self.wanted)} of glibc and the runtime has {version_text(glibc_of(target))}: "
-            f"they bring their own C library and loader ({self.own_loader}), about 3 MB. They run, but only at /opt, "
+            f"they bring their own C library and loader in {directory}, about 3 MB. They run, but only at /opt, "
             "and programs that they start by themselves must be in this layer or on the runtime"
         )
         return (text,)

@@ -1,5 +1,6 @@
 """Maven as layers use it: it says which jars a set of artifacts needs at run time, and fetches them."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -150,7 +151,10 @@ class Maven:
                     command,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
-                    text=True,
+                    # Java takes no name of a file that the locale cannot write, not even that of where it is started.
+                    env={**os.environ, "LC_ALL": "C.UTF-8"},
+                    encoding="utf-8",
+                    errors="replace",
                     check=False,
                     timeout=_TIMEOUT_S,
                 )

@@ -67,7 +67,7 @@ class NativeSource:
                 place(path, into / name, executable=bool(path.stat().st_mode & 0o111))
         progress(f"Collecting the libraries of {', '.join(map(str, (*self.programs, *self.libraries)))}")
         carried = carry(files, private, target, into, finder)
-        warnings += carried.warnings(target, f"The programs {', '.join(self.programs)} want version")
+        warnings += carried.warnings(target, f"Programs ({', '.join(self.programs)}) want version")
         sources |= carried.files
         sources |= carry_libraries(self._libraries(finder), target, into, finder)
         return Collected(dpkg.packages_of(sources), tuple(warnings))

@@ -175,7 +175,7 @@ def _records(path: Path) -> Iterator[object]:
                 yield from _records(file)
         return
     if not path.exists():
-        raise AdvisoriesError(f"There is no {path}")
+        raise AdvisoriesError(f"there is no file or directory {path} with advisories")
     if path.stat().st_size > _FILE_MOST_BYTES:
         raise AdvisoriesError(f"{path} has more than {_FILE_MOST_BYTES:,} bytes")
     if zipfile.is_zipfile(path):

@@ -2,7 +2,8 @@
 
 Wheels rely on that: their modules have an RPATH to the directory of the libraries they bring, and those need each other
 and have none. Source: `ld.so(8)`, and glibc's `_dl_map_object`: the RPATH of each object up to the one that was started
-is searched, unless the object that asks has a RUNPATH.
+is searched, unless the object that asks has a RUNPATH; and in the end the program's, also for what is loaded while
+it runs (plug-ins, as those of ImageMagick).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +39,7 @@ def inherited_paths(tree: MergedTree, elves: Mapping[str, ElfFacts]) -> Mapping[
         elves: Programs and libraries that are seen in it, by name.
     """
     found: dict[str, dict[str, None]] = {}
-    todo = [(name, own) for name, elf in elves.items() if (own := _own(name, elf))]
+    todo = [(name, own) for name, elf in elves.items() if (own := own_paths(name, elf))]
     while todo:
         name, searched = todo.pop()
         for library in elves[name].needed:
@@ -48,9 +49,10 @@ def inherited_paths(tree: MergedTree, elves: Mapping[str, ElfFacts]) -> Mapping[
             known = found.setdefault(at, {})
             if len(known) < _PATHS_MOST and not known.keys() >= set(searched):
                 known.update(dict.fromkeys(searched))
-                todo.append((at, (*_own(at, elves[at]), *known)))
+                todo.append((at, (*own_paths(at, elves[at]), *known)))
     return {name: tuple(places) for name, places in found.items()}
 
 
-def _own(name: str, elf: ElfFacts) -> tuple[str, ...]:
+def own_paths(name: str, elf: ElfFacts) -> tuple[str, ...]:
+    """The directories of its RPATH, which is not looked at if it has a RUNPATH."""
     return () if elf.runpath else tuple(directories(name, elf.rpath))

@@ -42,6 +42,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     size.number,
     machine.architectures,
     machine.foreign,
+    machine.unused,
     libraries.missing,
     libraries.musl,
     libraries.loaders,

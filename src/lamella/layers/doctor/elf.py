@@ -27,6 +27,11 @@ _WEAK: Final = 2
 _NODE_MODULE: Final = re.compile(rb"\0node_register_module_v(\d{1,5})\0")
 
 
+def is_musl(library: str) -> bool:
+    """Whether a library is musl, whose name without Alpine's additions is `libc.so`: glibc's is `libc.so.6`."""
+    return library == "libc.so" or library.startswith(("libc.musl-", "ld-musl-"))
+
+
 class ElfDamagedError(Exception):
     """An ELF file is cut off, or says of itself what cannot be."""
 
@@ -76,9 +81,7 @@ class ElfFacts:
     @property
     def musl(self) -> bool:
         """Whether it was built for the C library of Alpine."""
-        return "ld-musl-" in self.interpreter or any(
-            name.startswith(("libc.musl-", "ld-musl-")) for name in self.needed
-        )
+        return "ld-musl-" in self.interpreter or any(is_musl(name) for name in self.needed)
 
 
 def read_elf(data: bytes) -> ElfFacts:

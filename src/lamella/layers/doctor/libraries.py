@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from lamella.layers.doctor.chains import directories
-from lamella.layers.doctor.elf import ElfFacts, ElfKind
+from lamella.layers.doctor.elf import ElfFacts, ElfKind, is_musl
 from lamella.layers.doctor.machine import is_passed_over
 from lamella.layers.doctor.rules import RULES
 from lamella.layers.doctor.subject import CheckedLayer, Subject, listed
@@ -23,6 +23,8 @@ _STARTED: Final = ("bin/", "lib/", "extensions/")
 """What is in these stands alone; packages of a language may load a library before the module that needs it."""
 
 
+_OF_LANGUAGES: Final = ("python/", "nodejs/", "java/", "ruby/")
+"""What is in these is loaded by the runtime's own program."""
 _User: TypeAlias = tuple[CheckedLayer, str, ElfFacts]
 
 
@@ -69,6 +71,8 @@ def find_library(subject: Subject, name: str, elf: ElfFacts, library: str, runti
         at = tree.resolve(library)
         return Place(Found.LAYER, at) if at else Place(Found.NOWHERE)
     inherited = () if elf.runpath else subject.inherited_paths.get(name, ())
+    if elf.kind is ElfKind.LIBRARY and not elf.runpath and not name.startswith(_OF_LANGUAGES):
+        inherited += subject.program_paths  # it is a plug-in of one of them, or needed by one
     for directory in (*directories(name, elf.rpath), *inherited):
         if at := tree.find(directory, library):
             return Place(Found.LAYER, at)
@@ -96,7 +100,7 @@ def missing(subject: Subject) -> Iterator[Finding]:
                 if not _is_looked_at(subject, layer, name, elf):
                     continue
                 for library in elf.needed:
-                    if _is_musl(library):
+                    if is_musl(library):
                         continue
                     place = find_library(subject, name, elf, library, runtime)
                     if place.found in (Found.NOWHERE, Found.ELSEWHERE, Found.DOUBTFUL):
@@ -118,10 +122,6 @@ def _is_looked_at(subject: Subject, layer: CheckedLayer, name: str, elf: ElfFact
         return False
     machines = {architecture.value for architecture in subject.architectures}
     return elf.machine in (machines or {"x86_64", "arm64"})
-
-
-def _is_musl(library: str) -> bool:
-    return library.startswith(("libc.musl-", "ld-musl-"))
 
 
 def _finding(
@@ -172,7 +172,7 @@ def musl(subject: Subject) -> Iterator[Finding]:
             for name, elf in layer.elves()
             if _is_looked_at(subject, layer, name, elf)
             and elf.musl
-            and not any(subject.tree.by_file_name.get(library) for library in elf.needed if _is_musl(library))
+            and not any(subject.tree.by_file_name.get(library) for library in elf.needed if is_musl(library))
         ]
         if names:
             yield RULES["musl-binary"].finding(

@@ -1,7 +1,8 @@
 """Whether programs and libraries are for the architectures and the system that functions run on."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from lamella.domain.function import Architecture
@@ -17,6 +18,7 @@ _CHOSEN: Final = re.compile(
 )
 _PYTHON_PACKAGE: Final = re.compile(r"python/(?:lib/python\d\.\d+/site-packages/)?[^/]+/")
 _TARGET: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "arm64"}
+_ANYWHERE: Final = frozenset(_TARGET.values())
 _ON: Final = {"x86_64": "x86_64", "arm64": "arm64 (aarch64)", "i386": "32-bit x86", "arm": "32-bit ARM"}
 _SKIPPED: Final = (".o", ".debug", ".a", ".ko")
 
@@ -24,27 +26,32 @@ _SKIPPED: Final = (".o", ".debug", ".a", ".ko")
 def architectures(subject: Subject) -> Iterator[Finding]:
     """Compiled code for another machine than those declared."""
     for layer in subject.layers:
-        by_machine: dict[str, list[str]] = {}
-        for name, elf in layer.elves():
-            if elf.kind is not ElfKind.OTHER and not name.endswith(_SKIPPED):
-                by_machine.setdefault(elf.machine, []).append(name)
-        yield from _of_layer(subject, layer, by_machine)
+        yield from _of_layer(subject, layer, _by_machine(layer))
 
 
-def _of_layer(subject: Subject, layer: CheckedLayer, by_machine: dict[str, list[str]]) -> Iterator[Finding]:
+def _by_machine(layer: CheckedLayer) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, elf in layer.elves():
+        if elf.kind is not ElfKind.OTHER and not name.endswith(_SKIPPED):
+            found.setdefault(elf.machine, []).append(name)
+    return found
+
+
+def _wanted(subject: Subject, by_machine: Mapping[str, Sequence[str]]) -> tuple[set[str], set[str]]:
+    """Machines that the layer is for, and those that it has code for."""
     wanted = {_TARGET[architecture] for architecture in subject.architectures} or {"x86_64", "arm64"}
     held = {machine for machine, names in by_machine.items() if any(not is_chosen(name) for name in names)}
     if subject.architectures == () and len(held & wanted) == 1:
         wanted = held & wanted
+    return wanted, held
+
+
+def _of_layer(subject: Subject, layer: CheckedLayer, by_machine: dict[str, list[str]]) -> Iterator[Finding]:
+    wanted, held = _wanted(subject, by_machine)
     served = _served(layer, wanted)
     for machine, names in by_machine.items():
-        if machine in wanted:
-            continue
-        chosen = [name for name in names if is_chosen(name) or package_of(name) in served]
-        wrong = [name for name in names if name not in set(chosen)]
-        if chosen:
-            yield _unused(layer, chosen)
-        if wrong:
+        wrong = [name for name in names if not is_chosen(name) and package_of(name) not in served]
+        if machine not in wanted and wrong:
             target = " or ".join(sorted(wanted))
             yield layer.finding(
                 "wrong-architecture",
@@ -76,7 +83,7 @@ def package_of(name: str) -> str:
     return match[0] if match else ""
 
 
-def _served(layer: CheckedLayer, wanted: set[str]) -> set[str]:
+def _served(layer: CheckedLayer, wanted: AbstractSet[str]) -> set[str]:
     """Packages that have a binary that fits: what else is in them is for elsewhere, and they choose."""
     return {package_of(name) for name, elf in layer.elves() if elf.machine in wanted and not elf.musl} - {""}
 
@@ -98,6 +105,28 @@ def is_passed_over(subject: Subject, name: str, elf: ElfFacts) -> bool:
     return is_chosen(name) and (elf.machine not in machines or elf.musl)
 
 
+def unused(subject: Subject) -> Iterator[Finding]:
+    """Binaries for other machines and systems, in packages that choose among several."""
+    for layer in subject.layers:
+        by_machine = _by_machine(layer)
+        wanted, _ = _wanted(subject, by_machine)
+        served = _served(layer, wanted)
+        names = [
+            name
+            for machine, found in by_machine.items()
+            for name in found
+            if machine not in wanted and (is_chosen(name) or package_of(name) in served)
+        ]
+        anywhere = _served(layer, _ANYWHERE)
+        names += [
+            name
+            for name, facts in layer.survey.files.items()
+            if facts.foreign and (is_chosen(name) or package_of(name) in anywhere)
+        ]
+        if names:
+            yield _unused(layer, sorted(names))
+
+
 def _unused(layer: CheckedLayer, names: list[str]) -> Finding:
     size = sum(layer.contents.entries[name].size_bytes for name in names)
     return layer.finding(
@@ -115,15 +144,10 @@ def foreign(subject: Subject) -> Iterator[Finding]:
     """Programs and libraries for macOS or Windows."""
     for layer in subject.layers:
         by_system: dict[str, list[str]] = {}
-        chosen: list[str] = []
-        served = _served(layer, {architecture.value for architecture in Architecture})
+        served = _served(layer, _ANYWHERE)
         for name, facts in layer.survey.files.items():
-            if facts.foreign and (is_chosen(name) or package_of(name) in served):
-                chosen.append(name)
-            elif facts.foreign:
+            if facts.foreign and not is_chosen(name) and package_of(name) not in served:
                 by_system.setdefault(facts.foreign, []).append(name)
-        if chosen:
-            yield _unused(layer, chosen)
         for system, names in by_system.items():
             # Some packages bring launchers for Windows, e.g. setuptools' gui-64.exe, which nothing on Linux loads.
             loaded = [name for name in names if not name.lower().endswith((".exe", ".dll"))]

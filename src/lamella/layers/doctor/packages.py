@@ -1,12 +1,13 @@
 """Packages that are there more than once: in the runtime, in several layers, or twice in one; and vulnerable ones."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
 from lamella.layers.contents import EntryKind
 from lamella.layers.doctor.advisories import normal_name
+from lamella.layers.doctor.python import requirements_by_name
 from lamella.layers.doctor.subject import CheckedLayer, Subject, listed, megabytes
 from lamella.layers.facts import Language
 from lamella.layers.findings import Finding, Severity
@@ -41,8 +42,23 @@ def shipped(subject: Subject) -> Iterator[Finding]:
                 and all(_is_shipped(package, runtime.ships) for runtime in runtimes)
                 and package.directory.count("node_modules") <= 1
             ]
+            required = _required(layer, found) if language is Language.PYTHON else set()
+            # One that another package requires is not there by mistake, and costs little, unless it is the SDK.
+            found = [one for one in found if one.name in _SDK or normal_name(ecosystem, one.name) not in required]
             if found:
-                yield _shipped(layer, found, [runtime.name for runtime in runtimes])
+                yield _shipped(layer, found, [runtime.name for runtime in runtimes], kept=bool(_SDK & required))
+
+
+def _required(layer: CheckedLayer, found: Sequence[Package]) -> set[str]:
+    """Which of them a package that the runtime has not may require: 'layer build --slim' keeps those."""
+    needs = requirements_by_name(layer)
+    names = {normal_name(Ecosystem.PYPI, package.name) for package in found}
+    todo, required = [name for name in needs if name not in names], set[str]()
+    while todo:
+        more = needs[todo.pop()] & names - required
+        required |= more
+        todo += more
+    return required
 
 
 def _is_shipped(package: Package, ships: frozenset[str]) -> bool:
@@ -50,7 +66,7 @@ def _is_shipped(package: Package, ships: frozenset[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in ships)
 
 
-def _shipped(layer: CheckedLayer, found: list[Package], runtimes: list[str]) -> Finding:
+def _shipped(layer: CheckedLayer, found: list[Package], runtimes: list[str], *, kept: bool) -> Finding:
     # The SDK first; what it needs others need as well, and in versions of their own.
     found = sorted(found, key=lambda package: (package.name not in _SDK, package.name))
     sdk = any(package.name in _SDK or package.name.startswith("@aws-sdk/") for package in found)
@@ -61,9 +77,12 @@ def _shipped(layer: CheckedLayer, found: list[Package], runtimes: list[str]) -> 
         "shipped-by-runtime",
         found[0].directory,
         f"{names} {verb} part of {listed(runtimes)} already: {megabytes(size)} of the layer are wasted, unless you "
-        f"need these "
-        "very versions.",
-        "lamella layer build --slim ... leaves out what the runtime has; or remove them from the requirements",
+        f"need {'this very version' if len(found) == 1 else 'these very versions'}.",
+        "Remove them from what you install, with what they alone depend on"
+        if found[0].ecosystem is not Ecosystem.PYPI
+        else "Another package requires the SDK, so --slim keeps it: ask for that package without its extra, if so"
+        if kept
+        else "lamella layer build --slim ... leaves out what the runtime has; or remove them from the requirements",
         severity=None if sdk else Severity.NOTE,
     )
 

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from email.message import Message
 from email.parser import HeaderParser
 from functools import cache
@@ -30,9 +31,9 @@ _TAG: Final = re.compile(r"[\w.]{1,40}-[\w.]{1,40}-[\w.]{1,200}")
 _METADATA_MOST_BYTES: Final = 4 * 1024 * 1024
 _TEXT_MOST: Final = 1000
 """Characters of a requirement. Longer ones take packaging minutes, or have numbers that Python refuses."""
+_VERSIONS_MOST: Final = 20
 _REQUIREMENTS_MOST: Final = 20_000
 """Of all packages together; layers have some hundreds."""
-_VERSIONS_MOST: Final = 20
 _NEWEST_GLIBC: Final = 60
 _MACHINE: Final = {Architecture.X86_64: "x86_64", Architecture.ARM64: "aarch64"}
 
@@ -127,6 +128,22 @@ def metadata(subject: Subject) -> Iterator[Finding]:
             "another layer or the function's code brings it.",
             f"lamella layer build {users[0]} {name} ...",
         )
+
+
+def requirements_by_name(layer: CheckedLayer) -> dict[str, set[str]]:
+    """What each Python package of a layer may require, by normalised names; for any of its extras too."""
+    found: dict[str, set[str]] = {}
+    left = _REQUIREMENTS_MOST
+    for package in _python_packages(layer):
+        headers = _headers(layer, f"{package.directory}/METADATA")
+        names = found.setdefault(normal_name(Ecosystem.PYPI, package.name), set())
+        texts = [] if headers is None else [str(text) for text in headers.get_all("Requires-Dist", [])[:left]]
+        left -= len(texts)
+        for text in texts:
+            if len(text) <= _TEXT_MOST:
+                with suppress(InvalidRequirement, RecursionError):
+                    names.add(normal_name(Ecosystem.PYPI, Requirement(text).name))
+    return found
 
 
 def _python_packages(layer: CheckedLayer) -> Iterator[Package]:

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from lamella.domain.function import Architecture
 from lamella.layers.contents import ContentEntry, LayerContents
 from lamella.layers.doctor.advisories import Advisories
-from lamella.layers.doctor.chains import inherited_paths
+from lamella.layers.doctor.chains import inherited_paths, own_paths
 from lamella.layers.doctor.elf import ElfFacts
 from lamella.layers.doctor.rules import RULES
 from lamella.layers.doctor.survey import Survey
@@ -81,13 +81,22 @@ class Subject:
     @cached_property
     def inherited_paths(self) -> Mapping[str, tuple[str, ...]]:
         """Where files are searched for the libraries they need because of those that led to them; see `chains`."""
-        elves = {
+        return inherited_paths(self.tree, self._elves())
+
+    @cached_property
+    def program_paths(self) -> tuple[str, ...]:
+        """Where programs of the layers have what they load later, and what that needs, searched for."""
+        found = [place for name, elf in self._elves().items() if elf.interpreter for place in own_paths(name, elf)]
+        return tuple(dict.fromkeys(found))
+
+    def _elves(self) -> dict[str, ElfFacts]:
+        """Those that are seen in `/opt`."""
+        return {
             name: elf
             for layer in self.layers
             for name, elf in layer.elves()
             if self.layers[self.tree.owner[name]] is layer
         }
-        return inherited_paths(self.tree, elves)
 
     def entry(self, name: str) -> ContentEntry:
         """A file that is seen in `/opt`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -79,8 +80,8 @@ def find_shadows(view: View, path: SearchPath, runtime: str, ships: Mapping[str,
         view: What is where.
         path: The search path.
         runtime: Its name.
-        ships: Packages that the runtime brings, by normalised name, with versions where they are known; a trailing
-            `/*` stands for all of a scope of npm.
+        ships: Packages that the runtime brings, by normalised name, with versions where they are known; `*`
+            stands for anything.
     """
     places: dict[str, list[Source]] = {}
     for directory in path.directories:
@@ -188,8 +189,7 @@ def _of_runtime(path: SearchPath, name: str, facts: RuntimeFacts | None, ships: 
             key = normalised(name)
             return Source("/var/runtime", RUNTIME, ships[key]) if key in ships else None
         case "NODE_PATH":
-            scope = name.partition("/")[0] + "/*"
-            known = name in ships or (name.startswith("@") and scope in ships)
+            known = name in ships or any("*" in pattern and fnmatchcase(name, pattern) for pattern in ships)
             return Source("/var/runtime/node_modules", RUNTIME, ships.get(name, "")) if known else None
         case "PATH":
             return Source("/var/lang/bin or /usr/bin", RUNTIME) if name in facts.programs else None

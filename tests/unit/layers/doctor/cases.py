@@ -276,7 +276,7 @@ CASES: Sequence[Case] = (
         code_bytes=250 * MIB + 1,
     ),
     Case("too-large", [lying(1400 * MIB)], [{"python/data.bin": ""}], ["250 MB"], about="by itself"),
-    Case("near-limit", [{"python/a.py": "x"}], [{"python/a.py": "x"}], ["250 MB"], code_bytes=240 * MIB),
+    Case("near-limit", [{"python/a.py": "x = 1\n"}], [{"python/a.py": "x = 1\n"}], ["250 MB"], code_bytes=240 * MIB),
     Case("over-direct-upload", [large(51 * MIB)], [large(1024)], ["50 MB", "aws s3 cp"]),
     Case("not-read", [lying(1400 * MIB)], [{"python/data.bin": ""}], ["only names and sizes"]),
     Case(
@@ -322,10 +322,11 @@ CASES: Sequence[Case] = (
                 **module("fast"),
                 "nodejs/node_modules/fast/prebuilds/linux-x64/fast.node": elf(symbols=["napi_register_module_v1"]),
                 "nodejs/node_modules/fast/prebuilds/darwin-arm64/fast.node": b"\xcf\xfa\xed\xfe" + bytes(50),
+                "nodejs/node_modules/fast/prebuilds/linux-arm64/fast.node": elf("arm64"),
             }
         ],
         [{**module("fast"), "nodejs/node_modules/fast/prebuilds/linux-x64/fast.node": elf()}],
-        ["other platforms"],
+        ["2 binaries for other platforms"],
     ),
     Case(
         "missing-library",
@@ -364,6 +365,27 @@ CASES: Sequence[Case] = (
             }
         ],
         about="RUNPATH",
+    ),
+    Case(
+        "library-not-found",
+        [
+            {
+                "bin/convert": File(executable(rpath="/opt/magick/more"), 0o755),
+                "magick/coders/png.so": elf(needed=["libpng16.so.16"]),
+                "magick/lib/libpng16.so.16": elf(needed=["libdeflate.so.0"]),
+                "magick/lib/libdeflate.so.0": elf(),
+            }
+        ],
+        [
+            {
+                "bin/convert": File(executable(rpath="/opt/magick/lib"), 0o755),
+                "magick/coders/png.so": elf(needed=["libpng16.so.16"]),
+                "magick/lib/libpng16.so.16": elf(needed=["libdeflate.so.0"]),
+                "magick/lib/libdeflate.so.0": elf(),
+            }
+        ],
+        ["magick/coders/png.so needs libpng16.so.16"],
+        about="plug-ins of a program",
     ),
     Case(
         "library-not-promised",
@@ -418,6 +440,19 @@ CASES: Sequence[Case] = (
         [{f"{SITE}/fast.abi3.so": elf(needed=["libc.so.6"])}],
         ["Alpine", "libc.musl-x86_64.so.1"],
         ["python3.12"],
+    ),
+    Case(
+        "musl-binary",
+        [{"bin/fast": File(executable(needed=["libc.so"]), 0o755)}],
+        [
+            {
+                **module("fast"),
+                "nodejs/node_modules/fast/prebuilds/linux-x64/fast.musl.node": elf(needed=["libc.so"]),
+                "nodejs/node_modules/fast/prebuilds/linux-x64/fast.glibc.node": elf(needed=["libc.so.6"]),
+            }
+        ],
+        ["bin/fast"],
+        about="as its own makers name it",
     ),
     Case(
         "not-executable",
@@ -646,6 +681,22 @@ CASES: Sequence[Case] = (
         ["nodejs16.x"],
         good_runtimes=["nodejs22.x"],
         about="Node.js",
+    ),
+    Case(
+        "shipped-by-runtime",
+        [{**BOTO, **wheel("powertools", "3.0", headers="Requires-Dist: boto3; extra == 'all'")}],
+        [{**wheel("six", "1.17.0"), **wheel("dateutils", "1.0", headers="Requires-Dist: six>=1.5")}],
+        ["boto3 1.40.0", "--slim keeps it"],
+        ["python3.12"],
+        about="what another package requires",
+    ),
+    Case(
+        "shipped-by-runtime",
+        [{**module("@aws-sdk/client-s3"), **module("@smithy/node-http-handler")}],
+        [{**module("@smithy/node-http-handler"), **module("@aws-sdk/util-utf8")}],  # which functions do not find
+        ["@aws-sdk/client-s3 1.0.0 is part of nodejs22.x already", "this very version"],
+        ["nodejs22.x"],
+        about="SDK v3",
     ),
     Case(
         "duplicate-package",
