@@ -115,8 +115,10 @@ def test_the_commands_of_the_guides(server: LamellaServer, tmp_path: Path) -> No
     )
 
     layers = run(server, tmp_path, "list-layers --compatible-runtime python3.12")["Layers"]
-    assert [layer["LayerName"] for layer in layers] == ["image-processing"]
-    assert run(server, tmp_path, "list-layers --compatible-runtime python3.13")["Layers"] == []
+    # Other tests have layers on the server as well.
+    assert [layer for layer in layers if layer["LayerName"] == "image-processing"] != []
+    others = run(server, tmp_path, "list-layers --compatible-runtime python3.13")["Layers"]
+    assert [layer for layer in others if layer["LayerName"] == "image-processing"] == []
     versions = run(server, tmp_path, "list-layer-versions --layer-name image-processing")["LayerVersions"]
     assert [version["Version"] for version in versions] == [2, 1]
 
