@@ -13,7 +13,7 @@ GITHUB = "ghp_" + "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zAb7d"
         ("a.pem", "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA" * 3, "a private key"),
         ("a.js", f"const token = '{GITHUB}'", "a token of GitHub"),
         ("a.js", "xoxb-" + "284756102938-284756102939-AbCdEfGhIjKlMnOpQrStUvWx", "a token of Slack"),
-        (".npmrc", "//registry.example.com/:_authToken=" + "abc12345def67890", "a password of a package registry"),
+        (".npmrc", "//registry.corp.net/:_authToken=" + "abc12345def67890", "a password of a package registry"),
     ],
 )
 def test_secrets_are_found_and_not_repeated(name: str, text: str, kind: str) -> None:
@@ -50,4 +50,4 @@ def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
 
 
 def test_a_token_from_the_environment_is_no_secret() -> None:
-    assert list(find_secrets(".npmrc", b"//registry.example.com/:_authToken=${NPM_TOKEN}\n")) == []
+    assert list(find_secrets(".npmrc", b"//registry.corp.net/:_authToken=${NPM_TOKEN}\n")) == []
