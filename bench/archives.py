@@ -16,7 +16,7 @@ _SOURCE: Final = (
 _WORDS: Final = _SOURCE.decode().split()
 
 
-def realistic(target_bytes: int, *, seed: int) -> bytes:
+def realistic(target_bytes: int, *, seed: int, package: str = "pkg") -> bytes:
     """A zip of about `target_bytes` as a Python package with native code gives it.
 
     Two thirds of it are shared objects of some megabytes that shrink to about half, the rest is thousands of modules
@@ -28,12 +28,13 @@ def realistic(target_bytes: int, *, seed: int) -> bytes:
         count = 0
         while True:
             if count % 500 == 250:
-                yield f"python/pkg{count // 500}/_native{count}.cpython-311-x86_64-linux-gnu.so", _binary(rng)
+                yield f"python/{package}{count // 500}/_native{count}.cpython-311-x86_64-linux-gnu.so", _binary(rng)
             else:
-                yield f"python/pkg{count // 500}/sub{count // 20 % 25}/module{count}.py", _module(rng)
+                yield f"python/{package}{count // 500}/sub{count // 20 % 25}/module{count}.py", _module(rng)
             count += 1
 
-    return _made(f"realistic-{seed}-{target_bytes}", files(), target_bytes=target_bytes)
+    name = f"realistic-{seed}-{target_bytes}" + ("" if package == "pkg" else f"-{package}")
+    return _made(name, files(), target_bytes=target_bytes)
 
 
 def bulky(unzipped_bytes: int, *, seed: int) -> bytes:

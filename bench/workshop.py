@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench import archives
 from bench.node import Node, code_zip
@@ -18,6 +18,8 @@ _LAMELLA: Final = Path(sys.executable).parent / "lamella"
 _WHEELS: Final = ("numpy==2.2.6", "pandas==2.3.2", "pyarrow==20.0.0")
 _ECHO: Final = code_zip({"main.py": b"def handler(event, context):\n    return event\n"})
 _LAYERS: Final = 5
+_LAYER_BYTES: Final = 18_000_000
+"""Some two thousand files, twice as many as NumPy with Pillow."""
 
 
 def measure(*, rounds: int) -> Iterator[Row]:
@@ -25,8 +27,9 @@ def measure(*, rounds: int) -> Iterator[Row]:
     layer = _of_wheels()
     check_s: list[float] = []
     for _ in range(rounds):
-        took_s, document = _run("layer", "check", str(layer), "--no-prove", "--json", "--fail-on", "error")
+        took_s, text = _run("layer", "check", str(layer), "--no-prove", "--json", "--fail-on", "error")
         check_s.append(took_s)
+        document = json.loads(text)
         if not document["ok"]:
             raise RuntimeError(f"the layer of the measurement is not sound: {document['findings'][:3]}")
     yield Row(
@@ -38,15 +41,17 @@ def measure(*, rounds: int) -> Iterator[Row]:
     )
     explain_s: list[float] = []
     with Node() as node:
-        arns = [node.publish_layer(f"l{seed}", archives.realistic(45_000_000, seed=seed)) for seed in range(_LAYERS)]
-        # Together they are larger than AWS allows; the node's limits are relaxed.
+        arns = [
+            node.publish_layer(f"l{seed}", archives.realistic(_LAYER_BYTES, seed=seed, package=f"l{seed}p"))
+            for seed in range(_LAYERS)
+        ]
         node.create("f", _ECHO, f"python3.{sys.version_info.minor}", Layers=arns)
         for _ in range(rounds):
-            took_s, document = _run("layer", "explain", "f", "--json", AWS_ENDPOINT_URL=node.url)
+            took_s, text = _run("layer", "explain", "f", AWS_ENDPOINT_URL=node.url)
             explain_s.append(took_s)
-            if len(document["layers"]) != _LAYERS:
+            if any(f"l{seed}:1" not in text for seed in range(_LAYERS)):
                 raise RuntimeError("not all layers are explained")
-    yield Row("workshop.explain", "lamella layer explain, five layers of 45 MB each", "s", explain_s)
+    yield Row("workshop.explain", "lamella layer explain, five layers of 2,000 files each", "s", explain_s)
 
 
 def _of_wheels() -> Path:
@@ -60,11 +65,11 @@ def _of_wheels() -> Path:
     return path
 
 
-def _run(*arguments: str, **variables: str) -> tuple[float, Mapping[str, Any]]:
+def _run(*arguments: str, **variables: str) -> tuple[float, str]:
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", **variables}
     began_s = time.perf_counter()
     result = subprocess.run([_LAMELLA, *arguments], capture_output=True, text=True, env=environment, check=False)
     took_s = time.perf_counter() - began_s
     if result.returncode:
         raise RuntimeError(f"lamella {' '.join(arguments)}: {result.stderr[-500:]}")
-    return took_s, json.loads(result.stdout)
+    return took_s, result.stdout

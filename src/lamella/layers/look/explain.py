@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 from lamella.domain.quotas import UNZIPPED
@@ -225,11 +224,9 @@ def _about_overrides(view: View, mixes: Sequence[Mix]) -> list[str]:
             )
         elif override.conflict is Conflict.DIRECTORY_OVER_FILE:
             found.append(f"{place} is a directory of {winner}: {override.hidden_files} files of {loser} are hidden")
-    mixed = {mix.directory for mix in mixes}
+    mixed = tuple(f"{mix.directory}/" for mix in mixes)
     plain = sum(
-        override.conflict is Conflict.FILE
-        and not override.same
-        and mixed.isdisjoint(map(str, PurePosixPath(OPT, override.name).parents))
+        override.conflict is Conflict.FILE and not override.same and not f"{OPT}/{override.name}".startswith(mixed)
         for override in view.opt.overrides
     )
     if plain:
