@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 from tests.support.functions import PRELUDE, archive, create
-from tests.support.languages import add_runtime, host_java
+from tests.support.languages import add_runtime, host_java, put_npm_on_path
 from tests.support.layers import tree
 from tests.support.server import ROOT, LamellaServer
 
@@ -102,6 +102,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LamellaServer]:
 @pytest.fixture(scope="module")
 def built(server: LamellaServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Builds a recipe, once: its zip for each architecture, and what the command says."""
+
+    put_npm_on_path(tmp_path_factory.mktemp("npm"))
 
     @cache
     def build(name: str) -> dict[str, Path]:

