@@ -20,6 +20,9 @@ class RuntimePack:
         entrypoints: Candidates for the first program, in order, as seen inside the sandbox (rule EN-20).
         env: Variables of this runtime family beyond those of every runtime (rule EN-01), e.g. `PYTHONPATH`.
         execution_env: Value of `AWS_EXECUTION_ENV`, or `None` if the variable is absent, as for `provided.*`.
+        command: First program and arguments, of a container image (EN-25); `None` if it is one of `entrypoints`.
+        working_directory: Where the first program starts.
+        brings_code: Whether `/var/task` and `/opt` are part of the root, as in a function's image.
     """
 
     name: str
@@ -30,6 +33,9 @@ class RuntimePack:
     entrypoints: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     execution_env: str | None = None
+    command: tuple[str, ...] | None = None
+    working_directory: str = "/var/task"
+    brings_code: bool = False
 
     @property
     def managed(self) -> bool:

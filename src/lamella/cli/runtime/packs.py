@@ -1,4 +1,4 @@
-"""`lamella runtime list|add|show`."""
+"""`lamella runtime list|add|show`: the packs of a server."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +10,6 @@ from lamella.cli.client import client
 from lamella.cli.failure import CommandError
 from lamella.cli.options import EndpointUrl, Json, examples
 
-runtime = typer.Typer(no_args_is_help=True, help="Runtimes of the server: list them, add one, show one.")
-
 Name = Annotated[
     str,
     typer.Argument(
@@ -22,7 +20,6 @@ Name = Annotated[
 ]
 
 
-@runtime.command("list", epilog=examples("lamella runtime list", "lamella runtime list --json"))
 def list_(*, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
     """List the runtimes that functions can use on this server."""
     answer = client(endpoint_url).runtimes()
@@ -35,14 +32,6 @@ def list_(*, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
     )
 
 
-@runtime.command(
-    "add",
-    epilog=examples(
-        "lamella runtime add python3.12",
-        "lamella runtime add nodejs24.x --from /opt/node24",
-        "lamella runtime add java17 --from /usr/lib/jvm/java-17-openjdk-amd64",
-    ),
-)
 def add(
     name: Name,
     *,
@@ -72,7 +61,6 @@ def add(
         output.say(f"Functions can now use {name}.")
 
 
-@runtime.command("show", epilog=examples("lamella runtime show python3.11", "lamella runtime show python3.11 --json"))
 def show(name: Name, *, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
     """Show one runtime: version, digest, entry points, and where it is kept."""
     packs: list[dict[str, Any]] = client(endpoint_url).runtimes()["runtimes"]
@@ -95,6 +83,17 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def register(app: typer.Typer) -> None:
+def register(runtime: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(runtime, name="runtime")
+    runtime.command("list", epilog=examples("lamella runtime list", "lamella runtime list --json"))(list_)
+    runtime.command(
+        "add",
+        epilog=examples(
+            "lamella runtime add python3.12",
+            "lamella runtime add nodejs24.x --from /opt/node24",
+            "lamella runtime add java17 --from /usr/lib/jvm/java-17-openjdk-amd64",
+        ),
+    )(add)
+    runtime.command(
+        "show", epilog=examples("lamella runtime show python3.11", "lamella runtime show python3.11 --json")
+    )(show)

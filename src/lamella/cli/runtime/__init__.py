@@ -1,0 +1,15 @@
+"""`lamella runtime …`: one module for each group of commands."""
+
+import typer
+
+from lamella.cli.runtime import packs
+
+runtime = typer.Typer(no_args_is_help=True, help="Runtimes of the server: list them, add one, show one.")
+
+for _part in (packs,):
+    _part.register(runtime)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(runtime, name="runtime")

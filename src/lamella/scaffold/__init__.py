@@ -1,0 +1,1 @@
+"""Working projects to begin with, one for each language: what `lamella init` writes."""
