@@ -10,9 +10,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
+from lamella.domain.function import Architecture
 from lamella.runtimes import interpreters, java, node
 from lamella.runtimes.base import populate_base
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.pack import host_architecture
 from lamella.runtimes.python import populate_python
 from lamella.runtimes.tree import RootTree
 
@@ -69,17 +71,20 @@ def remedy(name: str) -> str:
     return f" Add it with: lamella runtime add {name}{source}"
 
 
-def recipe_for(name: str, source: Path | None, kept: Path) -> Recipe:
+def recipe_for(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
     """How to build the runtime of this name.
 
     Args:
         name: `python3.11`, `nodejs20.x`, `java17`, `provided.al2023` ...
         source: Interpreter to copy, or the root of its installation; found on this host if `None`.
         kept: Directory where AWS's runtime clients are kept from one build to the next.
+        architecture: What it is to run on.
 
     Raises:
         PackBuildError: There is no such runtime, or nothing to build it from; the text says what to do.
     """
+    if architecture is not host_architecture():
+        raise PackBuildError(f"Lamella builds runtimes out of this host's files, which are not for {architecture}")
     language = language_of(name)
     if language is None:
         raise PackBuildError(f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}")
