@@ -5,26 +5,36 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from lamella.domain.function import Architecture
 from lamella.elf import LibraryFinder
+from lamella.ports.images import ImageError, StoredImage
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
-from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.errors import InterpreterMissingError, PackBuildError
+from lamella.runtimes.fetched import can_be_fetched, fetch_interpreter, kept_interpreter
 from lamella.runtimes.interpreters import find_interpreter
-from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, host_architecture
+from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, file_digest, host_architecture
 from lamella.runtimes.recipes import PROVIDED, Recipe, recipe_digest, recipe_for, remedy
 from lamella.runtimes.shelf import Key, Shelf
+from lamella.runtimes.taken import is_pack_directory, take_directory, take_image
 from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
 
 Progress = Callable[[str], None]
 
 _CLIENTS: Final = "clients"  # AWS's runtime clients that came as files, for the next build
+_INTERPRETERS: Final = "interpreters"  # those that were fetched, for the same
 
 
 def _silent(message: str) -> None:
     del message
+
+
+def _no_images(digest: str) -> Path:
+    raise ImageError(f"There are no images here, and so no {digest}.", "ImageDeleted")
 
 
 class PackCatalog(RuntimeCatalog):
@@ -34,13 +44,15 @@ class PackCatalog(RuntimeCatalog):
     call them in a thread. The directory belongs to one process at a time.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, image_root: Callable[[str], Path] = _no_images) -> None:
         """Read what is installed; nothing is built.
 
         Args:
             root: `<data>/runtimes`; made if it is not there.
+            image_root: `ImageStore.root`, for packs whose root is an image's.
         """
         self._root = root
+        self._image_root = image_root
         self._shelf = Shelf(root)
         self._lock = threading.Lock()
         self._shelved = self._shelf.read()
@@ -53,11 +65,11 @@ class PackCatalog(RuntimeCatalog):
         """
         shelved = self._shelved
         entry = shelved.current.get((name, architecture))
-        if entry is not None and digest in {None, entry[1].digest}:
-            return entry[1]
+        if entry is not None and digest in {None, entry[0].digest}:
+            return self._with_root(*entry)
         superseded = shelved.superseded.get((name, str(digest)))
-        if superseded is not None and superseded.architecture is architecture:
-            return superseded
+        if superseded is not None and superseded[0].architecture is architecture:
+            return self._with_root(*superseded)
         if entry is not None:
             raise RuntimeNotInstalledError(f"Version {digest} of runtime {name} is not installed on this node.")
         others = [other for found, other in shelved.current if found == name]
@@ -71,8 +83,15 @@ class PackCatalog(RuntimeCatalog):
         )
 
     def packs(self) -> Sequence[RuntimePack]:
-        """All packs that new environments use, by name, the host's architecture first."""
-        return [pack for _, pack in self._shelved.current.values()]
+        """All packs that new environments use, by name, the host's architecture first.
+
+        One whose image is gone is not among them; `find` says so.
+        """
+        found: list[RuntimePack] = []
+        for entry in self._shelved.current.values():
+            with suppress(RuntimeNotInstalledError):
+                found.append(self._with_root(*entry))
+        return found
 
     def manifest(self, name: str, architecture: Architecture | None = None) -> Manifest:
         """What is known of an installed pack beyond what the core needs.
@@ -85,8 +104,18 @@ class PackCatalog(RuntimeCatalog):
             RuntimeNotInstalledError: There is none of this name.
         """
         key = (name, architecture or host_architecture())
-        self.find(*key)
+        if key not in self._shelved.current:
+            self.find(*key)  # says why
         return self._shelved.current[key][0]
+
+    def manifests(self) -> Sequence[Manifest]:
+        """Those of all packs that new environments use, as `packs` has them."""
+        return [manifest for manifest, _ in self._shelved.current.values()]
+
+    def images(self) -> frozenset[str]:
+        """Digests of the images that packs are made of, superseded ones too: what `ImageStore.prune` has to keep."""
+        entries = (*self._shelved.current.values(), *self._shelved.superseded.values())
+        return frozenset(manifest.image for manifest, _ in entries if manifest.image is not None)
 
     def add(
         self,
@@ -96,19 +125,70 @@ class PackCatalog(RuntimeCatalog):
         architecture: Architecture | None = None,
         progress: Progress = _silent,
     ) -> RuntimePack:
-        """Build a pack, and let new environments use it from now on.
+        """Build a pack, or take one as it is, and let new environments use it from now on.
 
         Args:
             name: `python3.11`, `nodejs20.x`, `java17`, `provided.al2023` ...
-            source: Interpreter to copy, or the root of its installation; found on this host if `None`.
-            architecture: The host's if `None`.
+            source: Interpreter to copy, or the root of its installation; or a directory that is a pack. With `None`
+                an interpreter is looked for on this host, and fetched if there is none.
+            architecture: The host's if `None`, or what a directory's manifest says.
             progress: Told what is being done, in words for the operator.
 
         Raises:
             PackBuildError: It cannot be built on this host; the catalogue is as before.
         """
         with self._lock:
-            return self._add((name, architecture or host_architecture()), source, progress)
+            if source is not None and is_pack_directory(source):
+                progress(f"Taking runtime {name} from {source}")
+                return self._install(lambda staging: take_directory(source, name, architecture, staging), progress)
+            key = (name, architecture or host_architecture())
+            try:
+                return self._add(key, source, progress)
+            except InterpreterMissingError as error:
+                if not can_be_fetched(name):
+                    raise
+                return self._add(key, self._fetch(name, error, progress), progress)
+
+    def add_image(
+        self, name: str, image: StoredImage, root: Path, place: str, *, progress: Progress = _silent
+    ) -> RuntimePack:
+        """Let a runtime be an image's root: one of AWS's base images, or built like one.
+
+        Args:
+            name: As functions are to name it.
+            image: It stays in the image store as long as `images` names it.
+            root: Its root, which the image store gives out on the event loop.
+            place: Where it came from, for people.
+            progress: See `add`.
+
+        Raises:
+            PackBuildError: There is no runtime in the image; the catalogue is as before.
+        """
+        with self._lock:
+            return self._install(lambda _: take_image(image, root, name, place), progress)
+
+    def remove(self, name: str, architecture: Architecture | None = None) -> Manifest:
+        """Take away a runtime, superseded packs of it too. One that every node has is not made again by itself.
+
+        Nobody may use it any more: sandboxes that run on it lose their files.
+
+        Args:
+            name: Of the runtime.
+            architecture: The host's if `None`.
+
+        Returns:
+            What is known of it.
+
+        Raises:
+            RuntimeNotInstalledError: There is none of this name.
+        """
+        with self._lock:
+            manifest = self.manifest(name, architecture)
+            self._shelf.remove(name, manifest.architecture)
+            self._shelved = self._shelf.read()
+            if not any(found == name for found, _ in self._shelved.current):
+                shutil.rmtree(self._root / _INTERPRETERS / name, ignore_errors=True)
+        return manifest
 
     def ensure_defaults(self, *, progress: Progress = _silent) -> list[RuntimePack]:
         """Build the packs that every node has, and rebuild those whose interpreter, libraries or recipe has changed.
@@ -161,23 +241,62 @@ class PackCatalog(RuntimeCatalog):
         wanted = [*PROVIDED, running]
         if running != "python3.11" and find_interpreter("python3.11") is not None:
             wanted.append("python3.11")
-        keys = [(name, host_architecture()) for name in wanted]
+        keys = [(name, host_architecture()) for name in wanted if not self._shelf.was_removed(name)]
         return [key for key in keys if key not in self._shelved.current]
 
     def _add(self, key: Key, source: Path | None, progress: Progress) -> RuntimePack:
         name, architecture = key
         recipe = recipe_for(name, source, self._root / _CLIENTS, architecture)
         progress(f"Building runtime {name}" + (f" from {recipe.interpreter}" if recipe.interpreter else ""))
+        return self._install(lambda staging: _build(staging, name, recipe, architecture), progress)
+
+    def _install(self, make: Callable[[Path], Manifest], progress: Progress) -> RuntimePack:
         with self._shelf.staging() as staging:
-            manifest = _build(staging, name, recipe, architecture)
+            manifest = make(staging)
+            with (staging / MANIFEST).open("w") as file:
+                file.write(manifest.to_json())
+                file.flush()
+                os.fsync(file.fileno())
             self._shelf.install(staging, manifest)
         self._shelved = self._shelf.read()
-        progress(f"Runtime {name} is ready: {manifest.size_bytes / 1e6:.0f} MB, {manifest.version}")
-        return self._shelved.current[key][1]
+        progress(f"Runtime {manifest.name} is ready: {manifest.size_bytes / 1e6:.0f} MB, {manifest.version}")
+        return self.find(manifest.name, manifest.architecture)
+
+    def _fetch(self, name: str, missing: InterpreterMissingError, progress: Progress) -> Path:
+        """An interpreter from elsewhere.
+
+        Raises:
+            PackBuildError: It cannot be had; says as well where it was looked for on this host.
+        """
+        directory = self._root / _INTERPRETERS
+        kept = kept_interpreter(directory, name)
+        if kept is not None:
+            return kept
+        progress(f"This host has no {name}; fetching one")
+        try:
+            return fetch_interpreter(directory, name)
+        except PackBuildError as error:
+            raise PackBuildError(f"{missing}\n{error}") from error
+
+    def _with_root(self, manifest: Manifest, pack: RuntimePack) -> RuntimePack:
+        """The pack, with the root of its image if it has one.
+
+        Raises:
+            RuntimeNotInstalledError: The image is not there any more.
+        """
+        if manifest.image is None:
+            return pack
+        try:
+            return replace(pack, rootfs=self._image_root(manifest.image))
+        except ImageError as error:
+            raise RuntimeNotInstalledError(
+                f"Runtime {manifest.name} was made from {manifest.origin.place}, which is not on this node any more: "
+                f"{error} Add it again with: lamella runtime add {manifest.name} --image {manifest.origin.place}"
+            ) from error
 
     def _clear_leftovers(self) -> None:
         self._shelf.clear_leftovers()
-        for path in self._root.glob(f"{_CLIENTS}/.fetching-*"):
+        for path in (*self._root.glob(f"{_CLIENTS}/.fetching-*"), *self._root.glob(f"{_INTERPRETERS}/.fetching-*")):
             shutil.rmtree(path)
 
     @staticmethod
@@ -188,14 +307,14 @@ class PackCatalog(RuntimeCatalog):
 
 
 def _build(staging: Path, name: str, recipe: Recipe, architecture: Architecture) -> Manifest:
-    """Build a pack's tree and manifest below `staging`."""
+    """Build a pack's tree below `staging`, and say what it is."""
     rootfs = staging / ROOTFS
     rootfs.mkdir()
     tree = RootTree(rootfs, LibraryFinder())
     remarks = recipe.populate(tree)
     tree.harden()
-    digest = tree_digest(rootfs)
-    manifest = Manifest(
+    digest = tree_digest(rootfs, tree.derived)
+    return Manifest(
         name=name,
         architecture=architecture,
         digest=digest,
@@ -206,9 +325,5 @@ def _build(staging: Path, name: str, recipe: Recipe, architecture: Architecture)
         size_bytes=tree_size_bytes(rootfs),
         origin=Origin(recipe_digest(name), str(recipe.interpreter) if recipe.interpreter else None, tree.sources),
         remarks=tuple(remarks),
+        derived={inside: file_digest(tree.path(inside)) or "" for inside in sorted(tree.derived)},
     )
-    with (staging / MANIFEST).open("w") as file:
-        file.write(manifest.to_json())
-        file.flush()
-        os.fsync(file.fileno())
-    return manifest

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,10 +12,11 @@ from typing import Final
 from lamella.domain.function import Architecture
 from lamella.ports.runtimes import RuntimePack
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
-from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, host_architecture, read_manifest
+from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, file_digest, host_architecture, read_manifest
 from lamella.runtimes.tree import tree_digest
 
 _CURRENT: Final = "current"
+_REMOVED: Final = "removed"
 _STAGING: Final = ".building-"
 
 Key = tuple[str, Architecture]
@@ -32,7 +33,7 @@ class Shelved:
     """
 
     current: Mapping[Key, tuple[Manifest, RuntimePack]] = field(default_factory=dict)
-    superseded: Mapping[tuple[str, str], RuntimePack] = field(default_factory=dict)
+    superseded: Mapping[tuple[str, str], tuple[Manifest, RuntimePack]] = field(default_factory=dict)
 
 
 class Shelf:
@@ -45,7 +46,7 @@ class Shelf:
     def read(self) -> Shelved:
         """All packs. One whose manifest cannot be read counts as absent: it is built anew, or pruned."""
         current: dict[Key, tuple[Manifest, RuntimePack]] = {}
-        superseded: dict[tuple[str, str], RuntimePack] = {}
+        superseded: dict[tuple[str, str], tuple[Manifest, RuntimePack]] = {}
         for home in sorted(path for path in self._root.iterdir() if path.is_dir() and not path.name.startswith(".")):
             in_use = self._in_use(home)
             for directory in _packs_of(home):
@@ -57,7 +58,7 @@ class Shelf:
                 if directory.name == in_use.get(manifest.architecture):
                     current[manifest.name, manifest.architecture] = (manifest, pack)
                 else:
-                    superseded[manifest.name, manifest.digest] = pack
+                    superseded[manifest.name, manifest.digest] = (manifest, pack)
         order = sorted(current, key=lambda key: (key[0], key[1] is not host_architecture()))
         return Shelved({key: current[key] for key in order}, superseded)
 
@@ -79,8 +80,7 @@ class Shelf:
         home = self._root / manifest.name
         home.mkdir(exist_ok=True)
         final = home / manifest.digest
-        if final.exists() and tree_digest(final / ROOTFS) == manifest.digest:
-            self._check_architecture(final, manifest)
+        if self._has(final, manifest):
             # The same tree from sources with other times: only the manifest is new.
             (staging / MANIFEST).replace(final / MANIFEST)
         else:
@@ -94,6 +94,25 @@ class Shelf:
         link.unlink(missing_ok=True)
         link.symlink_to(manifest.digest)
         link.replace(home / name)
+        (home / _REMOVED).unlink(missing_ok=True)
+
+    def remove(self, name: str, architecture: Architecture) -> None:
+        """Take away all packs of a name and architecture, and remember that they are not wanted."""
+        home = self._root / name
+        doomed: list[Path] = []
+        for directory in _packs_of(home):
+            with suppress(PackDamagedError):
+                if read_manifest(directory).architecture is not architecture:
+                    continue
+            doomed.append(directory)
+        (home / _link_name(architecture)).unlink(missing_ok=True)
+        (home / _REMOVED).touch()
+        for directory in doomed:
+            shutil.rmtree(directory)
+
+    def was_removed(self, name: str) -> bool:
+        """Whether packs of this name were taken away, and none was installed since."""
+        return (self._root / name / _REMOVED).exists()
 
     def prune(self, in_use: Collection[str]) -> list[str]:
         """Remove packs that are no longer current; `in_use` has the digests of those that stay all the same."""
@@ -118,16 +137,29 @@ class Shelf:
         return {architecture: str(link.readlink()) for architecture, link in links.items() if link.is_symlink()}
 
     @staticmethod
-    def _check_architecture(final: Path, manifest: Manifest) -> None:
+    def _has(final: Path, manifest: Manifest) -> bool:
+        """Whether a pack is there already and undamaged.
+
+        Raises:
+            PackBuildError: It is there for another architecture.
+        """
         try:
             there = read_manifest(final)
         except PackDamagedError:
-            return
+            return False
+        if there.image != manifest.image:
+            return False
+        if manifest.image is None:
+            if tree_digest(final / ROOTFS, there.derived) != manifest.digest:
+                return False
+            if any(file_digest(final / ROOTFS / name[1:]) != digest for name, digest in there.derived.items()):
+                return False
         if there.architecture is not manifest.architecture:
             raise PackBuildError(
-                f"This {manifest.name} is installed for {there.architecture} already, and the same files cannot be "
+                f"This {manifest.name} is installed for {there.architecture} already, and the same files cannot be for "
                 f"{manifest.architecture} as well"
             )
+        return True
 
 
 def _link_name(architecture: Architecture) -> str:

@@ -67,8 +67,8 @@ def test_a_missing_python_says_what_there_is_and_how_to_add_it(tmp_path: Path) -
 
 
 def test_a_runtime_that_cannot_be_built_gets_no_such_advice(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeNotInstalledError, match=r"Runtime ruby3\.4 is not installed .* Installed: none\.$"):
-        PackCatalog(tmp_path).find("ruby3.4", host_architecture())
+    with pytest.raises(RuntimeNotInstalledError, match=r"Runtime go1\.x is not installed .* Installed: none\.$"):
+        PackCatalog(tmp_path).find("go1.x", host_architecture())
 
 
 def test_another_architecture_is_not_this_one(tmp_path: Path) -> None:
@@ -259,8 +259,8 @@ def test_a_program_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_runtimes_are_refused_with_those_that_can_be_built(tmp_path: Path) -> None:
-    with pytest.raises(PackBuildError, match=r"provided\.al2023, provided\.al2, python3\.X, nodejsNN\.x, javaNN$"):
-        PackCatalog(tmp_path).add("ruby3.4")
+    with pytest.raises(PackBuildError, match=r"provided\.al2023, provided\.al2, python3\.X, nodejsNN\.x, javaNN\.$"):
+        PackCatalog(tmp_path).add("go1.x")
 
 
 def test_a_version_that_no_host_has_says_where_it_was_looked_for(tmp_path: Path) -> None:
