@@ -224,8 +224,8 @@ async def _stream(exchange: Exchange, add: Callable[[Progress], Awaitable[dict[s
             outcome = {"runtime": await add(lambda text: _put(loop, lines, {"progress": text}))}
         except PageError as error:
             outcome = {"error": str(error), "status": error.status}
-        lines.put_nowait(outcome)
-        lines.put_nowait(None)
+        _put(loop, lines, outcome)  # behind the progress that is still on its way
+        _put(loop, lines, None)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(run(), name="add a runtime")
@@ -241,7 +241,9 @@ async def _stream(exchange: Exchange, add: Callable[[Progress], Awaitable[dict[s
             exchange.finish()
 
 
-def _put(loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[dict[str, Any] | None], line: dict[str, Any]) -> None:
+def _put(
+    loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[dict[str, Any] | None], line: dict[str, Any] | None
+) -> None:
     """From any thread: what builds packs works in one."""
     loop.call_soon_threadsafe(lines.put_nowait, line)
 
