@@ -194,6 +194,12 @@ class Settings:
         "Single services that another server answers for, by the name that signatures have for them, separated by "
         "commas: `s3=http://127.0.0.1:9000,sqs=http://127.0.0.1:9324`.",
     )
+    image_paths: tuple[Path, ...] = _row(
+        (),
+        kinds.PATHS,
+        "Directories of the server's machine below which clients may name container images, such as "
+        "`oci:/srv/images/hello`, separated by commas. The server reads what is there with its own rights.",
+    )
     freeze: bool = _row(
         default=True,
         kind=kinds.SWITCH,
@@ -342,7 +348,7 @@ def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(value) or kinds.EMPTY_LIST
+        return ",".join(map(str, value)) or kinds.EMPTY_LIST
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
