@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from tests.support.layers import tree
 
+from lamella.debian import DebianError
+from lamella.debian.apt import Deb
+from lamella.debian.unpack import unpack
 from lamella.domain.function import Architecture
 from lamella.elf import LibraryFinder, read_elf
-from lamella.layers.build.apt import Deb
 from lamella.layers.build.carry import glibc_of, is_c_library, wanted_glibc
-from lamella.layers.build.debtree import unpack
 from lamella.layers.build.native import NativeSource
 from lamella.layers.build.sources import Target
 from lamella.layers.errors import LayerBuildError
@@ -202,5 +203,5 @@ def test_packages_are_unpacked_below_their_root_and_nowhere_else(tmp_path: Path)
 def test_a_damaged_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.deb").write_bytes(b"!<arch>\nnonsense")
     (tmp_path / "root").mkdir()
-    with pytest.raises(LayerBuildError, match=r"package x\.deb cannot be unpacked"):
+    with pytest.raises(DebianError, match=r"package x\.deb cannot be unpacked"):
         unpack([Deb(tmp_path / "x.deb", "x", "1", "x")], frozenset(), tmp_path / "root")

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lamella.layers.build.apt import Deb
-from lamella.layers.build.dpkg import licence_of
-from lamella.layers.errors import LayerBuildError
+from lamella.debian.apt import Deb
+from lamella.debian.errors import DebianError
+from lamella.debian.licence import licence_of
 
 _LIBRARY: Final = re.compile(r"usr/lib/.*\.so(\.[\w.]+)?")
 _COPYRIGHT_MOST_BYTES: Final = 1024 * 1024
@@ -96,7 +96,7 @@ def unpack(debs: Sequence[Deb], whole: frozenset[str], root: Path, leave_out: Se
         leave_out: Patterns of paths.
 
     Raises:
-        LayerBuildError: A package is damaged.
+        DebianError: A package is damaged.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # each waits for a program that decompresses
         parts = list(pool.map(lambda deb: _unpack(deb, root, deb.name in whole, leave_out), debs))
@@ -123,7 +123,7 @@ def _unpack(deb: Deb, root: Path, whole: bool, leave_out: Sequence[str]) -> tupl
                         paths.append(name)
         except (tarfile.TarError, OSError) as error:
             process.kill()
-            raise LayerBuildError(f"The package {deb.path.name} cannot be unpacked: {error}") from error
+            raise DebianError(f"The package {deb.path.name} cannot be unpacked: {error}") from error
     return paths, licence
 
 
