@@ -22,6 +22,8 @@ from lamella.debian.errors import DebianError
 from lamella.debian.licence import licence_of
 
 _LIBRARY: Final = re.compile(r"usr/lib/.*\.so(\.[\w.]+)?")
+# What `/bin` and the like are links to, which newer releases have in a package.
+_MERGED: Final = frozenset({"usr/bin", "usr/sbin", "usr/lib"})
 _COPYRIGHT_MOST_BYTES: Final = 1024 * 1024
 _USELESS: Final = re.compile(
     r"usr/share/(doc|doc-base|man|info|locale|lintian|bug|bash-completion|zsh|fish|applications|icons|pixmaps|menu"
@@ -130,7 +132,7 @@ def _unpack(deb: Deb, root: Path, whole: bool, leave_out: Sequence[str]) -> tupl
 def _put(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, root: Path) -> bool:
     """Write one file or link of a package; whether there was something to write."""
     path = root / name
-    if not (member.isreg() or member.issym() or member.islnk()):
+    if not (member.isreg() or member.issym() or member.islnk()) or name in _MERGED:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
