@@ -57,14 +57,14 @@ async def open_stores(settings: Settings, directory: DataDirectory, stack: Async
     stack.callback(database.close)
     functions = SqlFunctionStore(database)
     artifacts = await asyncio.to_thread(FilesystemArtifactStore, settings.data / "artifacts")
-    packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes")
-    await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
-    # Nothing runs yet, so the only superseded packs in use are those that functions keep.
-    await asyncio.to_thread(packs.prune, await functions.kept_runtimes())
     images = await asyncio.to_thread(
         FilesystemImageStore, settings.data / "images", Sources(settings.image_paths), KernelOverlays()
     )
     stack.push_async_callback(asyncio.to_thread, images.close)
+    packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes", images.root)
+    await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
+    # Nothing runs yet, so the only superseded packs in use are those that functions keep.
+    await asyncio.to_thread(packs.prune, await functions.kept_runtimes())
     queue = SqlEventQueue(database, history=settings.async_history)
     stack.push_async_callback(queue.close)
     logs = FileLogStore(settings.data / "logs")

@@ -274,13 +274,16 @@ class PackCatalog(RuntimeCatalog):
             return self._install(lambda staging: _build(staging, name, recipe, system), progress)
 
     def _install(self, make: Callable[[Path], Manifest], progress: Progress) -> RuntimePack:
-        with self._shelf.staging() as staging:
-            manifest = make(staging)
-            with (staging / MANIFEST).open("w") as file:
-                file.write(manifest.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            self._shelf.install(staging, manifest)
+        try:
+            with self._shelf.staging() as staging:
+                manifest = make(staging)
+                with (staging / MANIFEST).open("w") as file:
+                    file.write(manifest.to_json())
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._shelf.install(staging, manifest)
+        except OSError as error:
+            raise PackBuildError(f"The runtime cannot be put together below {self._root}: {error}") from error
         self._shelved = self._shelf.read()
         key = (manifest.name, manifest.architecture)
         progress(f"Runtime {_shown(key)} is ready: {manifest.size_bytes / 1e6:.0f} MB, {manifest.version}")

@@ -79,13 +79,16 @@ def take_image(image: StoredImage, root: Path, name: str, place: str) -> Manifes
         PackBuildError: It has no runtime in it, or its label describes another.
     """
     label = image.labels.get(LABEL)
+    tree = RootTree(root, System.host())
     if label is None:
         says = described(name, image.architecture)
+        if name.startswith("python") and not tree.path(f"/var/lang/bin/{name}").exists():
+            raise PackBuildError(f"{place} has no /var/lang/bin/{name}: it is not AWS's image of {name}")
     else:
         says = parse_description(
             label[:LIMIT_BYTES], name=name, architecture=image.architecture, place=f"The label {LABEL} of {place}"
         )
-    _check_entry(RootTree(root, System.host()), says, place)
+    _check_entry(tree, says, place)
     env = {
         key: value
         for key, value in image.env.items()
@@ -161,8 +164,8 @@ def _check_entry(tree: RootTree, says: Description, place: str) -> None:
         if stat.S_ISREG(status.st_mode) and status.st_mode & 0o111:
             return
     raise PackBuildError(
-        f"{place} has no program {' or '.join(own)}, with which a runtime {says.name} starts. It has to be made from one "
-        "of AWS's base images, or be built like one"
+        f"{place} has no program {' or '.join(own)}, with which a runtime {says.name} starts. It has to be made from "
+        "one of AWS's base images, or be built like one"
     )
 
 
