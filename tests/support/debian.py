@@ -18,8 +18,8 @@ _KEPT: Final = CACHE / "debian-runtimes"
 OTHER: Final = next(architecture for architecture in Architecture if architecture is not host_architecture())
 
 
-def add_of_debian(server: LamellaServer, name: str, architecture: Architecture) -> None:
-    """Have a server take a runtime that was built before, or is built now."""
+def add_of_debian(server: LamellaServer, name: str, architecture: Architecture) -> Path:
+    """Have a server take a runtime that was built before, or is built now; returns the pack's directory."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with locked(CACHE / "debian-runtimes.lock"):
         packs = PackCatalog(_KEPT)
@@ -28,6 +28,7 @@ def add_of_debian(server: LamellaServer, name: str, architecture: Architecture) 
             packs.prune(())
         directory = packs.find(name, architecture).rootfs.parent
         post_runtime(server, {"name": name, "from": str(directory)})
+    return directory
 
 
 def _is_current(packs: PackCatalog, name: str, architecture: Architecture) -> bool:

@@ -84,8 +84,7 @@ def fetch(
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             raise DebianError(
-                f"Debian packages need {program}, which this machine does not have: do this on Debian or Ubuntu, or "
-                "take programs of this machine instead"
+                f"Debian packages need {program}, which this machine does not have: do this on Debian or Ubuntu"
             )
     for package in packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+~:-]+)?", package):

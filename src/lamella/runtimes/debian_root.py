@@ -75,6 +75,8 @@ def debian_system(name: str, architecture: Architecture, root: Path, progress: P
             sources.write(sources_of(language.release))
             sources.flush()
             fetched = fetch((*_BASE, *language.packages), architecture, Path(sources.name), progress)
+        for warning in fetched.warnings:
+            progress(warning)
         progress(f"Unpacking {len(fetched.debs)} packages of Debian {language.release.number} for {architecture}")
         unpack(fetched.debs, frozenset(deb.name for deb in fetched.debs), root)
     except DebianError as error:

@@ -75,7 +75,8 @@ def _copy_language(tree: RootTree, interpreter: Interpreter) -> list[str]:
     # copy works wherever it lies, whatever prefix it was configured with.
     inside = f"/var/lang/{interpreter.platlibdir}/{name}"
     stdlib = tree.mkdir(inside)
-    shutil.copytree(interpreter.stdlib, stdlib, symlinks=True, dirs_exist_ok=True, ignore=_left_out)
+    take = tree.system.take
+    shutil.copytree(interpreter.stdlib, stdlib, symlinks=True, dirs_exist_ok=True, ignore=_left_out, copy_function=take)
     for link in [path for path in stdlib.rglob("*") if path.is_symlink()]:
         if link.readlink().is_absolute():
             link.unlink()  # into the host's /etc or /usr/share

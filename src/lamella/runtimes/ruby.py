@@ -40,7 +40,14 @@ def populate_ruby(tree: RootTree, release: str) -> list[str]:
     tree.copy_program(tree.system.path(f"/usr/bin/ruby{release}"), "/var/lang/bin/ruby")
     for directory in ("/usr/lib/ruby", f"/usr/lib/{tree.system.machine}-linux-gnu/ruby"):
         target = tree.mkdir(directory)
-        shutil.copytree(tree.system.path(directory), target, symlinks=True, dirs_exist_ok=True, ignore=_NOT_IN_PACK)
+        shutil.copytree(
+            tree.system.path(directory),
+            target,
+            symlinks=True,
+            dirs_exist_ok=True,
+            ignore=_NOT_IN_PACK,
+            copy_function=tree.system.take,
+        )
         tree.add_libraries_of(*(path for path in sorted(target.rglob("*.so")) if is_elf(path)))
     tree.symlink("/usr/bin/ruby", "/var/lang/bin/ruby")
     for name in _PROGRAMS:

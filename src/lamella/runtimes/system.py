@@ -1,5 +1,6 @@
 """Where the files of a root tree come from: this host, or a Debian of another release or architecture, unpacked."""
 
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -71,6 +72,18 @@ class System:
     def path(self, inside: str) -> Path:
         """Where a file is whose path on that system is `inside`."""
         return Path(inside) if self.is_host else self.root / merged(inside)
+
+    def take(self, file: Path | str, target: Path | str) -> None:
+        """Have a file at another place: a copy of this host's, a link to what was only unpacked to be taken."""
+        if not self.is_host:
+            try:
+                os.link(file, target, follow_symlinks=False)
+            except OSError:  # another file system, or too many links
+                pass
+            else:
+                return
+        shutil.copyfile(file, target)
+        shutil.copymode(file, target)
 
     def program(self, name: str) -> Path | None:
         """A program of the system by name, if it has it."""

@@ -79,7 +79,7 @@ class RootTree:
         if real in self._copies:
             os.link(self._copies[real], path)
             return
-        shutil.copyfile(real, path)
+        self.system.take(real, path)
         status = real.stat()
         path.chmod(_mode(status))
         self._copies[real] = path

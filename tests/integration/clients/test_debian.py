@@ -1,12 +1,14 @@
 """Runtimes made of Debian's packages: Ruby, which brings a C library of its own, and another architecture than ours."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.support.debian import OTHER, add_of_debian, skip_unless_emulated
 from tests.support.functions import PRELUDE, Answer, Function, create
+from tests.support.languages import post_runtime
 from tests.support.layers import publish
 from tests.support.server import LamellaServer
 
@@ -175,22 +177,48 @@ def _error(answer: Answer) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def other(server: LamellaServer, client: Any) -> Any:
-    """AWS's SDK for a server with a runtime for the other architecture."""
+def other(server: LamellaServer, client: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """AWS's SDK for a server with two runtimes for the other architecture, whose files are the same."""
     skip_unless_emulated()
-    add_of_debian(server, "provided.al2023", OTHER)
+    built = add_of_debian(server, "python3.11", OTHER)
+    directory = tmp_path_factory.mktemp("pack")
+    subprocess.run(["cp", "--archive", built / "rootfs", directory], check=True)
+    description = {"format": 1, "name": "provided.al2023", "architecture": OTHER}
+    (directory / "pack.json").write_text(json.dumps(description))
+    post_runtime(server, {"name": "provided.al2023", "from": str(directory)})
     return client
 
 
-def test_a_function_for_the_other_architecture_runs_with_all_that_it_starts(other: Any) -> None:
-    """Its shell, its curl and what those start are for that architecture too: seccomp filter and all."""
+PYTHON = """
+import json, platform, subprocess
+import boto3, greeting
+
+def handler(event, context):
+    started = subprocess.run(["bash", "-c", "uname -m; curl -sS --version"], capture_output=True, text=True, check=True)
+    return [event, platform.machine(), started.stdout.split()[:2], greeting.NAME, boto3.__name__]
+"""
+
+
+def test_python_for_the_other_architecture_runs_with_all_that_it_starts(other: Any) -> None:
+    """AWS's client, its native part and the seccomp filter included; a layer is found as ever."""
+    layer = publish(other, {"python/greeting.py": "NAME = 'of the layer'\n"})
+    options = {"MemorySize": 1769, "Timeout": 60, "Architectures": [OTHER], "Layers": [layer]}
+    function = create(other, {"index.py": PYTHON}, runtime="python3.11", handler="index.handler", **options)
+    machine = MACHINES[OTHER]
+    assert function.invoke({"say": "ä"}).document == [
+        {"say": "ä"},
+        machine,
+        [machine, "curl"],
+        "of the layer",
+        "boto3",
+    ]
+
+
+def test_a_custom_runtime_for_the_other_architecture(other: Any) -> None:
     script = PRELUDE + 'while true; do next; respond "[\\"$(uname -m)\\", $BODY]"; done\n'
-    options = {"MemorySize": 1769, "Timeout": 30, "Architectures": [OTHER]}
-    function = create(other, {"bootstrap": script}, **options)
+    function = create(other, {"bootstrap": script}, MemorySize=1769, Timeout=30, Architectures=[OTHER])
     for number in (1, 2):
         assert function.invoke({"number": number}).document == [MACHINES[OTHER], {"number": number}]
-    found = other.get_function_configuration(FunctionName=function.name)
-    assert found["Architectures"] == [OTHER]
 
 
 def test_a_program_for_this_machine_is_none_in_a_function_for_the_other(other: Any) -> None:
@@ -201,7 +229,7 @@ def test_a_program_for_this_machine_is_none_in_a_function_for_the_other(other: A
     assert message.endswith("Error: fork/exec /var/task/bootstrap: exec format error")
 
 
-def test_a_runtime_that_is_not_there_for_an_architecture_is_refused_with_the_remedy(other: Any) -> None:
-    with pytest.raises(other.exceptions.InvalidParameterValueException) as caught:
-        create(other, {"index.py": "x"}, runtime="python3.11", Architectures=[OTHER])
-    assert f"not for {OTHER}. Add it with: lamella runtime add python3.11 --architecture {OTHER}" in str(caught.value)
+def test_a_runtime_that_is_not_there_for_an_architecture_is_refused_with_the_remedy(client: Any) -> None:
+    with pytest.raises(client.exceptions.InvalidParameterValueException) as caught:
+        create(client, {"bootstrap": "x"}, runtime="provided.al2", Architectures=[OTHER])
+    assert f"not for {OTHER}. Add it with: lamella runtime add provided.al2 --architecture {OTHER}" in str(caught.value)
