@@ -18,7 +18,7 @@ from lamella.runtimes.clients import from_maven, obtain, pinned
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import trusted
 from lamella.runtimes.java_archive import ARCHIVE, archive_classes
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 from lamella.runtimes.tree import RootTree, try_program
 
 RESOURCES: Final = resources.files("lamella.runtimes") / "resources" / "java"
