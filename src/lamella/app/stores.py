@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from lamella.adapters.sql.queue import SqlEventQueue
 from lamella.adapters.sql.records import SqlAccountRecordStore, SqlFunctionRecordStore
 from lamella.adapters.traces import FileTraceStore
 from lamella.config.settings import Settings
+from lamella.images.allowed import Registry
+from lamella.images.credentials import AuthFiles, default_files
 from lamella.images.sources import Sources
 from lamella.images.store import FilesystemImageStore
 from lamella.invoke.recorders import Recorders
@@ -57,9 +60,7 @@ async def open_stores(settings: Settings, directory: DataDirectory, stack: Async
     stack.callback(database.close)
     functions = SqlFunctionStore(database)
     artifacts = await asyncio.to_thread(FilesystemArtifactStore, settings.data / "artifacts")
-    images = await asyncio.to_thread(
-        FilesystemImageStore, settings.data / "images", Sources(settings.image_paths), KernelOverlays()
-    )
+    images = await asyncio.to_thread(_image_store, settings)
     stack.push_async_callback(asyncio.to_thread, images.close)
     packs = await asyncio.to_thread(PackCatalog, settings.data / "runtimes", images.root)
     await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
@@ -85,6 +86,19 @@ async def open_stores(settings: Settings, directory: DataDirectory, stack: Async
         logs=logs,
         recorders=recorders,
     )
+
+
+def _image_store(settings: Settings) -> FilesystemImageStore:
+    """Open the store of images; blocks.
+
+    Raises:
+        UnavailableError: It cannot be used.
+    """
+    named = settings.image_auth_file
+    credentials = AuthFiles((named,), must_exist=True) if named else AuthFiles(default_files(os.environ))
+    registries = [Registry.parse(text) for text in settings.image_registries]
+    sources = Sources(registries, settings.image_paths, credentials.find)
+    return FilesystemImageStore(settings.data / "images", sources, KernelOverlays())
 
 
 def _database(settings: Settings, directory: DataDirectory) -> Database:

@@ -237,6 +237,33 @@ def _checked(manifest: Manifest) -> Manifest:
     return manifest
 
 
+def read_object(data: bytes, shown: str) -> Mapping[str, Any]:  # Any: JSON
+    """A JSON object.
+
+    Raises:
+        ImageError: It is none.
+    """
+    try:
+        return _parsed(data)
+    except _MisshapenError as error:
+        raise ImageError(f"{shown} is not valid: {error}.", INVALID) from None
+
+
+def read_list(data: bytes, shown: str) -> list[Mapping[str, Any]]:  # Any: JSON
+    """A JSON list of objects.
+
+    Raises:
+        ImageError: It is none.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
+        raise ImageError(f"{shown} is not a list.", INVALID)
+    return document
+
+
 def _parsed(data: bytes) -> Mapping[str, Any]:  # Any: JSON
     try:
         document = json.loads(data)

@@ -81,13 +81,17 @@ def probe(path: Path) -> Interpreter:
     if facts["libc"] != "glibc":
         raise PackBuildError(f"{path} does not use glibc; Lambda's runtimes do, and binary wheels need it")
     stdlib = Path(facts["stdlib"])
+    # What was built in tells where they were when it was installed, and it may have been moved since.
+    dynload = stdlib / "lib-dynload"
+    if not dynload.is_dir() and facts["dynload"]:
+        dynload = Path(facts["dynload"])
     if not (stdlib / "os.py").is_file():
         raise PackBuildError(f"{path} has no standard library at {stdlib}")
     return Interpreter(
         executable=Path(facts["executable"]).resolve(),
         version=version,
         stdlib=stdlib,
-        dynload=Path(facts["dynload"] or stdlib / "lib-dynload"),
+        dynload=dynload,
         platlibdir=facts["platlibdir"],
         ca_file=facts["ca_file"],
     )

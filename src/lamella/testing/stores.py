@@ -20,6 +20,7 @@ from lamella.domain.function import (
     LastUpdateStatus,
     State,
 )
+from lamella.domain.image_code import images_of
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.runtimes import kept_runtime
 from lamella.ports.errors import ConflictError
@@ -158,6 +159,9 @@ class MemoryFunctionStore:
     async def digests(self) -> frozenset[str]:
         code = {version.artifact.digest for version in self._all()} - {NO_ARCHIVE}
         return frozenset(code | {layer.artifact.digest for version in self._all() for layer in version.config.layers})
+
+    async def images(self) -> Mapping[str, str]:
+        return {digest: uri for version in self._all() for digest, uri in images_of(version).items()}
 
     def with_records(self) -> list[FunctionKey]:
         """All functions, sorted; for the store of their records."""

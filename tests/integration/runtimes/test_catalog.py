@@ -10,6 +10,7 @@ from lamella.domain.function import Architecture
 from lamella.ports.runtimes import RuntimeNotInstalledError
 from lamella.runtimes import PackBuildError, PackCatalog, PackDamagedError, host_architecture, verify
 from lamella.runtimes.foreign import Emulation, Emulations
+from lamella.runtimes.interpreters import probe
 from lamella.runtimes.pack import Manifest, Origin
 from lamella.runtimes.recipes import recipe_digest
 from lamella.runtimes.tree import tree_digest
@@ -334,3 +335,15 @@ def test_a_program_of_another_user_is_not_run(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PackBuildError, match="No such file"):
         PackCatalog(tmp_path / "packs").add("python3.11", tmp_path / "python3.11")
+
+
+def test_an_interpreter_that_was_moved_has_its_modules_beside_it(tmp_path: Path) -> None:
+    """Its build says where they were when it was installed."""
+    dynload = tmp_path / "lib-dynload"
+    dynload.mkdir()
+    (tmp_path / "os.py").write_text("")
+    program = fake_python(tmp_path / "python3.11", "3, 11, 1")
+    program.write_text(program.read_text().replace('"stdlib": "/nowhere"', f'"stdlib": "{tmp_path}"'))
+    assert probe(program).dynload == dynload
+    dynload.rmdir()
+    assert probe(program).dynload == Path("/nowhere")

@@ -1,6 +1,8 @@
 """What a maker of packs may write, and what is told to him who wrote something else."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +146,13 @@ def test_base_images(name: str, image: str) -> None:
 @pytest.mark.parametrize("name", ["go1.x", "custom", "provided", "nodejs", "python3.15", "python3.99"])
 def test_some_runtimes_have_no_image(name: str) -> None:
     assert base_image(name) is None
+
+
+def test_the_examples_of_the_documentation_are_right() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/runtime-packs.md").read_text()
+    (document,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert parse(document, "ruby3.4").remarks == ("Without Psych",)
+    (label,) = re.findall(r"LABEL lamella\.runtime-pack='(.*)'", page)
+    assert parse(label, "ruby3.4", INTEL).env == {"GEM_HOME": "/var/runtime"}
+    for name, image in re.findall(r"^\| `([a-z0-9.]+)` \| `(public.*)` \|$", page, re.MULTILINE):
+        assert base_image(name) == image

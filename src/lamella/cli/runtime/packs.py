@@ -103,7 +103,12 @@ def add(
         "architecture": architecture,
     }
     wanted = {key: value for key, value in given.items() if value is not None}
-    answer = client(endpoint_url).add_runtime(wanted, lambda text: output.say(output.printable(text)))
+    try:
+        answer = client(endpoint_url).add_runtime(wanted, lambda text: output.say(output.printable(text)))
+    except KeyboardInterrupt:
+        raise CommandError(
+            f"the server goes on with {name}; 'lamella runtime list' tells when it is there", Status.INTERRUPTED
+        ) from None
     if json_:
         output.write_json(answer)
         return
