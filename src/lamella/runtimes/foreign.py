@@ -59,7 +59,7 @@ def emulation(architecture: Architecture) -> Emulation:
     if architecture is host_architecture():
         return Emulation(True, f"{architecture} is this host's own")
     if runs(architecture):
-        return Emulation(True, f"{architecture} functions run through qemu, several times slower")
+        return Emulation(True, f"{architecture} functions run through qemu, about ten times slower")
     machine = MACHINES[architecture]
     qemu = Path(_QEMU.format(machine=machine))
     if not qemu.exists():
