@@ -10,6 +10,7 @@ from tests.support.clients import archive_of
 from tests.support.functions import Answer, Function, create
 from tests.support.languages import NODES, host_java
 from tests.support.layers import publish
+from tests.support.server import LamellaServer
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.network]
 
@@ -211,13 +212,18 @@ def test_java_takes_and_gives_streams(java: Create) -> None:
     assert "and that is all" in answer.tail
 
 
-def test_java_is_started_as_on_aws_and_from_its_archive(java: Create) -> None:
-    """EN-24: the wrapper sees the command line. It insists on the archive, without which Java would not start."""
+def test_java_is_started_as_on_aws_and_from_its_archive(server: LamellaServer, java: Create) -> None:
+    """EN-24: the wrapper sees the command line. It insists on the archive, without which Java would not start.
+
+    The archive is not the same each time it is made, and so is no part of the runtime's digest.
+    """
     wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper", "JAVA_TOOL_OPTIONS": "-Dmine=1"}}
     found = java("options", MemorySize=512, Environment=wrapped).invoke().document
     assert found[:4] == ["-Dmine=1", "-XX:MaxHeapSize=445645k", "-XX:+UseSerialGC", "-Xshare:on"]
     assert "-XX:SharedArchiveFile=/var/lang/lib/server/runtime.jsa" in found
     assert "-XX:TieredStopAtLevel=1" in found
+    manifest = json.loads((server.data / f"runtimes/{host_java()}/current/pack.json").read_text())
+    assert list(manifest["derived"]) == ["/var/lang/lib/server/runtime.jsa"]
     assert "-XX:MaxHeapSize=2834432k" in java("options", MemorySize=3008).invoke().document
 
 
