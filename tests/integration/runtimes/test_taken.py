@@ -210,7 +210,7 @@ async def test_a_pack_is_an_images_root(tmp_path: Path, images: MemoryImageStore
     def forbidden(digest: str) -> Path:
         raise ImageError(f"{digest} is damaged.", "InternalError")
 
-    with pytest.raises(RuntimeNotInstalledError, match="^Runtime dotnet8 cannot be used: abab.* is damaged.$"):
+    with pytest.raises(RuntimeNotInstalledError, match=r"^Runtime dotnet8 cannot be used: abab.* is damaged\.$"):
         PackCatalog(tmp_path / "runtimes", forbidden).find("dotnet8", HOST)
     later.remove("dotnet8")
     assert later.images() == frozenset()
