@@ -13,12 +13,21 @@ from typing import Final
 from lamella.domain.function import Architecture
 from lamella.ports.images import ImageError, StoredImage
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
+from lamella.runtimes import debian_root
 from lamella.runtimes.errors import InterpreterMissingError, PackBuildError
 from lamella.runtimes.fetched import can_be_fetched, fetch_interpreter, kept_interpreter
 from lamella.runtimes.foreign import Emulations
 from lamella.runtimes.interpreters import find_interpreter
 from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, file_digest
-from lamella.runtimes.recipes import PROVIDED, Recipe, foreign_remedy, recipe_digest, recipe_for, remedy
+from lamella.runtimes.recipes import (
+    PROVIDED,
+    Recipe,
+    foreign_remedy,
+    recipe_digest,
+    recipe_for,
+    recipe_of_debian,
+    remedy,
+)
 from lamella.runtimes.shelf import Key, Shelf
 from lamella.runtimes.system import System, host_architecture
 from lamella.runtimes.taken import is_pack_directory, take_directory, take_image
@@ -156,9 +165,7 @@ class PackCatalog(RuntimeCatalog):
             try:
                 return self._add(key, source, progress)
             except InterpreterMissingError as error:
-                if not can_be_fetched(name):
-                    raise
-                return self._add(key, self._fetch(name, error, progress), progress)
+                return self._add_from_elsewhere(key, error, progress)
 
     def add_image(
         self, name: str, image: StoredImage, root: Path, place: str, *, progress: Progress = _silent
@@ -265,13 +272,38 @@ class PackCatalog(RuntimeCatalog):
     def _add(self, key: Key, source: Path | None, progress: Progress) -> RuntimePack:
         name, architecture = key
         self._check_runs(name, architecture, PackBuildError)
-        recipe = recipe_for(name, source, self._root / _CLIENTS, architecture)
+        return self._build(key, recipe_for(name, source, self._root / _CLIENTS, architecture), progress)
+
+    def _add_from_elsewhere(self, key: Key, missing: InterpreterMissingError, progress: Progress) -> RuntimePack:
+        """Add a runtime whose interpreter this host does not have.
+
+        Raises:
+            PackBuildError: It cannot be had; says as well where it was looked for on this host.
+        """
+        name, architecture = key
+        if not can_be_fetched(name):
+            raise missing
+        directory = self._root / _INTERPRETERS
+        source = kept_interpreter(directory, name)
+        if source is None:
+            progress(f"This host has no {name}; fetching one")
+            try:
+                source = fetch_interpreter(directory, name)
+            except PackBuildError as error:
+                if name not in debian_root.LANGUAGES:
+                    raise PackBuildError(f"{missing}\n{error}") from error
+                progress(f"{error}; taking Debian's packages")
+                return self._build(key, recipe_of_debian(name, None, self._root / _CLIENTS, architecture), progress)
+        return self._add(key, source, progress)
+
+    def _build(self, key: Key, recipe: Recipe, progress: Progress) -> RuntimePack:
+        name, architecture = key
         progress(f"Building runtime {_shown(key)}" + (f" from {recipe.interpreter}" if recipe.interpreter else ""))
         if architecture is not host_architecture():
             progress(self._emulations.of(architecture).detail)
         with self._shelf.staging() as scratch:
             system = recipe.unpack(scratch, progress) if recipe.unpack else System.host()
-            return self._install(lambda staging: _build(staging, name, recipe, system), progress)
+            return self._install(lambda staging: _tree_of(staging, name, recipe, system), progress)
 
     def _install(self, make: Callable[[Path], Manifest], progress: Progress) -> RuntimePack:
         try:
@@ -281,6 +313,7 @@ class PackCatalog(RuntimeCatalog):
                     file.write(manifest.to_json())
                     file.flush()
                     os.fsync(file.fileno())
+                self._check_runs(manifest.name, manifest.architecture, PackBuildError)
                 self._shelf.install(staging, manifest)
         except OSError as error:
             raise PackBuildError(f"The runtime cannot be put together below {self._root}: {error}") from error
@@ -288,22 +321,6 @@ class PackCatalog(RuntimeCatalog):
         key = (manifest.name, manifest.architecture)
         progress(f"Runtime {_shown(key)} is ready: {manifest.size_bytes / 1e6:.0f} MB, {manifest.version}")
         return self._with_root(*self._shelved.current[key])
-
-    def _fetch(self, name: str, missing: InterpreterMissingError, progress: Progress) -> Path:
-        """An interpreter from elsewhere.
-
-        Raises:
-            PackBuildError: It cannot be had; says as well where it was looked for on this host.
-        """
-        directory = self._root / _INTERPRETERS
-        kept = kept_interpreter(directory, name)
-        if kept is not None:
-            return kept
-        progress(f"This host has no {name}; fetching one")
-        try:
-            return fetch_interpreter(directory, name)
-        except PackBuildError as error:
-            raise PackBuildError(f"{missing}\n{error}") from error
 
     def _with_root(self, manifest: Manifest, pack: RuntimePack) -> RuntimePack:
         """The pack, with the root of its image if it has one.
@@ -339,7 +356,7 @@ def _shown(key: Key) -> str:
     return name if architecture is host_architecture() else f"{name} for {architecture}"
 
 
-def _build(staging: Path, name: str, recipe: Recipe, system: System) -> Manifest:
+def _tree_of(staging: Path, name: str, recipe: Recipe, system: System) -> Manifest:
     """Build a pack's tree below `staging`, and say what it is."""
     rootfs = staging / ROOTFS
     rootfs.mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.runtimes import RUNTIMES
-from lamella.runtimes import interpreters, java, node
+from lamella.runtimes import debian_root, interpreters, java, node
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.fetched import pinned
 from lamella.runtimes.images import base_image
@@ -22,7 +22,7 @@ class Offer:
     Attributes:
         name: As functions name it; of an interpreter that is not used, what its file name lets expect.
         kind: `host`, `network` or `image`.
-        source: Path of the interpreter, or reference of the image; empty if it is fetched.
+        source: Path of the interpreter, or reference of the image; of one that is fetched, whose it is, or empty.
         version: Full version of an interpreter of this host; empty if it is not known before.
         problem: Why it cannot be used; empty if it can.
     """
@@ -48,6 +48,9 @@ def offers(today: date) -> list[Offer]:
     fetched = [name for name in (*_PYTHONS_OF_UV, *pinned()) if name not in here and name in RUNTIMES]
     found += [Offer(name, "network") for name in fetched]
     here.update(fetched)
+    of_debian = [name for name in debian_root.LANGUAGES if name not in here]
+    found += [Offer(name, "network", "Debian's packages") for name in of_debian]
+    here.update(of_debian)
     for name, runtime in RUNTIMES.items():
         image, until = base_image(name), runtime.create_blocked_on
         if image is not None and name not in here and until is not None and until > today:

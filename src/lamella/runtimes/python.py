@@ -17,7 +17,7 @@ from lamella.elf import is_elf
 from lamella.runtimes.base import bootstrap
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import Interpreter, find_interpreter
-from lamella.runtimes.tree import SEARCH_PATH, RootTree, try_program
+from lamella.runtimes.tree import SEARCH_PATH, RootTree, chroot_program, try_program
 
 RESOURCES: Final = resources.files("lamella.runtimes") / "resources" / "python"
 
@@ -173,7 +173,7 @@ def _compiler(tree: RootTree, interpreter: Interpreter) -> tuple[list[str], Call
     own = interpreter if tree.system.is_host else find_interpreter(interpreter.runtime)
     if own is not None:
         return [str(own.executable)], lambda inside: str(tree.path(inside))
-    program = f"/var/lang/bin/{interpreter.runtime}"
-    if try_program(tree, program, "-c", "0") is not None or os.geteuid() != 0:
+    program, chroot = f"/var/lang/bin/{interpreter.runtime}", chroot_program()
+    if chroot is None or try_program(tree, program, "-c", "0") is not None:
         return None
-    return ["chroot", str(tree.root), program], str
+    return [chroot, str(tree.root), program], str

@@ -109,7 +109,7 @@ def recipe_for(name: str, source: Path | None, kept: Path, architecture: Archite
             f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}.{_from_image(name)}"
         )
     if language == "ruby" or architecture is not host_architecture():
-        return _of_debian(name, source, kept, architecture)
+        return recipe_of_debian(name, source, kept, architecture)
     if language == "provided":
         if source is not None:
             raise PackBuildError(f"{name} has no interpreter; leave out --from")
@@ -138,8 +138,12 @@ def recipe_for(name: str, source: Path | None, kept: Path, architecture: Archite
     return Recipe(family, release, program, ("/var/runtime/bootstrap",), f"AWS_Lambda_{name}", populate_all)
 
 
-def _of_debian(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
-    """How to build a runtime of Debian's packages, for either architecture."""
+def recipe_of_debian(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
+    """How to build a runtime of Debian's packages, for either architecture.
+
+    Raises:
+        PackBuildError: No release of Debian has it, or an interpreter was named.
+    """
     if name not in debian_root.LANGUAGES:
         of = f" for {architecture}" if architecture is not host_architecture() else ""
         raise PackBuildError(

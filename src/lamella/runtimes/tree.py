@@ -124,10 +124,15 @@ class RootTree:
                 path.chmod(_mode(status))
 
 
+def chroot_program() -> str | None:
+    """The program that enters a tree, wherever `PATH` leads; `None` if there is none, or it would not be allowed to."""
+    return shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin") if os.geteuid() == 0 else None
+
+
 def try_program(tree: RootTree, *command: str) -> str | None:
     """Run a program of a tree inside of it, if this process may change its root; what is wrong, or `None`."""
-    chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if os.geteuid() != 0 or chroot is None:
+    chroot = chroot_program()
+    if chroot is None:
         return None
     try:
         result = subprocess.run(

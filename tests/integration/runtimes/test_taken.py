@@ -13,6 +13,7 @@ from lamella.domain.function import Architecture
 from lamella.ports.images import StoredImage
 from lamella.ports.runtimes import RuntimeNotInstalledError
 from lamella.runtimes import PackBuildError, PackCatalog, PackDamagedError, host_architecture, verify
+from lamella.runtimes.foreign import Emulation, Emulations
 from lamella.runtimes.taken import LABEL
 from lamella.testing.images import MemoryImageStore
 
@@ -42,7 +43,7 @@ def describe(directory: Path, **members: object) -> None:
 
 @pytest.fixture
 def packs(tmp_path: Path) -> PackCatalog:
-    return PackCatalog(tmp_path / "runtimes")
+    return PackCatalog(tmp_path / "runtimes", emulations=Emulations(lambda _: Emulation(True, "yes")))
 
 
 def test_a_directory_is_taken_as_it_is(packs: PackCatalog, source: Path, tmp_path: Path) -> None:
@@ -109,6 +110,14 @@ def test_a_pack_for_another_architecture_stands_beside(packs: PackCatalog, sourc
     assert [packs.find("ruby3.3", architecture) for architecture in (HOST, OTHER)] == [native, foreign]
     packs.remove("ruby3.3", OTHER)
     assert packs.packs() == [native]
+
+
+def test_a_pack_that_this_host_cannot_run_is_not_taken(source: Path, tmp_path: Path) -> None:
+    packs = PackCatalog(tmp_path, emulations=Emulations(lambda found: Emulation(found is HOST, "no qemu", "get it")))
+    describe(source, architecture=OTHER)
+    with pytest.raises(PackBuildError, match=f"Runtime ruby3.3 for {OTHER} cannot run on this host: no qemu"):
+        packs.add("ruby3.3", source)
+    assert not (tmp_path / "ruby3.3").exists()
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
