@@ -35,7 +35,7 @@ from lamella.control.provisioned import ProvisioningServices, load_provisions
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
-from lamella.domain.function import FunctionKey
+from lamella.domain.function import Architecture, FunctionKey
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import LIMITS, Door, FrontDoor, Page
@@ -61,9 +61,11 @@ from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes
 from lamella.pages.channels import ChannelPages
 from lamella.pages.mirror import MirrorPages
 from lamella.pages.retention import RetentionPages
+from lamella.pages.runtimes import Users
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
+from lamella.runtimes.offers import offers
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +140,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
         pages = _HostPages(
-            settings, stores, router, downloads, keyring, workshop, _layer_pages(settings, channels, mirrors)
+            settings, stores, router, downloads, keyring, workshop, clock, _layer_pages(settings, channels, mirrors)
         )
         door = Door(
             settings.region,
@@ -263,6 +265,7 @@ def _plane(
     guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
     garbage = Garbage(stores.functions, stores.layers, stores.artifacts, stores.images)
     garbage.keep_images(router.mounted_images)
+    garbage.keep_images(stores.packs.images)
     sources = MappingPorts(stores.records.accounts, stores.checkpoints, aws, destinations, RoutedCallee(router), clock)
     return _Plane(
         router=router,
@@ -328,6 +331,7 @@ class _HostPages:
         downloads: Downloads,
         keyring: Keyring,
         workshop: Workshop,
+        clock: Clock,
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
@@ -337,7 +341,7 @@ class _HostPages:
             self._logs,
             Traces(stores.recorders),
             Events(stores.queue, account=settings.account_id, region=settings.region),
-            Runtimes(stores.packs, workshop.runtime_contents.page),
+            Runtimes(stores.packs, stores.images, _users(stores), offers, clock, workshop.runtime_contents.page),
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
@@ -350,6 +354,15 @@ class _HostPages:
         self._health.draining = True
         self._logs.stop()
         self._workshop.layers.stop()
+
+
+def _users(stores: Stores) -> Users:
+    """Who uses a runtime: function versions by their ARN."""
+
+    async def users(runtime: str, architecture: Architecture) -> list[str]:
+        return [key.arn(version) for key, version in await stores.functions.users_of(runtime, architecture)]
+
+    return users
 
 
 def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPages) -> dict[tuple[str, str], Page]:
