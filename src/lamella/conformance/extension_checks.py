@@ -176,9 +176,18 @@ EXTENSION_CHECKS: Final = CheckTable(
         Check(
             "ends",
             "EX-82",
-            "It ends within two seconds of SHUTDOWN.",
+            "It is done within two seconds of SHUTDOWN.",
             "What still runs then is killed, and what it has not sent is lost. Extensions get no SIGTERM.",
-            "At SHUTDOWN send what is left, bounded by deadlineMs, and exit; do not ask for another event.",
+            "At SHUTDOWN send what is left, bounded by deadlineMs, and exit.",
+        ),
+        Check(
+            "exits",
+            "EX-82",
+            "At SHUTDOWN it exits, and does not ask for another event.",
+            "There is no other event: it is killed when the two seconds are over, and what is to run at its exit does "
+            "not.",
+            "Leave the loop and exit. AWS's Rust client asks again: call std::process::exit when all is sent.",
+            Weight.ADVICE,
         ),
         Check(
             "early-end",

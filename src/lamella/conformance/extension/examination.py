@@ -147,8 +147,8 @@ class _Examination:
         packs = {pack.name: pack for pack in self._place.packs}
         named = [packs[name] for name in self._wish.runtimes if name in packs]
         able = [pack for pack in named or packs.values() if not self._problems[pack.name]]
-        # Of those that it could have, one with little in it shows most.
-        able.sort(key=lambda pack: not pack.name.startswith("provided"))
+        if not named:  # of those that it could have, the newest with little in it shows most
+            able.sort(key=lambda pack: (pack.name.startswith("provided"), pack.name), reverse=True)
         return (able or named or list(packs.values()))[0]
 
     def _survey(self, pack: RuntimePack) -> None:

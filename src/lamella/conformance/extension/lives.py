@@ -7,8 +7,6 @@ from lamella.lifecycle.commands import ShutdownReason
 from lamella.lifecycle.extension import SHUTDOWN
 
 _FROZEN_S: Final = 1.0
-_UNKNOWN_S: Final = 3.0
-_FAULT_S: Final = 3.0
 _CALM_CALLS: Final = 10
 """How often it may call again in that time."""
 
@@ -68,7 +66,7 @@ class Reset(ExtensionScenario):
         self.passed("starts-again", seen=f"Ready again after {self.seen.ready_s:.2f} s.")
         if not self.seen.follows(SHUTDOWN):
             return
-        if (yield from self.shutdown(ShutdownReason.TIMEOUT)):
+        if (yield from self.shutdown(ShutdownReason.TIMEOUT)) or self.platform.ready:
             self.passed("early-end")
         else:
             text = "Told to end before any invocation, it was still there 2 s later"
@@ -89,7 +87,7 @@ class Unknown(ExtensionScenario):
         asked = yield from self.invocation(more={"lamellaTest": {"anything": [1, 2]}})
         if asked:
             self.platform.give_other({"eventType": "LAMELLA_TEST", "deadlineMs": 0})
-            yield self.until_ready(_UNKNOWN_S)
+            yield self.until_ready(self.pace.answer_s)
         what = "an event of a type that it does not know" if asked else "an INVOKE with a member that it does not know"
         if self.seen.ended is not None:
             self.failed("unknown-event", seen=f"At {what} it {self.end()}")
@@ -113,11 +111,13 @@ class Fault(ExtensionScenario):
         calls = self.seen.calls
         self.platform.out_of_order = True
         self.platform.give_fault()
-        yield self.pause(_FAULT_S)
+        yield self.pause(self.pace.end_s)
         again = self.seen.calls - calls
         if self.seen.ended is not None:
             self.passed("container-error", seen=f"It {self.end()}")
         else:
-            self.failed("container-error", seen=f"It was still there {_FAULT_S:g} s later.")
+            self.failed("container-error", seen=f"It was still there {self.pace.end_s:g} s later.")
         if again > _CALM_CALLS:
-            self.failed("calm", seen=f"It called {again} times in {_FAULT_S:g} s while the platform was out of order.")
+            self.failed(
+                "calm", seen=f"It called {again} times in {self.pace.end_s:g} s while the platform was out of order."
+            )

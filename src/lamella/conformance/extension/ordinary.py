@@ -17,6 +17,7 @@ OF_TELEMETRY: Final = (
     "telemetry-keeps-up",
     "telemetry-unknown",
     "telemetry-refused",
+    "telemetry-refused",
     "telemetry-echo",
 )
 """Checks of those who have subscribed."""
@@ -28,18 +29,16 @@ class Ordinary(ExtensionScenario):
     """Start, init, three invocations, shutdown.
 
     Attributes:
-        initialised_once: Whether it got as far as asking for its first event, so that the others can be played.
-        life: What was seen of the life that was judged.
+        life: What was seen of it; `None` if it never asked for an event, so that the others need not be played.
     """
 
     name = "ordinary life"
     checks = (
         *("starts", "modules", "variables", "registers", "file-name", "register-request", "initialised", "start-time"),
-        *("identifier", "one-next", "calm", "says-why", "asks-again", "stays", "tracing", "ends"),
+        *("identifier", "one-next", "calm", "says-why", "asks-again", "stays", "tracing", "ends", "exits"),
         *("telemetry-subscribes", "telemetry-request", "telemetry-in-time", "telemetry-listens"),
         *("telemetry-answers", "ships"),
     )
-    initialised_once = False
     life: Seen | None = None
 
     def story(self) -> Story:
@@ -52,11 +51,13 @@ class Ordinary(ExtensionScenario):
             ready = yield from self.initialised()
         self._judge_init(ready=ready)
         self._judge_registration()
-        self._judge_subscription()
         if not ready:
+            self._judge_subscription()
             return
-        self.initialised_once, self.life = True, self.seen
-        if not (yield from self._invocations_told()):
+        self.life = self.seen
+        stays = yield from self._invocations_told()
+        self._judge_subscription()
+        if not stays:
             return
         yield self.delivered(self.pace.answer_s)
         self._judge_listener()
@@ -152,13 +153,15 @@ class Ordinary(ExtensionScenario):
     def _judge_end(self, *, ended: bool) -> None:
         seen = self.seen
         if SHUTDOWN not in (seen.registration.events if seen.registration else ()):
-            self.not_applicable("ends", "early-end", seen="It does not follow SHUTDOWN, and is killed without a word.")
+            why = "It does not follow SHUTDOWN, and is killed without a word."
+            self.not_applicable("ends", "exits", "early-end", seen=why)
         elif ended:
-            self.passed("ends", seen="It ended in time.")
+            self.passed("ends", "exits", seen=f"{seen.ended_s - self.told_s:.2f} s after SHUTDOWN.")
         elif self.platform.ready:
-            self.failed("ends", seen="At SHUTDOWN it asked for another event, and was killed after 2 s.")
+            self.passed("ends", seen="It was done with SHUTDOWN in time.")
+            self.failed("exits", seen="At SHUTDOWN it asked for another event, and was killed when the time was up.")
         else:
-            self.failed("ends", seen=f"It was still there 2 s after SHUTDOWN, and was killed{self.last_words()}")
+            self.failed("ends", seen=f"It was still busy 2 s after SHUTDOWN, and was killed{self.last_words()}")
 
     # Telemetry
 
@@ -193,6 +196,11 @@ class Ordinary(ExtensionScenario):
             return
         to = subscription.destination
         where = f"{to.host}:{to.port}"
+        if not seen.attempts and self.platform.unanswered_s:
+            self.passed("telemetry-listens", seen=f"Reached at {where}.")
+            waited_s = self.platform.unanswered_s
+            self.failed("telemetry-answers", seen=f"It has not answered a batch for {waited_s:.1f} s.")
+            return
         if not seen.attempts:
             self.not_applicable("telemetry-listens", "telemetry-answers", seen="There was nothing to send.")
             return

@@ -65,7 +65,9 @@ MARK: Final = re.compile(rb"lamella-mark-\d+")
 METADATA_PATH: Final = "/2026-01-15/metadata/execution-environment"
 _RUNTIME: Final = "/2018-06-01/runtime/"
 _FAULT: Final = error_body("Container.Error", "Container error. Non-recoverable state. Extension should exit promptly.")
-"""Source: the OpenAPI description of the Extensions API, status 500 of all its calls."""
+"""Source: developer guide, "runtimes-extensions-api", status 500 of all calls."""
+_NO_TELEMETRY: Final = error_body("Telemetry.NotSupported", "Telemetry API is not supported")
+"""Source: developer guide, "telemetry-api-reference", status 202: accepted, and not supported in the local sandbox."""
 
 
 class _Asked:
@@ -92,8 +94,8 @@ class Platform:
     Attributes:
         seen: What it has done so far.
         facts: Of the function, as told at the registration.
-        refuses_subscriptions: Answer every subscription with a fault of the platform.
-        out_of_order: Answer every call so.
+        refuses_subscriptions: Answer every subscription as a platform without telemetry does.
+        out_of_order: Answer every call as one does that cannot go on.
         deadline_s: Monotonic seconds at which it wants `DeadlinePassed`.
     """
 
@@ -119,6 +121,7 @@ class Platform:
         self._extensions = Extensions((extension,))
         self._telemetry = TelemetryMachine(render)
         self._sent: dict[int, DeliverBatch] = {}
+        self._sent_s = 0.0
         self._waiting: Call | None = None
         self._waiting_since_s = 0.0
         self._gave_up = False
@@ -140,6 +143,11 @@ class Platform:
     def ready(self) -> bool:
         """Whether it waits for an event."""
         return self._state is ExtensionState.READY
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how long a batch has been on its way; 0 if none is."""
+        return self.now_s - self._sent_s if self._sent else 0.0
 
     @property
     def flushed(self) -> bool:
@@ -219,8 +227,11 @@ class Platform:
         """A call of any of the APIs."""
         self.seen.calls += 1
         asked = _Asked(call, self._answer)
-        if self.out_of_order or (self.refuses_subscriptions and call.path in API_OF_PATH):
+        if self.out_of_order:
             asked.respond(500, JSON, _FAULT)
+            return
+        if self.refuses_subscriptions and call.path in API_OF_PATH:
+            asked.respond(202, JSON, _NO_TELEMETRY)
             return
         # `ExtensionsApi` asks nothing of an exchange but what `_Asked` has.
         if self._api.handle(cast("Exchange", asked)):
@@ -330,6 +341,7 @@ class Platform:
             match command:
                 case DeliverBatch(_, serial, destination, batch):
                     self._sent[serial] = command
+                    self._sent_s = self.now_s
                     separator, ends = (b"\n", (b"", b"\n")) if destination.protocol == "TCP" else (b",", (b"[", b"]"))
                     self._send(Deliver(serial, destination, ends[0] + separator.join(batch) + ends[1]))
                 case GiveUp():

@@ -45,6 +45,8 @@ _IDENTIFIER_ERRORS: Final = (
     "Extension.UnknownExtensionIdentifier",
 )
 _CALLS_MANY: Final = 50
+_ANOTHER_S: Final = 0.5
+"""How long one may take to end that has asked for another event at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class ExtensionScenario(Scenario):
 
     Attributes:
         lent: Variables by which the extension finds modules that were lent to it.
+        told_s: When it was told to end, since its process was started.
     """
 
     def __init__(self, subject: Subject, pace: Pace, *, epoch_s: float, lent: Mapping[str, str] | None = None) -> None:
@@ -103,6 +106,7 @@ class ExtensionScenario(Scenario):
         self.subject: Final = subject
         self.lent: Mapping[str, str] = lent or {}
         self.now_s = 0.0
+        self.told_s = 0.0
         self._epoch_s = epoch_s
         self._platform: Platform | None = None
         self._out: list[Command] = []
@@ -249,9 +253,12 @@ class ExtensionScenario(Scenario):
         """Deliver what is left and tell it of the end; returns whether its process has ended in time."""
         self.platform.flush()
         yield Wait(lambda: self.platform.flushed, FLUSH_S)
+        self.told_s = self.platform.age_s
         if not self.platform.give_shutdown(reason, SHUTDOWN_S):
             return False
-        yield Wait(lambda: self.seen.ended is not None, SHUTDOWN_S)
+        yield Wait(lambda: self.seen.ended is not None or self.platform.ready, SHUTDOWN_S)
+        if self.seen.ended is None and self.platform.ready:
+            yield Wait(lambda: self.seen.ended is not None, _ANOTHER_S)
         return self.seen.ended is not None
 
     def freeze(self) -> None:

@@ -53,7 +53,7 @@ def problem_of(name: str, pack: RuntimePack, view: View) -> str:
     wanted = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), "")
     if not wanted or any(view.find(f"{folder}/{wanted}") is not None for folder in _PATH):
         return ""
-    return f"{words[0]}: {wanted!r}: no such file or directory, as there is no {wanted} in {pack.name}"
+    return f"{words[0]}: {wanted!r}: no such file or directory, and a script needs its interpreter"
 
 
 def hints_of(name: str, view: View, collector: str) -> Hints:
