@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version as package_version
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
@@ -19,6 +19,7 @@ from lamella.app.operations import OPERATIONS
 from lamella.app.outside import aws_client, choose_neighbours, start_neighbour
 from lamella.app.sandboxing import ENDPOINT_PORT, SANDBOX_ADDRESS, start_sandboxing
 from lamella.app.stores import Stores, open_stores
+from lamella.app.verifying import open_conformance
 from lamella.app.workshop import Workshop, open_workshop
 from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
@@ -107,6 +108,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
+        conformance = open_conformance(settings, stores, sandboxes)
         control = ControlServices(
             functions=stores.functions,
             layers=stores.layers,
@@ -130,7 +132,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
-        await _resume(stores, plane, workshop, stack)
+        await _resume(stores, plane, (workshop.examiner, conformance), stack)
         channels = ChannelUpdates(services)
         stack.push_async_callback(channels.close)
         await channels.resume()
@@ -145,7 +147,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads={**workshop.layers.uploads, **mirrors.uploads},
+            uploads={**workshop.layers.uploads, **mirrors.uploads, **conformance.uploads},
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -159,7 +161,15 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             yield f"http://{address}"
         finally:
             pages.drain()
+            conformance.turns.stop()
             await _drain(plane, server, grace_s=settings.drain_timeout_s)
+
+
+class _ArtifactUser(Protocol):
+    """Whoever looks at archives that nothing may refer to any more."""
+
+    def digests_in_use(self) -> frozenset[str]:
+        """Artifacts that must not be collected."""
 
 
 class _Inside:
@@ -287,14 +297,14 @@ def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int
     )
 
 
-async def _resume(stores: Stores, plane: _Plane, workshop: Workshop, stack: AsyncExitStack) -> None:
+async def _resume(stores: Stores, plane: _Plane, users: Sequence[_ArtifactUser], stack: AsyncExitStack) -> None:
     """Go on where the last process ended, be it in the middle of something."""
     await plane.router.load()
     await plane.urls.load(stores.records.functions)
     await plane.dispatcher.load(configurations(await stores.records.functions.every(EVENT_INVOKE_CONFIG)))
     await plane.transitions.resume()
     await plane.garbage.collect()
-    collector = asyncio.create_task(_collect(plane.garbage, plane.router, workshop), name="collect garbage")
+    collector = asyncio.create_task(_collect(plane.garbage, plane.router, users), name="collect garbage")
     stack.callback(collector.cancel)
     plane.router.start()
     await load_provisions(stores.records.functions, plane.router.provisions)
@@ -380,12 +390,16 @@ def _claim(address: Address) -> socket.socket:
     return claimed
 
 
-async def _collect(garbage: Garbage, router: Router, workshop: Workshop) -> None:
+async def _collect(garbage: Garbage, router: Router, users: Sequence[_ArtifactUser]) -> None:
     """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
+
+    def in_use() -> frozenset[str]:
+        return frozenset(router.mounted_digests()).union(*(user.digests_in_use() for user in users))
+
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
-            count = await garbage.collect(in_use=lambda: router.mounted_digests() | workshop.examiner.digests_in_use())
+            count = await garbage.collect(in_use=in_use)
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts that nothing refers to could not be deleted")
             continue

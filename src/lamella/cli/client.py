@@ -402,6 +402,25 @@ class Client:
             raise _stranger(self._endpoint.url)
         return document
 
+    def verify(self, path: str, archive: bytes) -> Iterator[dict[str, Any]]:
+        """Ask a page that answers in NDJSON: its documents, as they come.
+
+        Args:
+            path: After `/_lamella/`, with the query.
+            archive: A zip archive, or nothing.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        headers = {"content-type": "application/zip"}
+        with self._request("POST", f"/_lamella/{path}", archive, headers) as answer:
+            try:
+                for line in answer:
+                    if line.strip():
+                        yield _decoded(line, self._endpoint.url)
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(self._endpoint.url, error) from error
+
     def page(
         self,
         method: str,
