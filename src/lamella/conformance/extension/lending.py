@@ -5,16 +5,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from lamella.conformance.first_aid import STAND_INS
+
 DIRECTORY: Final = "/var/task/lent"
 """Where they are inside the sandbox."""
-_FILES: Final = resources.files("lamella.conformance.extension") / "lent"
+_FILES: Final = resources.files("lamella.conformance") / "handlers"
 _MISSING: Final = re.compile(rb"(?:ModuleNotFoundError|ImportError): No module named '?([A-Za-z0-9_.]+)'?")
 _WITHHELD: Final = re.compile(
     rb"\b(_HANDLER|_X_AMZN_TRACE_ID|AWS_EXECUTION_ENV|AWS_LAMBDA_LOG_GROUP_NAME|AWS_LAMBDA_LOG_STREAM_NAME|"
     rb"AWS_LAMBDA_LOG_FORMAT|AWS_LAMBDA_LOG_LEVEL|AWS_XRAY_CONTEXT_MISSING|AWS_XRAY_DAEMON_ADDRESS|"
     rb"LAMBDA_RUNTIME_DIR|LAMBDA_TASK_ROOT)\b"
 )
-LENT: Final = frozenset({"requests"})
+LENT: Final = STAND_INS
 
 
 def missing_module(output: bytes) -> str:
@@ -35,6 +37,6 @@ def lend(task: Path) -> None:
     directory.mkdir(mode=0o755)
     for name in LENT:
         path = directory / f"{name}.py"
-        path.write_bytes((_FILES / f"lent-{name}.py").read_bytes())
+        path.write_bytes((_FILES / f"kit-{name}.py").read_bytes())
         path.chmod(0o644)
     directory.chmod(0o755)
