@@ -1,9 +1,9 @@
-"""Examines the extensions of a layer: looks at their files, plays the first scenario, and then the others at once."""
+"""Examines an extension: looks at its file, plays the first scenario, and then the others at once."""
 
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,9 @@ COLLECTOR_URL: Final = f"http://{SANDBOX_ADDRESS}:4566"
 _OF_EVENTS: Final = (Patience, Reset, Unknown, Fault)
 _OF_TELEMETRY: Final = (Burst, UnknownRecords, Refused)
 _AT_ONCE: Final = 4
+_NAMES_SHOWN: Final = 12
+_CPUS: Final = 1.0
+"""The server has invocations to serve meanwhile."""
 
 
 class NothingToExamineError(Exception):
@@ -41,7 +44,7 @@ class Wish:
 
     Attributes:
         layers: Trees, in the order of a function.
-        name: Of one extension; empty for all.
+        name: Of the extension; empty if there is only one.
         runtimes: Those it is for: each must be able to start it, and the first is where it is played. None: whichever
             can start it.
         variables: Of the function that would have it.
@@ -62,13 +65,29 @@ class Wish:
     pace: Pace = field(default_factory=Pace)
     memory_mib: int = 512
 
+    def check(self, place: "Place") -> tuple[str, ...]:
+        """Make sure that it names one extension; returns the names of all.
+
+        Raises:
+            NothingToExamineError: There is none, or it could be any of several.
+        """
+        names = survey.names_of(survey.view_of(place.packs[0], self.layers, place.directory))
+        there = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+        if not names:
+            raise NothingToExamineError("There is no file in the folder extensions of the layers: no extension.")
+        if self.name and self.name not in names:
+            raise NothingToExamineError(f"There is no extension {self.name[:80]!r}; there is {there}.")
+        if not self.name and len(names) > 1:
+            raise NothingToExamineError(f"There are several extensions, so name one of them: {there}.")
+        return names
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where extensions are examined.
 
     Attributes:
-        packs: The runtimes of the node.
+        packs: The runtimes of the node, all for one architecture; there is at least one.
         directory: For the tree at `/var/task`.
     """
 
@@ -79,30 +98,16 @@ class Place:
     region: str
 
 
-async def examine(
-    wish: Wish, place: Place, *, progress: Progress | None = None, done: Callable[[Report], None] | None = None
-) -> list[Report]:
-    """Examine the extensions one after the other; `done` gets each report as it is there.
+async def examine(wish: Wish, place: Place, *, progress: Progress | None = None) -> Report:
+    """Examine one extension.
 
     Raises:
-        NothingToExamineError: See there.
+        NothingToExamineError: See `Wish.check`.
         SandboxError: There could be no sandbox.
     """
-    reports: list[Report] = []
+    names = wish.check(place)
     with _task(place.directory) as task:
-        names = survey.names_of(survey.view_of(place.packs[0], wish.layers, task)) if place.packs else ()
-        if not place.packs:
-            raise NothingToExamineError("This server has no runtime; 'lamella runtime add python3.11' adds one.")
-        if not names:
-            raise NothingToExamineError("There is no file in the folder extensions, so there is no extension.")
-        if wish.name and wish.name not in names:
-            raise NothingToExamineError(f"There is no extension {wish.name!r}; there is {', '.join(names)}.")
-        for name in (wish.name,) if wish.name else names:
-            report = await _Examination(wish, place, task, name, names).run(progress)
-            reports.append(report)
-            if done is not None:
-                done(report)
-    return reports
+        return await _Examination(wish, place, task, wish.name or names[0], names).run(progress)
 
 
 class _Examination:
@@ -196,6 +201,7 @@ class _Examination:
             task=self._task,
             layers=tuple(wish.layers),
             memory_mib=wish.memory_mib,
+            cpus=_CPUS,
         )
         return Patient(spec, {self._name: program}, self._views[pack.name], pack.architecture, collects=True)
 
