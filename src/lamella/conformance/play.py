@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from lamella.lifecycle.telemetry_events import Destination
 from lamella.ports.sandbox import ExitStatus
 
 RUNTIME: Final = "runtime"
@@ -104,11 +105,41 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of a `Deliver`.
+
+    Attributes:
+        id: Of the `Deliver`.
+        status: What an HTTP listener answered; 0 by TCP, where having been written is all there is; `None` if it could
+            not be delivered.
+        problem: Why not, in words.
+        took_s: Until the answer, or the failure.
+    """
+
+    id: int
+    status: int | None
+    problem: str
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The patient sent something to the collector, at the place of AWS's endpoint; it was answered 200.
+
+    Attributes:
+        body: As it came, but unpacked if it was compressed by gzip or deflate.
+    """
+
+    path: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """The scenario's own `deadline_s` has come."""
 
 
-Event = Called | Abandoned | Printed | Ended | NotStarted | Measured | DeadlinePassed
+Event = Called | Abandoned | Printed | Ended | NotStarted | Measured | Delivered | Collected | DeadlinePassed
 
 # Commands
 
@@ -180,4 +211,22 @@ class Measure:
     process: str
 
 
-Command = Start | Answer | Cut | Signal | KillAll | Freeze | Thaw | Measure
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Send telemetry to a listener of the patient; answered by `Delivered`.
+
+    Attributes:
+        id: Counts up in each scenario. A connection is kept for the next one where the listener lets it be.
+    """
+
+    id: int
+    destination: Destination
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StopDelivery:
+    """Break off the `Deliver` that is on its way, and drop the connection; nothing is heard of it any more."""
+
+
+Command = Start | Answer | Cut | Signal | KillAll | Freeze | Thaw | Measure | Deliver | StopDelivery

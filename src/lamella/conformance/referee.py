@@ -17,9 +17,11 @@ from lamella.conformance.play import (
     Answer,
     Call,
     Called,
+    Collected,
     Command,
     Cut,
     DeadlinePassed,
+    Deliver,
     Ended,
     Event,
     Freeze,
@@ -30,9 +32,11 @@ from lamella.conformance.play import (
     Printed,
     Signal,
     Start,
+    StopDelivery,
     Thaw,
 )
 from lamella.conformance.scenario import Scenario
+from lamella.conformance.sending import Sender, unpacked
 from lamella.conformance.usage import usage_of
 from lamella.domain.function import Architecture
 from lamella.httpserver.exchange import Exchange, Phase
@@ -54,10 +58,12 @@ _LIMITS: Final = Limits(
 )
 _BODY: Final = Buffered(limit_bytes=16 * 1024 * 1024, drain_excess=True)
 """Far more than may be handed in, so that the scenario sees what is too large."""
+_COLLECTED_BYTES: Final = 16 * 1024 * 1024
 _EVENTS_MOST: Final = 20_000
 _CALLS_MOST: Final = 2_000
 """In one scenario. Whoever calls more often is in a loop."""
 SCENARIO_MOST_S: Final = 120.0
+"""Beside what the scenario waits on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +91,14 @@ class Patient:
         sandbox: Its id is replaced for each scenario.
         programs: By name: `RUNTIME`, or the file name of an extension.
         view: The files that the sandbox will show.
+        collects: Whether there is a collector where AWS's endpoint is, which takes what it is sent (`Collected`).
     """
 
     sandbox: SandboxSpec
     programs: Mapping[str, Program]
     view: View
     architecture: Architecture
+    collects: bool = False
 
 
 @dataclass(slots=True)
@@ -137,6 +145,8 @@ class Referee:
         self._running: dict[str, _Running] = {}
         self._calls = 0
         self._api = HttpServer(_Door(self._called), _LIMITS, half_close=False)
+        self._collector = HttpServer(_Door(self._collected), _LIMITS)
+        self._sender: Sender | None = None
 
     async def run(self, sandboxes: SandboxProvider) -> None:
         """Play it to its end; the scenario has the results.
@@ -144,17 +154,24 @@ class Referee:
         Raises:
             SandboxError: There could be no sandbox.
         """
+        most_s = SCENARIO_MOST_S + self._scenario.waits_s
         sandbox = await sandboxes.create(replace(self._patient.sandbox, id=uuid.uuid4().hex))
         try:
             await self._api.start(sock=sandbox.runtime_api_listener.dup())
-            async with asyncio.timeout(SCENARIO_MOST_S):
+            if self._patient.collects:
+                await self._collector.start(sock=sandbox.endpoint_listener.dup())
+            self._sender = Sender(sandbox.open_socket, sandbox.address, self._events_put)
+            async with asyncio.timeout(most_s):
                 await self._play(sandbox)
         except TimeoutError:
-            self._scenario.abort(f"It took more than {SCENARIO_MOST_S:.0f} seconds.")
+            self._scenario.abort(f"It took more than {most_s:.0f} seconds.")
         finally:
             sandbox.thaw()
             self._forget()
             self._api.abort()
+            self._collector.abort()
+            if self._sender is not None:
+                await self._sender.close()
             await sandbox.destroy()
 
     async def _play(self, sandbox: Sandbox) -> None:
@@ -197,6 +214,7 @@ class Referee:
                     await sandbox.kill_processes()
                     self._forget()
                     self._api.drop_connections()
+                    self._send(StopDelivery())
                     self._exchanges.clear()
                     self._events = asyncio.Queue()
                 case Freeze():
@@ -208,6 +226,26 @@ class Referee:
                     if running is not None and running.process is not None:
                         usage = usage_of(running.process.pid)
                         self._events.put_nowait(Measured(process, usage.cpu_s, usage.files, usage.processes))
+                case Deliver() | StopDelivery():
+                    self._send(command)
+
+    # Telemetry, and what becomes of it
+
+    def _events_put(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    def _send(self, command: Deliver | StopDelivery) -> None:
+        assert self._sender is not None
+        if isinstance(command, Deliver):
+            self._sender.send(command)
+        else:
+            self._sender.stop()
+
+    def _collected(self, exchange: Exchange) -> None:
+        request = exchange.request
+        body = unpacked(request.body, request.header("content-encoding"), _COLLECTED_BYTES)
+        self._events.put_nowait(Collected(request.path, body))
+        exchange.respond(200, (("Content-Type", "application/json"),), b"{}")
 
     # Processes
 

@@ -44,9 +44,11 @@ class Scenario(ABC):
         deadline_s: Monotonic seconds at which it wants to be woken; `math.inf` for never.
         finished: Nothing more is to be done.
         output: The last that all processes printed.
+        waits_s: Seconds that it waits on purpose, which do not count against it.
     """
 
     name = "scenario"
+    waits_s = 0.0
 
     def __init__(self, pace: Pace) -> None:
         self.pace: Final = pace

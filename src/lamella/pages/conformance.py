@@ -91,7 +91,7 @@ class Conformance:
         pairs = parse_qsl(exchange.request.query, keep_blank_values=True)
         options = _options(query)
         async with self.turns.asking(), AsyncExitStack() as stack:
-            archive = await self._archive(body, stack)
+            archive = await self.archive(body, stack)
             subject = await self._subject(query, pairs, archive, stack)
 
             async def examine(tell: Tell) -> Report:
@@ -99,8 +99,12 @@ class Conformance:
 
             await self.turns.answer(exchange, examine)
 
-    async def _archive(self, body: Path, stack: AsyncExitStack) -> Path | None:
-        """The tree of what was sent; `None` if nothing was."""
+    async def archive(self, body: Path, stack: AsyncExitStack) -> Path | None:
+        """The tree of what was sent; `None` if nothing was.
+
+        Raises:
+            PageError: It is no archive, or too large.
+        """
         if not (await asyncio.to_thread(body.stat)).st_size:
             return None
         try:
@@ -113,7 +117,7 @@ class Conformance:
     async def _subject(
         self, query: Mapping[str, str], pairs: list[tuple[str, str]], archive: Path | None, stack: AsyncExitStack
     ) -> Subject:
-        variables = dict(_variable(value) for name, value in pairs if name == "variable")
+        variables = dict(variable_of(value) for name, value in pairs if name == "variable")
         named = [name for name in ("pack", "function", "image") if query.get(name)]
         if len(named) > 1:
             raise PageError(400, f"Say one of {', '.join(named)}.")
@@ -127,7 +131,7 @@ class Conformance:
         layers = [value for key, value in pairs if key == "layer"]
         if len(layers) > _LAYERS_MOST:
             raise PageError(400, f"There are {_LAYERS_MOST} layers at most.")
-        trees = [await self._layer(layer, archive, stack) for layer in layers]
+        trees = [await self.layer(layer, archive, stack) for layer in layers]
         code = query.get("code")
         return replace(
             subject,
@@ -145,7 +149,12 @@ class Conformance:
         except RuntimeNotInstalledError as error:
             raise PageError(404, str(error)) from error
 
-    async def _layer(self, layer: str, archive: Path | None, stack: AsyncExitStack) -> Path:
+    async def layer(self, layer: str, archive: Path | None, stack: AsyncExitStack) -> Path:
+        """The tree of a layer version, by its ARN, or of a directory of the archive.
+
+        Raises:
+            PageError: There is none.
+        """
         if not layer.startswith("arn:"):
             return _directory(archive, layer)
         key, number = parse_layer_version(layer)
@@ -233,7 +242,12 @@ def _options(query: Mapping[str, str]) -> dict[str, Any]:  # Any: arguments of `
     return {**chosen, "pace": replace(Pace(), idle_s=idle_s)}
 
 
-def _variable(text: str) -> tuple[str, str]:
+def variable_of(text: str) -> tuple[str, str]:
+    """Name and value of an environment variable.
+
+    Raises:
+        PageError: That is none.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier() or "\0" in value:
         raise PageError(400, f"A variable is NAME=value, not {text[:80]!r}.")
