@@ -107,7 +107,7 @@ def _summary(report: Report) -> str:
     counts = report["counts"]
     parts = [f"{counts['pass']} passed", f"{len(errors)} failed"]
     if advice:
-        parts.append(f"{len(advice)} to be advised")
+        parts.append(f"{len(advice)} to think about")
     parts += [f"{counts[name]} {name.replace('-', ' ')}" for name in ("not-applicable", "untried") if counts[name]]
     verdict = "It does what a runtime has to do." if report["kind"] == "runtime" else "It does what it has to do."
     if errors:
@@ -148,8 +148,7 @@ def junit(report: Report) -> bytes:
             ET.SubElement(case, "system-out").text = text
     suites = ET.Element("testsuites")
     suites.append(suite)
-    text: bytes = ET.tostring(suites, "utf-8", xml_declaration=True)
-    return text
+    return b'<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, "unicode").encode()
 
 
 def _text(text: str) -> str:

@@ -145,7 +145,8 @@ class Waiting(Invocations):
         super().__init__("silence, the freezer and the end", pace, epoch_s, [Step(), _Thawed()], contract)
         self._stage = "event"
         self._call: Call | None = None
-        self._since_s = 0.0
+        self._asked_s = 0.0  # when `next` came
+        self._since_s = 0.0  # since when it is watched
         self._cpu_s = 0.0
 
     @property
@@ -155,6 +156,7 @@ class Waiting(Invocations):
 
     def _ready(self, call: Call, now_s: float) -> list[Command]:
         if self._stage == "event" and self.number == 1:
+            self._asked_s = now_s
             # A moment of its own, for what a runtime does after its first event.
             return self._wait("settling", call, now_s, self.pace.idle_s / 4)
         if self.number == 2 and self._stage != "term":
@@ -188,8 +190,8 @@ class Waiting(Invocations):
             case DeadlinePassed():
                 return [Measure(RUNTIME)]
             case Abandoned(call) if self._call is not None and call.id == self._call.id:
-                waited_s = f"{now_s - self._since_s:.1f} s" if self._stage == "idle" else "a moment"
-                self.failed("wait-patience", seen=f"It closed the connection of `next` after {waited_s}.")
+                waited_s = now_s - self._asked_s
+                self.failed("wait-patience", seen=f"It closed the connection of `next` after {waited_s:.1f} s.")
                 self.not_reached(self.checks, "It gave up waiting.")
                 return [Thaw(), *self.finish()]
             case Ended(_, status):

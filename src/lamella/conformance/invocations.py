@@ -31,6 +31,8 @@ from lamella.conformance.scenario import Pace, ending
 
 _SAME_AGAIN_MOST: Final = 3
 """How often an event is handed out again to a runtime that has not answered it."""
+OF_EVERY_EVENT: Final = ("response-id", "response-each", "response-once", "next-again")
+"""Checks that every event is good for."""
 _LOOP_CALLS: Final = 4
 """Posts of one answer that was refused: so many are a loop."""
 
@@ -86,6 +88,9 @@ class Posted:
 
     def describe(self) -> str:
         """In words, for a verdict."""
+        document = self.document
+        if self.failed and isinstance(document, dict) and "errorMessage" in document:
+            return f"It posted an error: {document.get('errorType')}: {document['errorMessage']}"
         return f"It posted {'an error' if self.failed else 'a response'} of {len(self.call.body)} bytes: {self.text}"
 
 
@@ -116,6 +121,10 @@ class Step:
 
     def after(self, play: "Invocations") -> None:
         """The runtime has asked for the next event, or has ended after a refusal."""
+
+    def lost(self, play: "Invocations", seen: str) -> None:
+        """The runtime has answered, and then ended or fallen silent."""
+        play.failed("next-again", seen=seen)
 
 
 class _State(Enum):
@@ -156,7 +165,7 @@ class Invocations(RuntimeScenario):
     def checks(self) -> Iterable[str]:
         """Those of all steps, and those of every event."""
         own = [check for step in self._steps for check in step.checks]
-        return (*own, "response-id", "response-each", "response-once", "next-again")
+        return (*own, *OF_EVERY_EVENT)
 
     def begun(self, start: Opening, call: Call | None, now_s: float) -> list[Command]:
         """Hand out the first event, or give up."""
@@ -223,7 +232,7 @@ class Invocations(RuntimeScenario):
             return [invalid_id(call)]
         if step is None or self._state is not _State.OWING:
             if step is not None and step.refusal is not None:
-                return self._posted_again(call, step)
+                return self._posted_again(call, step, now_s)
             self.failed("response-once", seen="It answered a second time.")
             return [not_allowed(call, "RuntimeResponseSentState", "InvocationResponse")]
         self.passed("response-id", "response-each", "response-once")
@@ -236,12 +245,14 @@ class Invocations(RuntimeScenario):
         status, error_type = step.refusal
         return [refused(call, status, error_type, "The answer is refused.")]
 
-    def _posted_again(self, call: Call, step: Step) -> list[Command]:
+    def _posted_again(self, call: Call, step: Step, now_s: float) -> list[Command]:
         assert step.refusal is not None
         self._repeats += 1
         status, error_type = step.refusal
         if self._repeats >= _LOOP_CALLS:
             self.failed(*step.checks, seen=f"It sent the answer {self._repeats + 1} times, although it was refused.")
+            self._at += 1
+            return self._restart(now_s)
         return [refused(call, status, error_type, "The answer is refused.")]
 
     # What it does else
@@ -251,8 +262,8 @@ class Invocations(RuntimeScenario):
             # Clients may take a refusal for fatal (RT-3A).
             self._step_done()
         elif self._state is _State.ANSWERED:
-            self.failed("next-again", seen=f"{how} after it had answered {self._step.name}{self.words()}")
-            self._step_done()
+            self._step.lost(self, f"{how} after it had answered {self._step.name}{self.words()}")
+            self._at += 1
         elif self._state is _State.READY:
             self.failed("wait-patience", seen=f"{how} while it waited for an event{self.words()}")
         else:
@@ -261,8 +272,7 @@ class Invocations(RuntimeScenario):
 
     def _silent(self, now_s: float) -> list[Command]:
         if self._state is _State.ANSWERED:
-            check = self._step.checks if self._step.refusal is not None else ("next-again",)
-            self.failed(*check, seen=f"It did not ask for another event within {self.pace.answer_s:g} s{self.words()}")
+            self._step.lost(self, f"It did not ask for another event within {self.pace.answer_s:g} s{self.words()}")
             self._at += 1
         else:
             self._fail_step(f"It did not answer {self._step.name} within {self._timeout_s:g} s{self.words()}")

@@ -93,7 +93,7 @@ class Measured:
     """What `Measure` found.
 
     Attributes:
-        cpu_s: Used so far by the process, its living children, and those that it has waited for.
+        cpu_s: Used so far, or wanted, by the process, its living children, and those that it has waited for.
         files: Open descriptors of all of them.
         processes: How many they are.
     """

@@ -1,5 +1,6 @@
 """What came of an examination: a verdict for each check."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,9 @@ class Verdict(StrEnum):
     NOT_APPLICABLE = "not-applicable"  # the patient does no such thing, and need not
     UNTRIED = "untried"  # something that failed was in the way
 
+
+_FROZEN: Final = re.compile(r'\s*File "<frozen ')
+"""Frames of Python's own start, which say nothing about the program."""
 
 _STRENGTH: Final = {Verdict.UNTRIED: 0, Verdict.NOT_APPLICABLE: 1, Verdict.PASS: 2, Verdict.FAIL: 3}
 """Of two verdicts on one check the stronger one stays: what was seen to fail has failed."""
@@ -175,6 +179,7 @@ def shortened(text: str) -> str:
 
 
 def last_words(output: bytes, most: int = 3) -> str:
-    """The last lines of what a process printed, on one line."""
+    """The last lines of what a process printed that say something, on one line."""
     lines: Iterable[str] = output.decode("utf-8", "replace").replace("\r", "\n").splitlines()
-    return " | ".join([line.strip() for line in lines if line.strip()][-most:])
+    telling = [line.strip() for line in lines if line.strip(" \t^~") and not _FROZEN.match(line)]
+    return " | ".join(telling[-most:])

@@ -227,6 +227,10 @@ class HandlerError(Step):
         """It goes on."""
         play.passed("error-next")
 
+    def lost(self, play: Invocations, seen: str) -> None:
+        """It does not."""
+        play.failed("error-next", seen=seen)
+
 
 class LargeResponse(Step):
     """A response near the limit."""
@@ -284,6 +288,10 @@ class Refused(Step):
     def after(self, play: Invocations) -> None:
         """It asked for the next event, or has ended."""
         play.passed(*self.checks)
+
+    def lost(self, play: Invocations, seen: str) -> None:
+        """It hangs."""
+        play.failed(*self.checks, seen=seen)
 
 
 class Reuse(Step):
