@@ -289,8 +289,9 @@ RUNTIME_CHECKS: Final = CheckTable(
             "connection-close",
             "RT-02",
             "It goes on when the server closes a connection after an answer.",
-            "A keep-alive connection may end at any time.",
+            "AWS keeps connections open today; other implementations of the API and proxies need not.",
             "Heed `Connection: close`; connect again when a connection has ended.",
+            _ADVICE,
         ),
         Check(
             "connection-reuse",
