@@ -31,6 +31,7 @@ from lamella.conformance.play import (
     NotStarted,
     Printed,
     Start,
+    Thaw,
 )
 from lamella.conformance.report import Verdict
 from lamella.conformance.scenario import Pace
@@ -135,6 +136,8 @@ class Model:
                 self.got += batch if answer == 200 else b""
                 echo: list[Later] = [(took_s, Printed(NAME, b"a batch\n"))] if self.echoes else []
                 return [(took_s, Delivered(number, answer, "", took_s)), *echo]
+            case Thaw():
+                return [] if (end := self.end("thaw")) is None else end
             case _:
                 return []
 
@@ -289,6 +292,7 @@ def test_a_variable_of_the_runtime_is_named() -> None:
     ("kind", "model", "check", "seen"),
     [
         (Patience, Model(gives_up_s=1.0), "waits", "gave up its call for the next event after 1.0 s"),
+        (Patience, Model(ends_at={"thaw": 7}), "thaw", "After a freeze it ended with status 7"),
         (Reset, Model(ends_at={"second start": 98}), "starts-again", "it ended with status 98"),
         (Reset, Model(hangs_at=("second start",)), "starts-again", "not ready within 10 s"),
         (Reset, Model(hangs_at=("SHUTDOWN",)), "early-end", "still there 2 s later"),

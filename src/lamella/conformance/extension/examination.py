@@ -130,8 +130,8 @@ class _Examination:
         subject = Subject(
             self._name,
             collector if self._wish.collector or hints.collector else "",
-            hints.telemetry if self._wish.telemetry is None else self._wish.telemetry,
-            ships=bool(self._wish.collector) or hints.collector,
+            means_telemetry=hints.telemetry if self._wish.telemetry is None else self._wish.telemetry,
+            ships=bool(self._wish.collector) or (hints.collector and self._wish.telemetry is not False),
         )
         epoch_s = time.time() - time.monotonic()
         first = Ordinary(subject, self._wish.pace, epoch_s=epoch_s)

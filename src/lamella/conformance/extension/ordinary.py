@@ -4,7 +4,7 @@ from typing import Final
 
 from lamella.conformance.extension.lending import DIRECTORY, LENT, missing_module, missing_variable
 from lamella.conformance.extension.scenario import ExtensionScenario, Part, Story
-from lamella.conformance.extension.seen import Seen
+from lamella.conformance.extension.seen import Refusal, Seen
 from lamella.lifecycle.extension import SHUTDOWN
 
 SLOW_START_S: Final = 3.0
@@ -52,7 +52,8 @@ class Ordinary(ExtensionScenario):
         self._judge_init(ready=ready)
         self._judge_registration()
         if not ready:
-            self._judge_subscription()
+            if self.seen.subscription is not None or any(one.method == "PUT" for one in self.seen.refusals):
+                self._judge_subscription()
             return
         self.life = self.seen
         stays = yield from self._invocations_told()
@@ -98,15 +99,20 @@ class Ordinary(ExtensionScenario):
         if variable:
             self.failed("variables", seen=f"It looks for {variable}, which extensions do not have: {how}")
         if seen.registration is not None:
+            if self.unidentified:
+                return  # it has asked, and the other check says why it got nothing
             self.failed("initialised", seen=f"It has registered and not asked for an event: {how}")
             if seen.ended and not seen.said:
                 self.failed("says-why", seen=f"It said nothing to init/error: it {self.end()}")
-        elif not missing_module(self.printed) and not variable:
+        elif not missing_module(self.printed) and not variable and not self._refused_registrations:
             self.failed("registers", seen=f"It has not registered: {how}")
 
+    @property
+    def _refused_registrations(self) -> list[Refusal]:
+        return [refusal for refusal in self.seen.refusals if refusal.path.endswith("/register")]
+
     def _judge_registration(self) -> None:
-        seen = self.seen
-        refused = [refusal for refusal in seen.refusals if refusal.path.endswith("/register")]
+        seen, refused = self.seen, self._refused_registrations
         internal = [refusal for refusal in refused if "ForInternalExtension" in refusal.message]
         if seen.other_names or internal:
             called = f"as {seen.other_names[0]!r}" if seen.other_names else "under another name"
@@ -180,7 +186,7 @@ class Ordinary(ExtensionScenario):
             self.passed("telemetry-request", "telemetry-in-time")
             return
         if asked:
-            self.failed("telemetry-subscribes", seen="Every subscription was refused.")
+            self.not_applicable("telemetry-subscribes", seen="It has asked, and was refused.")
         elif self.subject.means_telemetry:
             text = (
                 "Its name or its program speaks of telemetry, and it asked neither /2022-07-01/telemetry nor the Logs"
@@ -223,9 +229,15 @@ class Ordinary(ExtensionScenario):
     def _judge_shipping(self) -> None:
         seen, variable = self.seen, self.subject.collector
         at = f"the collector at ${variable}" if variable else "the collector"
+        if seen.subscription is None and any(refusal.method == "PUT" for refusal in seen.refusals):
+            self.not_applicable("ships", seen="It was refused what it would have to send.")
+            return
         if not self.subject.ships and not seen.shipped:
             how = "name the variable that says where to with --collector" if seen.subscription else "it takes none"
             self.not_applicable("ships", seen=f"It is not known to send telemetry anywhere: {how}.")
+            return
+        if seen.subscription is not None and not seen.handed and not seen.collected:
+            self.not_applicable("ships", seen="It has taken no lines of functions.")
             return
         missing = seen.handed - seen.shipped
         if not seen.collected:

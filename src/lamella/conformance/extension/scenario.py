@@ -313,13 +313,19 @@ class ExtensionScenario(Scenario):
 
     # Verdicts that any scenario can give
 
+    @property
+    def unidentified(self) -> bool:
+        """Whether it has called without its identifier, or with a wrong one."""
+        return any(refusal.error_type in _IDENTIFIER_ERRORS for refusal in self.seen.refusals)
+
     def _judge_calls(self) -> None:
         """What was refused, and whether an end came without a word."""
         if self._platform is None:
             return
         seen = self.seen
+        has_identifier = seen.registration is not None or bool(seen.other_names)
         for refusal in seen.refusals:
-            if refusal.error_type in _IDENTIFIER_ERRORS:
+            if refusal.error_type in _IDENTIFIER_ERRORS and has_identifier:
                 self.failed("identifier", seen=str(refusal))
             elif refusal.path.endswith("/event/next") and refusal.error_type == "Extension.InvalidExtensionState":
                 self.failed("one-next", seen=str(refusal))
