@@ -59,11 +59,13 @@ from lamella.lifecycle.admission import Limits
 from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.pages.channels import ChannelPages
+from lamella.pages.images import ImagePages
 from lamella.pages.mirror import MirrorPages
 from lamella.pages.retention import RetentionPages
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
+from lamella.runtimes.pack import host_architecture
 
 _log = logging.getLogger(__name__)
 
@@ -137,8 +139,16 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
+        images = ImagePages(stores.images, _images_in_use, settings.data / "workshop", host_architecture())
         pages = _HostPages(
-            settings, stores, router, downloads, keyring, workshop, _layer_pages(settings, channels, mirrors)
+            settings,
+            stores,
+            router,
+            downloads,
+            keyring,
+            workshop,
+            images,
+            _layer_pages(settings, channels, mirrors),
         )
         door = Door(
             settings.region,
@@ -146,7 +156,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads={**workshop.layers.uploads, **mirrors.uploads},
+            uploads={**workshop.layers.uploads, **mirrors.uploads, **images.uploads},
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -328,6 +338,7 @@ class _HostPages:
         downloads: Downloads,
         keyring: Keyring,
         workshop: Workshop,
+        images: ImagePages,
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
@@ -341,15 +352,23 @@ class _HostPages:
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
+            images.pages(),
             *more,
         )
         self._workshop = workshop
+        self._images = images
 
     def drain(self) -> None:
         """Tell load balancers to go elsewhere, and end what would go on for ever."""
         self._health.draining = True
         self._logs.stop()
         self._workshop.layers.stop()
+        self._images.stop()
+
+
+async def _images_in_use() -> frozenset[str]:
+    """None: functions of images are not run yet."""
+    return frozenset()
 
 
 def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPages) -> dict[tuple[str, str], Page]:
