@@ -22,6 +22,7 @@ from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.conformance.runtime_scenario import Beginning, Opening
 from lamella.conformance.scenario import Pace, Scenario
 from lamella.conformance.steps import Actions, event_steps, harsh_steps, large_steps, many_steps, refused_steps
+from lamella.domain.image import Launch
 from lamella.invoke.entrypoint import View
 from lamella.invoke.variables import probe_variables
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
@@ -50,6 +51,7 @@ class Subject:
         task: Tree of a function; `None` for the kit's own handler.
         handler: `_HANDLER`; `None` for that of the kit's handler.
         variables: Of the function.
+        launch: How the first program is started, if it is a container image's. Then there are neither layers nor task.
     """
 
     name: str
@@ -58,6 +60,12 @@ class Subject:
     task: Path | None = None
     handler: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    launch: Launch | None = None
+
+    @property
+    def brings_handler(self) -> bool:
+        """Whether the kit's own handler is of no use."""
+        return self.task is not None or self.launch is not None
 
     @property
     def handler_name(self) -> str:
@@ -148,7 +156,7 @@ class RuntimeExaminer:
         while True:
             patient = self._patient(subject, aids)
             # A compiled program mostly holds its handler itself, and does not look for the kit's.
-            ours = subject.task is None and (subject.pack.managed or _interpreter(patient) != "")
+            ours = not subject.brings_handler and (subject.pack.managed or _interpreter(patient) != "")
             contract = Contract(ours=ours)
             contact = Invocations("the first event", pace, epoch_s, [Actions()], contract)
             await play_all(patient, [contact], self._sandboxes, gathering, progress=progress)
@@ -166,7 +174,7 @@ class RuntimeExaminer:
             )
             for check in START_CHECKS[: START_CHECKS.index(diagnosis.check)]:
                 gathering.results.add(check, Verdict.PASS, "", contact.name)
-            if opening.beginning is Beginning.INIT_ERROR and subject.task is None:
+            if opening.beginning is Beginning.INIT_ERROR and not subject.brings_handler:
                 gathering.notes.append(
                     "The runtime cannot load the kit's handler: name a function for it with --function and --handler."
                 )
@@ -196,21 +204,17 @@ class RuntimeExaminer:
                 python_path.append("/var/task")
         if python_path:
             variables["PYTHONPATH"] = ":".join(python_path)
-        task = self._task if subject.task is None else subject.task
+        task = None if subject.launch is not None else subject.task or self._task
         spec = SandboxSpec(
             id="0" * 32, rootfs=pack.rootfs, task=task, layers=layers, memory_mib=_MEMORY_MIB, cpus=_CPUS
         )
-        command = pack.command
-        program = Program(
-            pack.entrypoints if command is None else command[:1],
-            variables,
-            () if command is None else command[1:],
-            pack.working_directory,
-        )
+        program = Program(pack.entrypoints, variables, launch=subject.launch)
         view = View(rootfs=pack.rootfs, task=task, layers=layers)
         return Patient(spec, {RUNTIME: program}, view, pack.architecture)
 
     def _can_give(self, aid: Aid, pack: RuntimePack) -> bool:
+        if pack.brings_code:
+            return False
         return aid.kind is not Kind.INTERPRETER or self._root_with(aid.name, pack) is not None
 
     def _root_with(self, interpreter: str, pack: RuntimePack) -> Path | None:
