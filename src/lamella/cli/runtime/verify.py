@@ -14,7 +14,9 @@ from lamella.cli.options import EndpointUrl, Json, examples
 from lamella.cli.parcel import LAYER_ARN, Parcel
 
 _FUNCTION: Final = re.compile(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[^:]*:function:[^:]+(:[^:]+)?")
-_IMAGE: Final = re.compile(r"(oci|oci-archive|docker-archive):.+|[a-z0-9.-]+(:[0-9]+)?/.+")
+_IMAGE: Final = re.compile(
+    r"(oci|oci-archive|docker-archive):.+|(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+:[0-9]+)(:[0-9]+)?/.+"
+)
 
 
 def verify(
