@@ -79,6 +79,7 @@ def verify(
 
     Status 1 if something failed. Advice does not count.
     """
+    verifying.check_writable(junit)
     server = client(endpoint_url)
     request = Parcel([("name", subject), ("idle_s", f"{idle:g}")])
     # The bootstrap's own layer comes last: what it brings goes before what it needs.
@@ -99,8 +100,10 @@ def _add_subject(request: Parcel, subject: str, runtime: str, server: Client) ->
         request.query.append(("pack", runtime))
         if path.is_dir() or zipfile.is_zipfile(path):
             request.query.append(("layer", request.pack(path)))
-        else:
+        elif path.is_file():
             request.query.append(("layer", request.pack_program(path, "bootstrap")))
+        else:
+            raise CommandError(f"{subject} is neither a file nor a directory", Status.USAGE)
     elif LAYER_ARN.fullmatch(subject):
         request.query += [("pack", runtime), ("layer", subject)]
     elif _FUNCTION.fullmatch(subject):
