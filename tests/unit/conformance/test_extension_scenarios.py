@@ -282,6 +282,12 @@ def test_another_missing_module_is_named_and_that_is_all() -> None:
     assert set(ordinary(Model(words=words, ends_at={"start": 1}))) == {"modules"}
 
 
+def test_an_interpreter_that_is_not_there_is_named() -> None:
+    found = ordinary(Model(words=b"/usr/bin/env: 'node': No such file or directory\n", ends_at={"start": 127}))
+    assert set(found) == {"starts"}
+    assert "There is no node in the runtime" in found["starts"]
+
+
 def test_a_variable_of_the_runtime_is_named() -> None:
     found = ordinary(Model(words=b"KeyError: '_HANDLER'\n", ends_at={"start": 1}))
     assert set(found) == {"variables"}

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lamella.conformance.extension.lending import DIRECTORY, LENT, missing_module, missing_variable
+from lamella.conformance.extension.lending import DIRECTORY, LENT, missing_interpreter, missing_module, missing_variable
 from lamella.conformance.extension.scenario import ExtensionScenario, Part, Story
 from lamella.conformance.extension.seen import Refusal, Seen
 from lamella.lifecycle.extension import SHUTDOWN
@@ -85,6 +85,11 @@ class Ordinary(ExtensionScenario):
         seen = self.seen
         if seen.not_started:
             self.failed("starts", seen=seen.not_started)
+            return
+        interpreter = missing_interpreter(self.printed) if seen.ended else ""
+        if interpreter:
+            text = f"There is no {interpreter} in the runtime, and a script needs its interpreter"
+            self.failed("starts", seen=f"{text}: it {self.end()}")
             return
         self.passed("starts")
         if ready:

@@ -45,6 +45,8 @@ _IDENTIFIER_ERRORS: Final = (
     "Extension.UnknownExtensionIdentifier",
 )
 _CALLS_MANY: Final = 50
+_LINE_SHOWN: Final = 160
+"""Bytes of each of the lines that are quoted."""
 _ANOTHER_S: Final = 0.5
 """How long one may take to end that has asked for another event at its end."""
 
@@ -114,6 +116,7 @@ class ExtensionScenario(Scenario):
         self._wait: Wait | None = None
         self._wait_until_s = math.inf
         self._invocations = 0
+        self._report: Mapping[str, object] = {}
         self._printed = b""
 
     @abstractmethod
@@ -203,6 +206,7 @@ class ExtensionScenario(Scenario):
 
     def start(self) -> None:
         """Start the extension."""
+        self._report = {}
         self._platform = Platform(self.subject.name, self._out_add, epoch_s=self._epoch_s, now_s=self.now_s)
         self._printed = b""
         self._out_add(Start(self.subject.name, self.lent))
@@ -232,6 +236,7 @@ class ExtensionScenario(Scenario):
 
     def invocation(self, *, trace: bool = True, more: Mapping[str, object] | None = None) -> Part:
         """Tell it of an invocation and play the runtime's part; returns whether it has asked for the next event."""
+        self._emit_report()
         self._invocations += 1
         request_id = f"8f5f8a2e-1c7b-4f0e-9c5e-{self._invocations:012d}"
         trace_id = _TRACE if trace else ""
@@ -246,15 +251,24 @@ class ExtensionScenario(Scenario):
         platform.emit("platform.runtimeDone", {"requestId": request_id, "status": "success", "metrics": metrics})
         asked = yield Wait(lambda: platform.ready, self.pace.answer_s)
         measured = {"durationMs": 20.0, "billedDurationMs": 20, "memorySizeMB": 128, "maxMemoryUsedMB": 36}
-        platform.emit("platform.report", {"requestId": request_id, "status": "success", "metrics": measured})
+        self._report = {"requestId": request_id, "status": "success", "metrics": measured}
         return asked
+
+    def _emit_report(self) -> None:
+        """Tell of the last invocation's end: not before the environment runs again, as it is frozen by then (TL-27)."""
+        if self._report:
+            self.platform.emit("platform.report", self._report)
+            self._report = {}
 
     def shutdown(self, reason: ShutdownReason = ShutdownReason.SPINDOWN) -> Part:
         """Deliver what is left and tell it of the end; returns whether its process has ended in time."""
         self.platform.flush()
         yield Wait(lambda: self.platform.flushed, FLUSH_S)
         self.told_s = self.platform.age_s
-        if not self.platform.give_shutdown(reason, SHUTDOWN_S):
+        told = self.platform.give_shutdown(reason, SHUTDOWN_S)
+        self._emit_report()
+        self.platform.flush()
+        if not told:
             return False
         yield Wait(lambda: self.seen.ended is not None or self.platform.ready, SHUTDOWN_S)
         if self.seen.ended is None and self.platform.ready:
@@ -300,7 +314,8 @@ class ExtensionScenario(Scenario):
 
     def last_words(self) -> str:
         """What it has printed last."""
-        words = last_words(self._printed)
+        lines = b"\n".join(line[:_LINE_SHOWN] for line in self._printed.splitlines())
+        words = last_words(lines)
         return f"; it printed: {words}" if words else ""
 
     @property
