@@ -67,10 +67,17 @@ def show(report: Report, *, everything: bool) -> None:
     for note in report["notes"]:
         out.say(out.printable(str(note)))
     rows = list(report["checks"])
+    failed = any(row["verdict"] == "fail" for row in rows)
+    # What a failure was in the way of goes without saying why.
+    hidden = [] if everything or not failed else [row["id"] for row in rows if row["verdict"] == "untried"]
     for row in rows:
-        wrong = row["verdict"] in ("fail", "untried")
+        wrong = row["verdict"] == "fail" or (row["verdict"] == "untried" and not hidden)
         if wrong or everything:
             _show_row(row, whole=row["verdict"] == "fail")
+    if hidden:
+        text = f"Not tried, as a failure was in the way: {', '.join(hidden)}."
+        print(textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
+        print()
     if report["output"] and not report["passed"]:
         print("The last that it printed:")
         for line in str(report["output"]).splitlines()[-8:]:

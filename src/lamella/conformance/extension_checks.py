@@ -195,6 +195,7 @@ EXTENSION_CHECKS: Final = CheckTable(
             "A SHUTDOWN as its first event ends it, too.",
             "An environment may end without an invocation: after a failed init or a timeout, or unused.",
             "Handle SHUTDOWN in the same loop as INVOKE; expect nothing to have happened before.",
+            Weight.ADVICE,
         ),
         Check(
             "starts-again",
