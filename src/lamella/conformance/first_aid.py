@@ -83,6 +83,9 @@ def diagnose(opening: Opening, *, interpreter: str, handler: str, has: Callable[
     output = opening.output.decode("utf-8", "replace")
     if opening.beginning is Beginning.NOT_STARTED:
         if interpreter and not has(interpreter) and "no such file" in opening.detail:
+            if interpreter.endswith("\r"):
+                seen = f"Its first line ends in a carriage return, so it asks for {interpreter!r}: {opening.detail}."
+                return Diagnosis("start-program", seen)
             name = interpreter.rpartition("/")[2]
             seen = f"Its first line names {interpreter}, which is not there: {opening.detail}."
             return Diagnosis("start-interpreter", seen, Aid(Kind.INTERPRETER, name))

@@ -130,7 +130,7 @@ class RuntimeExaminer:
         if opening is not None and opening.beginning is Beginning.READY:
             contract = contact.contract
             gathering.notes.append(_contract_note(contract))
-            scenarios = _scenarios(subject, contract, pace, epoch_s)
+            scenarios = runtime_scenarios(contract, pace, epoch_s, missing=subject.missing_handler)
             idle = dropped.union(OF_EVERY_EVENT)  # for which no scenario is played that is good for nothing else
             wanted = [one for one in scenarios if not idle.issuperset(one.checks)]
             await play_all(patient, wanted or scenarios[:1], self._sandboxes, gathering, progress=progress)
@@ -220,23 +220,31 @@ class RuntimeExaminer:
         return None
 
 
-def _scenarios(subject: Subject, contract: Contract, pace: Pace, epoch_s: float) -> list[Scenario]:
+def runtime_scenarios(contract: Contract, pace: Pace, epoch_s: float, *, missing: str) -> list[Scenario]:
+    """All but the start, which comes first; none depends on another.
+
+    Args:
+        contract: What the handler does with events of the kit.
+        pace: How long things may take.
+        epoch_s: What has to be added to monotonic seconds to get the time of day.
+        missing: Name of a handler that is nowhere.
+    """
+
     def invocations(name: str, steps: Sequence[Step]) -> Invocations:
         return Invocations(name, pace, epoch_s, steps, contract)
 
-    scenarios: list[Scenario] = [
+    return [
         invocations("events of all kinds", event_steps()),
         invocations("harsh events", harsh_steps()),
         invocations("large events and responses", large_steps()),
         invocations("refused responses", refused_steps()),
         invocations("many events", many_steps()),
-        FailedInit(pace, epoch_s, subject.missing_handler),
+        FailedInit(pace, epoch_s, missing),
         RefusedNext(pace, epoch_s, status=403),
         RefusedNext(pace, epoch_s, status=500),
         Waiting(pace, epoch_s, contract),
         Streaming(pace, epoch_s, contract, {"_HANDLER": "verify.stream"} if contract.ours else {}),
     ]
-    return scenarios
 
 
 def _contract_note(contract: Contract) -> str:
@@ -256,9 +264,9 @@ def _interpreter(patient: Patient) -> str:
         if found is not None and stat.S_ISREG(found.stat().st_mode):
             with found.open("rb") as file:
                 line = file.read(256).partition(b"\n")[0]
-            if line.startswith(b"#!"):
-                return os.fsdecode(line[2:].split()[0] if line[2:].split() else b"")
-            return ""
+            # As the kernel reads it: a carriage return is part of the name.
+            words = line[2:].strip(b" \t").replace(b"\t", b" ").partition(b" ") if line.startswith(b"#!") else (b"",)
+            return os.fsdecode(words[0])
     return ""
 
 

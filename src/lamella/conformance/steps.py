@@ -15,6 +15,8 @@ _NESTED: Final[Any] = {  # Any: JSON
 }
 _LARGE_EVENT_BYTES: Final = 6_291_556  # 6 MiB + 100: RT-21
 _LARGE_RESPONSE_BYTES: Final = 6_000_000
+_LARGE_S: Final = 30.0
+"""Shells are slow with texts of that size."""
 _MESSAGE: Final = 'a "quoted" word, a back\\slash,\na second line and ü'
 _NO_ACTION: Final = "The handler does not know the event {!r} of the kit."
 
@@ -245,6 +247,7 @@ class LargeResponse(Step):
 
     name = "an event with a large result"
     checks = ("large-response",)
+    timeout_s = _LARGE_S
 
     def sent(self, contract: Contract) -> Sent | str:
         """An event that asks for one, or is one."""
@@ -268,6 +271,7 @@ class LargeEvent(Step):
 
     name = "an event of 6 MiB"
     checks = ("large-event",)
+    timeout_s = _LARGE_S
 
     def sent(self, contract: Contract) -> Sent | str:  # noqa: ARG002  # for any handler
         """A size event with a filling, so that the answer is short where the handler can."""
