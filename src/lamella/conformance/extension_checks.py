@@ -283,6 +283,14 @@ EXTENSION_CHECKS: Final = CheckTable(
             Weight.ADVICE,
         ),
         Check(
+            "ships-early",
+            "EX-33",
+            "What it has taken is sent on while there are invocations, and not only at the end.",
+            "The end has two seconds, and comes hours later or, when the machine is lost, not at all.",
+            "At each INVOKE send what the invocations before it have left.",
+            Weight.ADVICE,
+        ),
+        Check(
             "ships",
             "EX-83",
             "All that it has taken is sent on by the end of the shutdown.",

@@ -59,7 +59,7 @@ class Model:
         ends_at: What is the end of it: `start`, `register`, `INVOKE`, `SHUTDOWN`, `fault`; and its status.
         hangs_at: At what it does nothing more.
         gives_up_s: After how long it closes the connection of a call that waits.
-        ships: Whether it sends on what it gets, at SHUTDOWN.
+        ships: Whether it sends on what it gets, at SHUTDOWN; `early`, at INVOKE as well.
         listener: What its listener answers, and after how long; `None` if there is none.
     """
 
@@ -74,6 +74,7 @@ class Model:
     hangs_at: tuple[str, ...] = ()
     gives_up_s: float = math.inf
     ships: bool = False
+    early: bool = False
     listener: Callable[[bytes], tuple[int, float]] | None = lambda body: (200, 0.001)
     asks_twice: bool = False
     echoes: bool = False
@@ -160,6 +161,9 @@ class Model:
         if (end := self.end(kind)) is not None:
             shipped: list[Later] = [(0.001, Collected("/", self.got))] if self.ships else []
             return shipped + end
+        if self.early:
+            late: list[Later] = [(0.001, Collected("/", self.got))]
+            return [*late, *self.next_event(after_s=0.005)]
         late = [self.subscribe()] if self.late_subscription and self.subscription else []
         return [*late, *self.next_event(after_s=0.005)]
 
@@ -202,7 +206,7 @@ def one(kind: type[ExtensionScenario], model: Model) -> dict[str, str]:
 
 
 def test_a_good_extension_has_no_fault() -> None:
-    model = Model(subscription=SUBSCRIPTION, ships=True)
+    model = Model(subscription=SUBSCRIPTION, ships=True, early=True)
     scenario = Ordinary(Subject(NAME, "TELEMETRY_ENDPOINT", means_telemetry=True, ships=True), Pace(), epoch_s=0.0)
     assert play(scenario, model) == {}
     assert set(scenario.results) == set(scenario.checks)
@@ -363,8 +367,14 @@ def test_what_is_lost_on_the_way_is_counted() -> None:
             self.got = self.got.replace(b"mark-3", b"")
             return super().event(document)
 
-    found = ordinary(Forgetful(subscription=SUBSCRIPTION, ships=True), ships=True)
+    found = ordinary(Forgetful(subscription=SUBSCRIPTION, ships=True, early=True), ships=True)
     assert "1 of 3 log lines" in found["ships"]
+
+
+def test_what_is_kept_to_the_end_is_advised() -> None:
+    found = ordinary(Model(subscription=SUBSCRIPTION, ships=True), ships=True)
+    assert set(found) == {"ships-early"}
+    assert "At its third INVOKE it had 2 log lines" in found["ships-early"]
 
 
 def test_a_slow_listener_does_not_keep_up() -> None:

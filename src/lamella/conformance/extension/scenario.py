@@ -297,6 +297,10 @@ class ExtensionScenario(Scenario):
         """Wait until it has taken a line as telemetry."""
         return Wait(lambda: mark in self.seen.handed, within_s)
 
+    def shipped(self, within_s: float) -> Wait:
+        """Wait until it has sent on anything that it has taken."""
+        return Wait(lambda: bool(self.seen.shipped), within_s)
+
     def delivered(self, within_s: float) -> Wait:
         """Wait until every batch has been taken that was to go out by now."""
         self.platform.flush()
