@@ -29,6 +29,8 @@ MISSING_HANDLER: Final = "verify_nowhere.handler"
 _CALM_CPU: Final = 0.25
 """Part of a processor; a runtime's own timers and a collection of garbage take less."""
 _LOOP_CALLS: Final = 5
+_OWN_TIMERS_S: Final = 1.5
+"""libcurl looks at its timers once a second, and goes on waiting."""
 _TERM_S: Final = 0.3
 """Source: rule EX-80; with some time for a busy machine."""
 _TERM_GRACE_S: Final = 0.4
@@ -152,7 +154,7 @@ class Waiting(Invocations):
     @property
     def checks(self) -> Iterable[str]:
         """Of the times between events."""
-        return (*super().checks, "wait-patience", "wait-calm", "end-sigterm")
+        return (*super().checks, "wait-patience", "wait-limit", "wait-calm", "end-sigterm")
 
     def _ready(self, call: Call, now_s: float) -> list[Command]:
         if self._stage == "event" and self.number == 1:
@@ -181,14 +183,14 @@ class Waiting(Invocations):
 
     def _silence(self, event: Event, now_s: float) -> list[Command]:
         match event:
-            case Measured(_, cpu_s):
-                return self._measured(cpu_s, now_s)
+            case Measured(_, cpu_s, _, _, limit_s):
+                return self._measured(cpu_s, limit_s, now_s)
             case DeadlinePassed() if self._stage == "frozen":
                 self._stage = "event"
                 assert self._call is not None
                 return [Thaw(), *super()._ready(self._call, now_s)]
             case DeadlinePassed():
-                return [Measure(RUNTIME)]
+                return [Measure(RUNTIME, 0 if self._call is None else self._call.connection)]
             case Abandoned(call) if self._call is not None and call.id == self._call.id:
                 waited_s = now_s - self._asked_s
                 self.failed("wait-patience", seen=f"It closed the connection of `next` after {waited_s:.1f} s.")
@@ -208,7 +210,7 @@ class Waiting(Invocations):
             case _:
                 return []
 
-    def _measured(self, cpu_s: float, now_s: float) -> list[Command]:
+    def _measured(self, cpu_s: float, limit_s: float | None, now_s: float) -> list[Command]:
         if self._stage == "settling":
             self._since_s, self._cpu_s = now_s, cpu_s
             return self._wait("idle", self._call, now_s, self.pace.idle_s)
@@ -218,6 +220,11 @@ class Waiting(Invocations):
             self.failed("wait-calm", seen=f"It took {share:.0%} of a processor while it waited {lasted_s:.1f} s.")
         else:
             self.passed("wait-calm", seen=f"{share:.0%} of a processor in {lasted_s:.1f} s.")
+        # A limit that is over, and was set again, is that of a client that polls its own timers.
+        if limit_s is not None and limit_s > max(now_s - self._asked_s, _OWN_TIMERS_S):
+            self.failed("wait-limit", seen=f"It waits for the answer to `next` {limit_s:g} s at most.")
+        else:
+            self.passed("wait-limit")
         self.passed("wait-patience", seen=f"It waited {lasted_s:.1f} s, and {self.pace.idle_s:g} s in the freezer.")
         return [Freeze(), *self._wait("frozen", self._call, now_s, self.pace.idle_s)]
 

@@ -96,12 +96,15 @@ class Measured:
         cpu_s: Used so far, or wanted, by the process, its living children, and those that it has waited for.
         files: Open descriptors of all of them.
         processes: How many they are.
+        limit_s: How long the one that has the connection is willing to wait there; `None` if there is no end to it, or
+            none can be seen.
     """
 
     process: str
     cpu_s: float
     files: int
     processes: int
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +209,14 @@ class Thaw:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Find out what a process uses; answered by `Measured`."""
+    """Find out what a process uses; answered by `Measured`.
+
+    Attributes:
+        connection: That it waits on, as of `Call`; 0 for none.
+    """
 
     process: str
+    connection: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Final
 
+from lamella.conformance.patience import limit_of_wait_s
 from lamella.conformance.play import (
     Abandoned,
     Answer,
@@ -221,11 +222,10 @@ class Referee:
                     sandbox.freeze()
                 case Thaw():
                     sandbox.thaw()
-                case Measure(process):
+                case Measure(process, connection):
                     running = self._running.get(process)
                     if running is not None and running.process is not None:
-                        usage = usage_of(running.process.pid)
-                        self._events.put_nowait(Measured(process, usage.cpu_s, usage.files, usage.processes))
+                        self._events.put_nowait(_measured(process, running.process.pid, connection))
                 case Deliver() | StopDelivery():
                     self._send(command)
 
@@ -329,6 +329,12 @@ class Referee:
             exchange.respond(command.status, headers, command.body)
         else:
             exchange.start(_in_pieces(exchange, command, headers))
+
+
+def _measured(process: str, pid: int, connection: int) -> Measured:
+    usage = usage_of(pid)
+    limit_s = limit_of_wait_s(usage.pids, connection) if connection else None
+    return Measured(process, usage.cpu_s, usage.files, len(usage.pids), limit_s)
 
 
 async def _in_pieces(exchange: Exchange, command: Answer, headers: tuple[tuple[str, str], ...]) -> None:

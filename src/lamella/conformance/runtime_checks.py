@@ -325,6 +325,13 @@ RUNTIME_CHECKS: Final = CheckTable(
             "Set no read timeout on `next`: many HTTP clients have one of 60 to 300 seconds unless told otherwise.",
         ),
         Check(
+            "wait-limit",
+            "RT-20",
+            "Nothing limits how long it would wait for `next`.",
+            "The limit goes on while the environment is frozen: the runtime gives up as soon as it is thawed.",
+            "Set the read timeout of the HTTP client to none, not to its default of 60 or 300 seconds.",
+        ),
+        Check(
             "wait-calm",
             "RT-20",
             "It does nothing while it waits.",

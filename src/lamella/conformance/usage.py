@@ -19,7 +19,7 @@ class Usage:
 
     cpu_s: float
     files: int
-    processes: int
+    pids: frozenset[int]
 
 
 def usage_of(pid: int) -> Usage:
@@ -42,7 +42,7 @@ def usage_of(pid: int) -> Usage:
             continue  # it ended meanwhile
         ticks += sum(int(value) for value in fields[11:15])
         seen.add(one)
-    return Usage(ticks / _TICKS_PER_S + waited_ns / 1e9, files, len(seen))
+    return Usage(ticks / _TICKS_PER_S + waited_ns / 1e9, files, frozenset(seen))
 
 
 def _waited_ns(thread: Path) -> int:

@@ -113,6 +113,16 @@ BROKEN = {
         "HTTPConnection(RUNTIME_API)", "HTTPConnection(RUNTIME_API, timeout=1)",
         ("wait-patience",), "It closed the connection of `next` after 1.", idle_s=1.5,
     ),
+    "waits-a-minute": Broken(
+        "HTTPConnection(RUNTIME_API)", "HTTPConnection(RUNTIME_API, timeout=60)",
+        ("wait-limit",), "at most", ("wait-patience", "freeze-thaw"),
+    ),
+    "waits-a-minute-in-the-kernel": Broken(
+        "    response = connection.getresponse()",
+        "    import socket, struct\n    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, "
+        "struct.pack('ll', 60, 0))\n    response = connection.getresponse()",
+        ("wait-limit",), "60 s at most", ("wait-patience", "freeze-thaw"),
+    ),
     "polls-busily": Broken(
         "    response = connection.getresponse()",
         "    import select\n    while not select.select([connection.sock], [], [], 0)[0]: pass\n"

@@ -324,10 +324,10 @@ def waiting() -> Waiting:
     return scenario
 
 
-def measure(scenario: Waiting, cpu_s: float) -> list[Command]:
+def measure(scenario: Waiting, cpu_s: float, limit_s: float | None = None) -> list[Command]:
     now_s = scenario.deadline_s
-    assert scenario.receive(DeadlinePassed(), now_s) == [Measure(RUNTIME)]
-    return scenario.receive(Measured(RUNTIME, cpu_s, 5, 1), now_s)
+    assert scenario.receive(DeadlinePassed(), now_s) == [Measure(RUNTIME, 4000)]
+    return scenario.receive(Measured(RUNTIME, cpu_s, 5, 1, limit_s), now_s)
 
 
 def test_silence_the_freezer_and_the_end() -> None:
@@ -352,6 +352,14 @@ def test_a_runtime_that_works_while_it_waits() -> None:
     measure(scenario, 0.1)
     measure(scenario, 1.9)
     assert verdicts(scenario)["wait-calm"] == "fail"
+
+
+@pytest.mark.parametrize(("limit_s", "verdict"), [(None, "pass"), (1.0, "pass"), (2.4, "pass"), (60.0, "fail")])
+def test_a_limit_of_waiting_shows_before_it_is_over(limit_s: float | None, verdict: str) -> None:
+    scenario = waiting()
+    measure(scenario, 0.1)
+    measure(scenario, 0.1, limit_s)
+    assert verdicts(scenario)["wait-limit"] == verdict
 
 
 def test_a_runtime_that_gives_up_waiting() -> None:
