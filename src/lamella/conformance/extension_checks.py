@@ -117,6 +117,21 @@ EXTENSION_CHECKS: Final = CheckTable(
             "30, undici 300.",
         ),
         Check(
+            "wait-limit",
+            "EX-30",
+            "It would wait for ever.",
+            "A limit of a minute is not seen in a test, and ends the extension in the first quiet hour.",
+            "Set no timeout on the call for the next event. Each other call should have one.",
+        ),
+        Check(
+            "idle",
+            "EX-34",
+            "It does nothing while it waits.",
+            "While an invocation runs, what an extension uses the function lacks: they share one processor.",
+            "Block in the call for the next event; wake up for telemetry and timers only.",
+            Weight.ADVICE,
+        ),
+        Check(
             "calm",
             "EX-40",
             "It does not call again and again when it is refused.",

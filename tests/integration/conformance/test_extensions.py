@@ -131,6 +131,7 @@ FAULTY: Final[Mapping[str, Faulty]] = {
         SAYS,
     ),
     "impatient": Faulty("loop(register(), timeout=0.4)\n", "waits", "gave up its call for the next event after 0.4 s"),
+    "impatient-some-day": Faulty("loop(register(), timeout=60)\n", "wait-limit", "for the answer 60 s at most"),
     "locks-itself-out": Faulty(
         "os.mkdir('/tmp/lock')\nloop(register())\n", "starts-again", "it ended with status 1; it printed"
     ),

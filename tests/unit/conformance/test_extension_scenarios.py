@@ -28,6 +28,8 @@ from lamella.conformance.play import (
     Ended,
     Event,
     KillAll,
+    Measure,
+    Measured,
     NotStarted,
     Printed,
     Start,
@@ -60,6 +62,8 @@ class Model:
         hangs_at: At what it does nothing more.
         gives_up_s: After how long it closes the connection of a call that waits.
         ships: Whether it sends on what it gets, at SHUTDOWN; `early`, at INVOKE as well.
+        cpu_s: What it uses from one look to the next.
+        limit_s: How long it is willing to wait.
         listener: What its listener answers, and after how long; `None` if there is none.
     """
 
@@ -75,6 +79,9 @@ class Model:
     gives_up_s: float = math.inf
     ships: bool = False
     early: bool = False
+    cpu_s: float = 0.01
+    limit_s: float | None = None
+    measured: int = 0
     listener: Callable[[bytes], tuple[int, float]] | None = lambda body: (200, 0.001)
     asks_twice: bool = False
     echoes: bool = False
@@ -137,6 +144,9 @@ class Model:
                 self.got += batch if answer == 200 else b""
                 echo: list[Later] = [(took_s, Printed(NAME, b"a batch\n"))] if self.echoes else []
                 return [(took_s, Delivered(number, answer, "", took_s)), *echo]
+            case Measure():
+                self.measured += 1
+                return [(0.0, Measured(NAME, self.measured * self.cpu_s, 3, 1, self.limit_s))]
             case Thaw():
                 return [] if (end := self.end("thaw")) is None else end
             case _:
@@ -302,6 +312,8 @@ def test_a_variable_of_the_runtime_is_named() -> None:
     ("kind", "model", "check", "seen"),
     [
         (Patience, Model(gives_up_s=1.0), "waits", "gave up its call for the next event after 1.0 s"),
+        (Patience, Model(limit_s=60.0), "wait-limit", "60 s at most"),
+        (Patience, Model(cpu_s=1.5), "idle", "75% of a processor while it waited 2.0 s"),
         (Patience, Model(ends_at={"thaw": 7}), "thaw", "After a freeze it ended with status 7"),
         (Reset, Model(ends_at={"second start": 98}), "starts-again", "it ended with status 98"),
         (Reset, Model(hangs_at=("second start",)), "starts-again", "not ready within 10 s"),

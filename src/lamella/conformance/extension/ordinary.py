@@ -23,7 +23,7 @@ OF_TELEMETRY: Final = (
     "telemetry-echo",
 )
 """Checks of those who have subscribed."""
-OF_INVOCATIONS: Final = ("asks-again", "stays", "tracing", "unknown-event", "waits", "thaw")
+OF_INVOCATIONS: Final = ("asks-again", "stays", "tracing", "unknown-event", "waits", "wait-limit", "idle", "thaw")
 """Checks of those who follow invocations."""
 
 

@@ -23,6 +23,8 @@ from lamella.conformance.play import (
     Event,
     Freeze,
     KillAll,
+    Measure,
+    Measured,
     NotStarted,
     Printed,
     Start,
@@ -64,6 +66,23 @@ class Wait:
     condition: Callable[[], bool]
     within_s: float
     even_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a process has used when it was looked at.
+
+    Attributes:
+        at_s: Monotonic seconds.
+        cpu_s: Used so far.
+        limit_s: How long it is willing to wait for an event; `None` if there is no end to that, or it cannot be seen.
+        waited_s: How long it has waited.
+    """
+
+    at_s: float
+    cpu_s: float
+    limit_s: float | None
+    waited_s: float
 
 
 Story: TypeAlias = Generator[Wait, bool, None]
@@ -118,6 +137,7 @@ class ExtensionScenario(Scenario):
         self._invocations = 0
         self._report: Mapping[str, object] = {}
         self._printed = b""
+        self._measurement: Measurement | None = None
 
     @abstractmethod
     def story(self) -> Story:
@@ -166,6 +186,8 @@ class ExtensionScenario(Scenario):
             case Collected(body=body):
                 seen.collected += 1
                 seen.shipped |= marks_of(body)
+            case Measured(cpu_s=cpu_s, limit_s=limit_s):
+                self._measurement = Measurement(self.now_s, cpu_s, limit_s, platform.waited_s)
             case _:
                 pass  # a deadline, which `play` looks at
 
@@ -274,6 +296,13 @@ class ExtensionScenario(Scenario):
         if self.seen.ended is None and self.platform.ready:
             yield Wait(lambda: self.seen.ended is not None, _ANOTHER_S)
         return self.seen.ended is not None
+
+    def measured(self) -> Generator[Wait, bool, "Measurement | None"]:
+        """Find out what it uses, and how long it is willing to wait; `None` if it has ended."""
+        self._measurement = None
+        self._out_add(Measure(self.subject.name, self.platform.connection))
+        yield Wait(lambda: self._measurement is not None, self.pace.answer_s)
+        return self._measurement
 
     def freeze(self) -> None:
         """Stop its process."""
