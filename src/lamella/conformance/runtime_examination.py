@@ -124,8 +124,7 @@ class RuntimeExaminer:
         dropped = {check for check in RUNTIME_CHECKS if check in skip or (only and check not in only)}
         gathering = Gathering(list(RUNTIME_CHECKS.values()), frozenset(dropped))
         epoch_s = time.time() - monotonic()
-        contract = Contract(ours=subject.task is None)
-        patient, contact = await self._start(subject, contract, gathering, pace, epoch_s, progress)
+        patient, contact = await self._start(subject, gathering, pace, epoch_s, progress)
         opening = contact.opening
         if opening is not None and opening.beginning is Beginning.READY:
             contract = contact.contract
@@ -139,7 +138,6 @@ class RuntimeExaminer:
     async def _start(
         self,
         subject: Subject,
-        contract: Contract,
         gathering: Gathering,
         pace: Pace,
         epoch_s: float,
@@ -149,6 +147,9 @@ class RuntimeExaminer:
         aids: list[Aid] = []
         while True:
             patient = self._patient(subject, aids)
+            # A compiled program mostly holds its handler itself, and does not look for the kit's.
+            ours = subject.task is None and (subject.pack.managed or _interpreter(patient) != "")
+            contract = Contract(ours=ours)
             contact = Invocations("the first event", pace, epoch_s, [Actions()], contract)
             await play_all(patient, [contact], self._sandboxes, gathering, progress=progress)
             opening = contact.opening or Opening(Beginning.SILENT)
@@ -248,7 +249,7 @@ def runtime_scenarios(contract: Contract, pace: Pace, epoch_s: float, *, missing
 
 
 def _contract_note(contract: Contract) -> str:
-    if contract.ours:
+    if contract.ours and contract.actions:
         return "The handler is the kit's own."
     if contract.actions:
         return f"The handler knows these events of the kit: {', '.join(sorted(contract.actions))}."
