@@ -12,6 +12,7 @@ import pytest
 from tests.support.extensions import PYTHON, WELL
 from tests.support.functions import archive
 from tests.support.server import LamellaServer
+from tests.support.workshop import ask
 
 from lamella.cli.main import main
 
@@ -119,3 +120,10 @@ def test_what_cannot_be(verify: Verify, tmp_path: Path, arguments: list[str], st
     done = verify(*(argument.format(layer=layer, empty=empty) for argument in arguments))
     assert (done.returncode, done.stdout) == (status, "")
     assert told in done.stderr
+
+
+def test_a_layer_of_another_account_is_none(server: LamellaServer) -> None:
+    made = server.boto3().publish_layer_version(LayerName="mine", Content={"ZipFile": archive({"extensions/a": WELL})})
+    query = f"layer={made['LayerVersionArn']}&account=111111111111"
+    status, answer = ask(server, f"conformance/extension?{query}", b"")
+    assert (status, answer["error"]) == (404, f"There is no layer version {made['LayerVersionArn']}.")
