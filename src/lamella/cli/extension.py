@@ -82,11 +82,11 @@ def verify(
         typer.Option(
             "--idle",
             metavar="SECONDS",
-            help="How long it is left waiting for an event: some clients give up after 5, 30 or 300.",
+            help="How long it is left waiting for an event.",
             min=0.1,
             max=900,
         ),
-    ] = 6.0,
+    ] = 3.0,
     all_: Annotated[bool, typer.Option("--all", help="Show what passed as well.")] = False,
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit's XML, for CI.", show_default=False)

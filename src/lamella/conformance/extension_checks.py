@@ -117,6 +117,21 @@ EXTENSION_CHECKS: Final = CheckTable(
             "30, undici 300.",
         ),
         Check(
+            "wait-limit",
+            "EX-30",
+            "It would wait for ever.",
+            "A limit of a minute is not seen in a test, and ends the extension in the first quiet hour.",
+            "Set no timeout on the call for the next event. Each other call should have one.",
+        ),
+        Check(
+            "idle",
+            "EX-34",
+            "It does nothing while it waits.",
+            "While an invocation runs, what an extension uses the function lacks: they share one processor.",
+            "Block in the call for the next event; wake up for telemetry and timers only.",
+            Weight.ADVICE,
+        ),
+        Check(
             "calm",
             "EX-40",
             "It does not call again and again when it is refused.",
@@ -195,6 +210,7 @@ EXTENSION_CHECKS: Final = CheckTable(
             "A SHUTDOWN as its first event ends it, too.",
             "An environment may end without an invocation: after a failed init or a timeout, or unused.",
             "Handle SHUTDOWN in the same loop as INVOKE; expect nothing to have happened before.",
+            Weight.ADVICE,
         ),
         Check(
             "starts-again",
@@ -279,6 +295,14 @@ EXTENSION_CHECKS: Final = CheckTable(
             "Without telemetry it goes on, or says why it does not.",
             "A platform may have none to give, as local emulators do. An extension that waits for it stops the init.",
             "Look at the status of the answer: go on without, or POST init/error and exit.",
+            Weight.ADVICE,
+        ),
+        Check(
+            "ships-early",
+            "EX-33",
+            "What it has taken is sent on while there are invocations, and not only at the end.",
+            "The end has two seconds, and comes hours later or, when the machine is lost, not at all.",
+            "At each INVOKE send what the invocations before it have left.",
             Weight.ADVICE,
         ),
         Check(

@@ -60,6 +60,11 @@ class ExtensionPage:
             layers = [value for key, value in pairs if key == "layer"]
             if not 1 <= len(layers) <= _LAYERS_MOST:
                 raise PageError(400, f"Name 1 to {_LAYERS_MOST} layers: ?layer=, an ARN or a directory of the archive.")
+            for layer in layers:
+                # Of the account that asks; of any, where nobody is asked who they are.
+                account = parse_layer_version(layer)[0].account if layer.startswith("arn:") else ""
+                if account and query.get("account", account) != account:
+                    raise PageError(404, f"There is no layer version {layer[:200]}.")
             packs = self._packs(query.get("architecture", ""))
             named = [value for key, value in pairs if key == "runtime"]
             wish = Wish(

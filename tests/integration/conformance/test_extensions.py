@@ -25,6 +25,7 @@ from lamella.runtimes.catalog import PackCatalog
 
 pytestmark = pytest.mark.sandbox
 
+LISTING: Final = Path(__file__).parent / "patients" / "telemetry-extension"
 PACE: Final = Pace(start_s=20.0, answer_s=2.0, idle_s=0.8)
 
 PROGRAM: Final = """
@@ -130,6 +131,7 @@ FAULTY: Final[Mapping[str, Faulty]] = {
         SAYS,
     ),
     "impatient": Faulty("loop(register(), timeout=0.4)\n", "waits", "gave up its call for the next event after 0.4 s"),
+    "impatient-some-day": Faulty("loop(register(), timeout=60)\n", "wait-limit", "for the answer 60 s at most"),
     "locks-itself-out": Faulty(
         "os.mkdir('/tmp/lock')\nloop(register())\n", "starts-again", "it ended with status 1; it printed"
     ),
@@ -145,7 +147,8 @@ FAULTY: Final[Mapping[str, Faulty]] = {
     ),
     "listens-to-itself": Faulty('ADDRESS = "127.0.0.1"\n' + SOUND, "telemetry-listens", "connection refused"),
     "slow-listener": Faulty(
-        "def taken(data):\n    time.sleep(1.2 if len(data) > 100_000 else 0)\n    return 200\n" + SOUND,
+        "def taken(data, slow=[1.2]):\n    if len(data) > 100_000 and slow: time.sleep(slow.pop())\n    return 200\n"
+        + SOUND,
         "telemetry-keeps-up",
         "It took 1.",
     ),
@@ -206,6 +209,10 @@ def reports(catalog: PackCatalog) -> Iterator[dict[str, Report]]:
             )
             for name, faulty in FAULTY.items()
         }
+        wishes["example"] = Wish([REPOSITORY / "examples/telemetry-extension/layer"], pace=PACE)
+        listing = layer_of(directory / "listing", LISTING.read_text(), name="telemetry-extension")
+        skipped = frozenset(EXTENSION_CHECKS) - {"every-runtime", *Ordinary.checks}
+        wishes["listing"] = Wish([listing], skipped=skipped, pace=PACE)
         yield asyncio.run(examined(wishes, catalog, directory))
 
 
@@ -222,12 +229,9 @@ def failed(report: Report) -> dict[str, str]:
     return {check.id: report.results[check.id].seen for check in report.with_verdict(Verdict.FAIL)}
 
 
-def test_a_listing_of_a_book(catalog: PackCatalog, tmp_path: Path) -> None:
+def test_a_listing_of_a_book(reports: dict[str, Report]) -> None:
     """It dies for want of a package, never subscribes, and ships nothing; it is a script, which is said."""
-    text = (Path(__file__).parent / "patients" / "telemetry-extension").read_text()
-    skipped = frozenset(EXTENSION_CHECKS) - {"every-runtime", *Ordinary.checks}
-    wish = Wish([layer_of(tmp_path / "layer", text, name="telemetry-extension")], skipped=skipped, pace=PACE)
-    report = asyncio.run(examined({"listing": wish}, catalog, tmp_path))["listing"]
+    report = reports["listing"]
     found = failed(report)
     assert set(found) == {"modules", "telemetry-subscribes", "ships", "every-runtime"}
     assert "There is no module 'requests'" in found["modules"]
@@ -238,10 +242,9 @@ def test_a_listing_of_a_book(catalog: PackCatalog, tmp_path: Path) -> None:
     assert not report.passed
 
 
-def test_the_example_is_found_to_be_sound(catalog: PackCatalog, tmp_path: Path) -> None:
+def test_the_example_is_found_to_be_sound(reports: dict[str, Report]) -> None:
     """It is a script, which is said; what it takes it ships."""
-    wishes = {"example": Wish([REPOSITORY / "examples/telemetry-extension/layer"], pace=PACE)}
-    report = asyncio.run(examined(wishes, catalog, tmp_path))["example"]
+    report = reports["example"]
     assert set(failed(report)) == {"every-runtime"}
     assert "a script needs its interpreter" in failed(report)["every-runtime"]
     assert report.results["ships"].seen.startswith("All 3 log lines")

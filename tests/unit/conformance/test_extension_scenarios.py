@@ -28,6 +28,8 @@ from lamella.conformance.play import (
     Ended,
     Event,
     KillAll,
+    Measure,
+    Measured,
     NotStarted,
     Printed,
     Start,
@@ -59,7 +61,9 @@ class Model:
         ends_at: What is the end of it: `start`, `register`, `INVOKE`, `SHUTDOWN`, `fault`; and its status.
         hangs_at: At what it does nothing more.
         gives_up_s: After how long it closes the connection of a call that waits.
-        ships: Whether it sends on what it gets, at SHUTDOWN.
+        ships: Whether it sends on what it gets, at SHUTDOWN; `early`, at INVOKE as well.
+        cpu_s: What it uses from one look to the next.
+        limit_s: How long it is willing to wait.
         listener: What its listener answers, and after how long; `None` if there is none.
     """
 
@@ -74,6 +78,10 @@ class Model:
     hangs_at: tuple[str, ...] = ()
     gives_up_s: float = math.inf
     ships: bool = False
+    early: bool = False
+    cpu_s: float = 0.01
+    limit_s: float | None = None
+    measured: int = 0
     listener: Callable[[bytes], tuple[int, float]] | None = lambda body: (200, 0.001)
     asks_twice: bool = False
     echoes: bool = False
@@ -136,6 +144,9 @@ class Model:
                 self.got += batch if answer == 200 else b""
                 echo: list[Later] = [(took_s, Printed(NAME, b"a batch\n"))] if self.echoes else []
                 return [(took_s, Delivered(number, answer, "", took_s)), *echo]
+            case Measure():
+                self.measured += 1
+                return [(0.0, Measured(NAME, self.measured * self.cpu_s, 3, 1, self.limit_s))]
             case Thaw():
                 return [] if (end := self.end("thaw")) is None else end
             case _:
@@ -160,6 +171,9 @@ class Model:
         if (end := self.end(kind)) is not None:
             shipped: list[Later] = [(0.001, Collected("/", self.got))] if self.ships else []
             return shipped + end
+        if self.early:
+            late: list[Later] = [(0.001, Collected("/", self.got))]
+            return [*late, *self.next_event(after_s=0.005)]
         late = [self.subscribe()] if self.late_subscription and self.subscription else []
         return [*late, *self.next_event(after_s=0.005)]
 
@@ -202,7 +216,7 @@ def one(kind: type[ExtensionScenario], model: Model) -> dict[str, str]:
 
 
 def test_a_good_extension_has_no_fault() -> None:
-    model = Model(subscription=SUBSCRIPTION, ships=True)
+    model = Model(subscription=SUBSCRIPTION, ships=True, early=True)
     scenario = Ordinary(Subject(NAME, "TELEMETRY_ENDPOINT", means_telemetry=True, ships=True), Pace(), epoch_s=0.0)
     assert play(scenario, model) == {}
     assert set(scenario.results) == set(scenario.checks)
@@ -282,6 +296,12 @@ def test_another_missing_module_is_named_and_that_is_all() -> None:
     assert set(ordinary(Model(words=words, ends_at={"start": 1}))) == {"modules"}
 
 
+def test_an_interpreter_that_is_not_there_is_named() -> None:
+    found = ordinary(Model(words=b"/usr/bin/env: 'node': No such file or directory\n", ends_at={"start": 127}))
+    assert set(found) == {"starts"}
+    assert "There is no node in the runtime" in found["starts"]
+
+
 def test_a_variable_of_the_runtime_is_named() -> None:
     found = ordinary(Model(words=b"KeyError: '_HANDLER'\n", ends_at={"start": 1}))
     assert set(found) == {"variables"}
@@ -292,6 +312,8 @@ def test_a_variable_of_the_runtime_is_named() -> None:
     ("kind", "model", "check", "seen"),
     [
         (Patience, Model(gives_up_s=1.0), "waits", "gave up its call for the next event after 1.0 s"),
+        (Patience, Model(limit_s=60.0), "wait-limit", "60 s at most"),
+        (Patience, Model(cpu_s=1.5), "idle", "75% of a processor while it waited 2.0 s"),
         (Patience, Model(ends_at={"thaw": 7}), "thaw", "After a freeze it ended with status 7"),
         (Reset, Model(ends_at={"second start": 98}), "starts-again", "it ended with status 98"),
         (Reset, Model(hangs_at=("second start",)), "starts-again", "not ready within 10 s"),
@@ -357,8 +379,14 @@ def test_what_is_lost_on_the_way_is_counted() -> None:
             self.got = self.got.replace(b"mark-3", b"")
             return super().event(document)
 
-    found = ordinary(Forgetful(subscription=SUBSCRIPTION, ships=True), ships=True)
+    found = ordinary(Forgetful(subscription=SUBSCRIPTION, ships=True, early=True), ships=True)
     assert "1 of 3 log lines" in found["ships"]
+
+
+def test_what_is_kept_to_the_end_is_advised() -> None:
+    found = ordinary(Model(subscription=SUBSCRIPTION, ships=True), ships=True)
+    assert set(found) == {"ships-early"}
+    assert "At its third INVOKE it had 2 log lines" in found["ships-early"]
 
 
 def test_a_slow_listener_does_not_keep_up() -> None:

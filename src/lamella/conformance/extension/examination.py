@@ -74,7 +74,10 @@ class Wish:
         names = survey.names_of(survey.view_of(place.packs[0], self.layers, place.directory))
         there = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
         if not names:
-            raise NothingToExamineError("There is no file in the folder extensions of the layers: no extension.")
+            raise NothingToExamineError(
+                "There is no extension: the layers have no file in a folder 'extensions'. Name a layer that has one, "
+                "or the extension itself."
+            )
         if self.name and self.name not in names:
             raise NothingToExamineError(f"There is no extension {self.name[:80]!r}; there is {there}.")
         if not self.name and len(names) > 1:
@@ -152,9 +155,10 @@ class _Examination:
         packs = {pack.name: pack for pack in self._place.packs}
         named = [packs[name] for name in self._wish.runtimes if name in packs]
         able = [pack for pack in named or packs.values() if not self._problems[pack.name]]
+        candidates = able or named or list(packs.values())
         if not named:  # of those that it could have, the newest with little in it shows most
-            able.sort(key=lambda pack: (pack.name.startswith("provided"), pack.name), reverse=True)
-        return (able or named or list(packs.values()))[0]
+            candidates.sort(key=lambda pack: (pack.name.startswith("provided"), pack.name), reverse=True)
+        return candidates[0]
 
     def _survey(self, pack: RuntimePack) -> None:
         """What can be said by looking."""

@@ -16,12 +16,19 @@ _WITHHELD: Final = re.compile(
     rb"AWS_LAMBDA_LOG_FORMAT|AWS_LAMBDA_LOG_LEVEL|AWS_XRAY_CONTEXT_MISSING|AWS_XRAY_DAEMON_ADDRESS|"
     rb"LAMBDA_RUNTIME_DIR|LAMBDA_TASK_ROOT)\b"
 )
+_NO_INTERPRETER: Final = re.compile(rb"env: .?([A-Za-z0-9._-]+).?: No such file or directory")
 LENT: Final = STAND_INS
 
 
 def missing_module(output: bytes) -> str:
     """The Python module for want of which a process ended, by what it printed; empty if that was not it."""
     found = _MISSING.findall(output)
+    return found[-1].decode() if found else ""
+
+
+def missing_interpreter(output: bytes) -> str:
+    """What `env` has looked for in vain; empty if that is not why a process ended."""
+    found = _NO_INTERPRETER.findall(output)
     return found[-1].decode() if found else ""
 
 

@@ -2,11 +2,15 @@
 
 from typing import Final
 
-from lamella.conformance.extension.scenario import ExtensionScenario, Story
+from lamella.conformance.extension.scenario import ExtensionScenario, Measurement, Story
 from lamella.lifecycle.commands import ShutdownReason
 from lamella.lifecycle.extension import SHUTDOWN
 
 _FROZEN_S: Final = 1.0
+_IDLE_CPU: Final = 0.25
+"""Part of a processor; timers and a collection of garbage take less."""
+_OWN_TIMERS_S: Final = 1.5
+"""libcurl looks at its timers once a second, and goes on waiting."""
 _CALM_CALLS: Final = 10
 """How often it may call again in that time."""
 
@@ -15,7 +19,7 @@ class Patience(ExtensionScenario):
     """A long invocation, during which nothing comes; then a freeze, and an event in the moment of the thaw."""
 
     name = "long waits"
-    checks = ("waits", "thaw")
+    checks = ("waits", "wait-limit", "idle", "thaw")
 
     def story(self) -> Story:
         """See `ExtensionScenario`."""
@@ -25,6 +29,7 @@ class Patience(ExtensionScenario):
             return
         if not self.follows:
             return
+        first = yield from self.measured()
         yield self.pause(self.pace.idle_s)
         if self.seen.gave_up_s:
             self.failed("waits", seen=f"It gave up its call for the next event after {self.seen.gave_up_s[0]:.1f} s.")
@@ -32,6 +37,7 @@ class Patience(ExtensionScenario):
             self.failed("waits", seen=f"While it waited for an event, it {self.end()}")
             return
         self.passed("waits", seen=f"It waited for {self.pace.idle_s:g} s.")
+        self._judge_waiting(first, (yield from self.measured()))
         self.freeze()
         yield self.pause(min(_FROZEN_S, self.pace.idle_s))
         self.thaw()
@@ -42,6 +48,22 @@ class Patience(ExtensionScenario):
             self.failed("thaw", seen=f"After a freeze it did not take the next INVOKE{self.last_words()}")
         else:
             self.passed("thaw")
+
+    def _judge_waiting(self, before: Measurement | None, after: Measurement | None) -> None:
+        """How long it would wait, and what it did meanwhile."""
+        if before is None or after is None:
+            return
+        seconds = after.at_s - before.at_s
+        share = (after.cpu_s - before.cpu_s) / seconds
+        if share > _IDLE_CPU:
+            self.failed("idle", seen=f"It took {share:.0%} of a processor while it waited {seconds:.1f} s.")
+        else:
+            self.passed("idle", seen=f"{share:.0%} of a processor in {seconds:.1f} s.")
+        # A limit that is over, and was set again, is that of a client that polls its own timers.
+        if after.limit_s is not None and after.limit_s > max(after.waited_s, _OWN_TIMERS_S):
+            self.failed("wait-limit", seen=f"It would wait for the answer {after.limit_s:g} s at most.")
+        else:
+            self.passed("wait-limit")
 
 
 class Reset(ExtensionScenario):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lamella.conformance.extension.lending import DIRECTORY, LENT, missing_module, missing_variable
+from lamella.conformance.extension.lending import DIRECTORY, LENT, missing_interpreter, missing_module, missing_variable
 from lamella.conformance.extension.scenario import ExtensionScenario, Part, Story
 from lamella.conformance.extension.seen import Refusal, Seen
 from lamella.lifecycle.extension import SHUTDOWN
@@ -10,6 +10,8 @@ from lamella.lifecycle.extension import SHUTDOWN
 SLOW_START_S: Final = 3.0
 """A third of what an init may take, in a sandbox that has a processor to itself."""
 INVOCATIONS: Final = 3
+_SHIPS_S: Final = 1.0
+"""How long it may take to send what it has, once it is told of another invocation."""
 
 OF_TELEMETRY: Final = (
     "telemetry-listens",
@@ -21,7 +23,7 @@ OF_TELEMETRY: Final = (
     "telemetry-echo",
 )
 """Checks of those who have subscribed."""
-OF_INVOCATIONS: Final = ("asks-again", "stays", "tracing", "unknown-event", "waits", "thaw")
+OF_INVOCATIONS: Final = ("asks-again", "stays", "tracing", "unknown-event", "waits", "wait-limit", "idle", "thaw")
 """Checks of those who follow invocations."""
 
 
@@ -37,7 +39,7 @@ class Ordinary(ExtensionScenario):
         *("starts", "modules", "variables", "registers", "file-name", "register-request", "initialised", "start-time"),
         *("identifier", "one-next", "calm", "says-why", "asks-again", "stays", "tracing", "ends", "exits"),
         *("telemetry-subscribes", "telemetry-request", "telemetry-in-time", "telemetry-listens"),
-        *("telemetry-answers", "ships"),
+        *("telemetry-answers", "ships-early", "ships"),
     )
     life: Seen | None = None
 
@@ -65,6 +67,7 @@ class Ordinary(ExtensionScenario):
         ended = yield from self.shutdown()
         self._judge_end(ended=ended)
         self._judge_shipping()
+        self.not_applicable("ships-early", seen="There was nothing to be sent before the shutdown.")
         self.passed("identifier", "one-next", "calm")
         self.not_applicable("says-why", seen="It never ended but when it was told to.")
 
@@ -85,6 +88,11 @@ class Ordinary(ExtensionScenario):
         seen = self.seen
         if seen.not_started:
             self.failed("starts", seen=seen.not_started)
+            return
+        interpreter = missing_interpreter(self.printed) if seen.ended else ""
+        if interpreter:
+            text = f"There is no {interpreter} in the runtime, and a script needs its interpreter"
+            self.failed("starts", seen=f"{text}: it {self.end()}")
             return
         self.passed("starts")
         if ready:
@@ -134,10 +142,13 @@ class Ordinary(ExtensionScenario):
             yield from self.invocation()
             self.not_applicable(*OF_INVOCATIONS, seen="It does not follow INVOKE.")
             return True
-        slowest_s = 0.0
+        slowest_s, had = 0.0, set[str]()
         for number in range(INVOCATIONS):
             odd = number == 1
             check = "tracing" if odd else "asks-again"
+            if number == INVOCATIONS - 1:
+                yield self.delivered(self.pace.answer_s)  # so that it has something to send by now
+                had = set(self.seen.handed)
             began_s = self.now_s
             asked = yield from self.invocation(trace=not odd)
             slowest_s = max(slowest_s, self.now_s - began_s)
@@ -152,6 +163,13 @@ class Ordinary(ExtensionScenario):
                 return False
         self.passed("asks-again", seen=f"The slowest of {INVOCATIONS} times after {slowest_s:.2f} s.")
         self.passed("stays", "tracing")
+        if self.subject.ships and had:
+            yield self.shipped(_SHIPS_S)
+            if self.seen.shipped:
+                self.passed("ships-early")
+            else:
+                text = f"At its third INVOKE it had {len(had)} log lines, and had sent none of them"
+                self.failed("ships-early", seen=f"{text} {_SHIPS_S:g} s later.")
         return True
 
     # The end

@@ -140,6 +140,16 @@ class Platform:
         return self.now_s - self._began_s
 
     @property
+    def connection(self) -> int:
+        """On which it waits for an event; 0 if it does not."""
+        return 0 if self._waiting is None else self._waiting.connection
+
+    @property
+    def waited_s(self) -> float:
+        """How long it has waited for an event."""
+        return 0.0 if self._waiting is None else self.now_s - self._waiting_since_s
+
+    @property
     def ready(self) -> bool:
         """Whether it waits for an event."""
         return self._state is ExtensionState.READY

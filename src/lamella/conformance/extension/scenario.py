@@ -23,6 +23,8 @@ from lamella.conformance.play import (
     Event,
     Freeze,
     KillAll,
+    Measure,
+    Measured,
     NotStarted,
     Printed,
     Start,
@@ -45,6 +47,8 @@ _IDENTIFIER_ERRORS: Final = (
     "Extension.UnknownExtensionIdentifier",
 )
 _CALLS_MANY: Final = 50
+_LINE_SHOWN: Final = 160
+"""Bytes of each of the lines that are quoted."""
 _ANOTHER_S: Final = 0.5
 """How long one may take to end that has asked for another event at its end."""
 
@@ -62,6 +66,23 @@ class Wait:
     condition: Callable[[], bool]
     within_s: float
     even_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a process has used when it was looked at.
+
+    Attributes:
+        at_s: Monotonic seconds.
+        cpu_s: Used so far.
+        limit_s: How long it is willing to wait for an event; `None` if there is no end to that, or it cannot be seen.
+        waited_s: How long it has waited.
+    """
+
+    at_s: float
+    cpu_s: float
+    limit_s: float | None
+    waited_s: float
 
 
 Story: TypeAlias = Generator[Wait, bool, None]
@@ -114,7 +135,9 @@ class ExtensionScenario(Scenario):
         self._wait: Wait | None = None
         self._wait_until_s = math.inf
         self._invocations = 0
+        self._report: Mapping[str, object] = {}
         self._printed = b""
+        self._measurement: Measurement | None = None
 
     @abstractmethod
     def story(self) -> Story:
@@ -163,6 +186,8 @@ class ExtensionScenario(Scenario):
             case Collected(body=body):
                 seen.collected += 1
                 seen.shipped |= marks_of(body)
+            case Measured(cpu_s=cpu_s, limit_s=limit_s):
+                self._measurement = Measurement(self.now_s, cpu_s, limit_s, platform.waited_s)
             case _:
                 pass  # a deadline, which `play` looks at
 
@@ -203,6 +228,7 @@ class ExtensionScenario(Scenario):
 
     def start(self) -> None:
         """Start the extension."""
+        self._report = {}
         self._platform = Platform(self.subject.name, self._out_add, epoch_s=self._epoch_s, now_s=self.now_s)
         self._printed = b""
         self._out_add(Start(self.subject.name, self.lent))
@@ -232,6 +258,7 @@ class ExtensionScenario(Scenario):
 
     def invocation(self, *, trace: bool = True, more: Mapping[str, object] | None = None) -> Part:
         """Tell it of an invocation and play the runtime's part; returns whether it has asked for the next event."""
+        self._emit_report()
         self._invocations += 1
         request_id = f"8f5f8a2e-1c7b-4f0e-9c5e-{self._invocations:012d}"
         trace_id = _TRACE if trace else ""
@@ -246,20 +273,36 @@ class ExtensionScenario(Scenario):
         platform.emit("platform.runtimeDone", {"requestId": request_id, "status": "success", "metrics": metrics})
         asked = yield Wait(lambda: platform.ready, self.pace.answer_s)
         measured = {"durationMs": 20.0, "billedDurationMs": 20, "memorySizeMB": 128, "maxMemoryUsedMB": 36}
-        platform.emit("platform.report", {"requestId": request_id, "status": "success", "metrics": measured})
+        self._report = {"requestId": request_id, "status": "success", "metrics": measured}
         return asked
+
+    def _emit_report(self) -> None:
+        """Tell of the last invocation's end: not before the environment runs again, as it is frozen by then (TL-27)."""
+        if self._report:
+            self.platform.emit("platform.report", self._report)
+            self._report = {}
 
     def shutdown(self, reason: ShutdownReason = ShutdownReason.SPINDOWN) -> Part:
         """Deliver what is left and tell it of the end; returns whether its process has ended in time."""
         self.platform.flush()
         yield Wait(lambda: self.platform.flushed, FLUSH_S)
         self.told_s = self.platform.age_s
-        if not self.platform.give_shutdown(reason, SHUTDOWN_S):
+        told = self.platform.give_shutdown(reason, SHUTDOWN_S)
+        self._emit_report()
+        self.platform.flush()
+        if not told:
             return False
         yield Wait(lambda: self.seen.ended is not None or self.platform.ready, SHUTDOWN_S)
         if self.seen.ended is None and self.platform.ready:
             yield Wait(lambda: self.seen.ended is not None, _ANOTHER_S)
         return self.seen.ended is not None
+
+    def measured(self) -> Generator[Wait, bool, "Measurement | None"]:
+        """Find out what it uses, and how long it is willing to wait; `None` if it has ended."""
+        self._measurement = None
+        self._out_add(Measure(self.subject.name, self.platform.connection))
+        yield Wait(lambda: self._measurement is not None, self.pace.answer_s)
+        return self._measurement
 
     def freeze(self) -> None:
         """Stop its process."""
@@ -283,6 +326,10 @@ class ExtensionScenario(Scenario):
         """Wait until it has taken a line as telemetry."""
         return Wait(lambda: mark in self.seen.handed, within_s)
 
+    def shipped(self, within_s: float) -> Wait:
+        """Wait until it has sent on anything that it has taken."""
+        return Wait(lambda: bool(self.seen.shipped), within_s)
+
     def delivered(self, within_s: float) -> Wait:
         """Wait until every batch has been taken that was to go out by now."""
         self.platform.flush()
@@ -300,7 +347,8 @@ class ExtensionScenario(Scenario):
 
     def last_words(self) -> str:
         """What it has printed last."""
-        words = last_words(self._printed)
+        lines = b"\n".join(line[:_LINE_SHOWN] for line in self._printed.splitlines())
+        words = last_words(lines)
         return f"; it printed: {words}" if words else ""
 
     @property
