@@ -84,7 +84,7 @@ def show(report: Report, *, everything: bool) -> None:
             untried.setdefault(str(row["seen"]), []).append(str(row["id"]))
     for reason, checks in untried.items():
         print(f"{_coloured('untried ', _LABELS['untried', 'error'][1])}{out.printable(reason)}")
-        print(_folded("not", ", ".join(checks)))
+        print(_folded("ids", ", ".join(checks)))
         print()
     if report["output"] and not report["passed"]:
         print("The last that it printed:")
