@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version as package_version
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
@@ -19,6 +19,7 @@ from lamella.app.operations import OPERATIONS
 from lamella.app.outside import aws_client, choose_neighbours, start_neighbour
 from lamella.app.sandboxing import ENDPOINT_PORT, SANDBOX_ADDRESS, start_sandboxing
 from lamella.app.stores import Stores, open_stores
+from lamella.app.verifying import open_conformance
 from lamella.app.workshop import Workshop, open_workshop
 from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
@@ -59,6 +60,7 @@ from lamella.lifecycle.admission import Limits
 from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.pages.channels import ChannelPages
+from lamella.pages.images import ImagePages
 from lamella.pages.mirror import MirrorPages
 from lamella.pages.retention import RetentionPages
 from lamella.pages.runtimes import Users
@@ -66,6 +68,7 @@ from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
 from lamella.runtimes.offers import offers
+from lamella.runtimes.pack import host_architecture
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +112,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
+        conformance = open_conformance(settings, stores, sandboxes)
         control = ControlServices(
             functions=stores.functions,
             layers=stores.layers,
@@ -133,14 +137,23 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         api = Api(ServiceSpec.load("lambda"), OPERATIONS)
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
-        await _resume(stores, plane, workshop, stack)
+        await _resume(stores, plane, (workshop.examiner, conformance), stack)
         channels = ChannelUpdates(services)
         stack.push_async_callback(channels.close)
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
+        images = ImagePages(stores.images, _images_in_use, settings.data / "workshop", host_architecture())
         pages = _HostPages(
-            settings, stores, router, downloads, keyring, workshop, clock, _layer_pages(settings, channels, mirrors)
+            settings,
+            stores,
+            router,
+            downloads,
+            keyring,
+            workshop,
+            clock,
+            images,
+            _layer_pages(settings, channels, mirrors),
         )
         door = Door(
             settings.region,
@@ -148,7 +161,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads={**workshop.layers.uploads, **mirrors.uploads},
+            uploads={**workshop.layers.uploads, **mirrors.uploads, **images.uploads, **conformance.uploads},
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -162,7 +175,15 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             yield f"http://{address}"
         finally:
             pages.drain()
+            conformance.turns.stop()
             await _drain(plane, server, grace_s=settings.drain_timeout_s)
+
+
+class _ArtifactUser(Protocol):
+    """Whoever looks at archives that nothing may refer to any more."""
+
+    def digests_in_use(self) -> frozenset[str]:
+        """Artifacts that must not be collected."""
 
 
 class _Inside:
@@ -294,14 +315,14 @@ def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int
     )
 
 
-async def _resume(stores: Stores, plane: _Plane, workshop: Workshop, stack: AsyncExitStack) -> None:
+async def _resume(stores: Stores, plane: _Plane, users: Sequence[_ArtifactUser], stack: AsyncExitStack) -> None:
     """Go on where the last process ended, be it in the middle of something."""
     await plane.router.load()
     await plane.urls.load(stores.records.functions)
     await plane.dispatcher.load(configurations(await stores.records.functions.every(EVENT_INVOKE_CONFIG)))
     await plane.transitions.resume()
     await plane.garbage.collect()
-    collector = asyncio.create_task(_collect(plane.garbage, plane.router, workshop), name="collect garbage")
+    collector = asyncio.create_task(_collect(plane.garbage, plane.router, users), name="collect garbage")
     stack.callback(collector.cancel)
     plane.router.start()
     await load_provisions(stores.records.functions, plane.router.provisions)
@@ -332,6 +353,7 @@ class _HostPages:
         keyring: Keyring,
         workshop: Workshop,
         clock: Clock,
+        images: ImagePages,
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
@@ -345,15 +367,23 @@ class _HostPages:
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
+            images.pages(),
             *more,
         )
         self._workshop = workshop
+        self._images = images
 
     def drain(self) -> None:
         """Tell load balancers to go elsewhere, and end what would go on for ever."""
         self._health.draining = True
         self._logs.stop()
         self._workshop.layers.stop()
+        self._images.stop()
+
+
+async def _images_in_use() -> frozenset[str]:
+    """None: functions of images are not run yet."""
+    return frozenset()
 
 
 def _users(stores: Stores) -> Users:
@@ -397,12 +427,16 @@ def _claim(address: Address) -> socket.socket:
     return claimed
 
 
-async def _collect(garbage: Garbage, router: Router, workshop: Workshop) -> None:
+async def _collect(garbage: Garbage, router: Router, users: Sequence[_ArtifactUser]) -> None:
     """Take away archives and images that nothing refers to, now and then: a deletion need not wait for the disk."""
+
+    def in_use() -> frozenset[str]:
+        return frozenset(router.mounted_digests()).union(*(user.digests_in_use() for user in users))
+
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
-            count = await garbage.collect(in_use=lambda: router.mounted_digests() | workshop.examiner.digests_in_use())
+            count = await garbage.collect(in_use=in_use)
             images = await garbage.collect_images()
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts or images that nothing refers to could not be deleted")

@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from lamella.cli import account, channel, doctor, events, fleet, invoke, key, layer, logs, output, runtime, serve, trace
+from lamella.cli import (
+    account,
+    channel,
+    doctor,
+    events,
+    extension,
+    fleet,
+    image,
+    invoke,
+    key,
+    layer,
+    logs,
+    output,
+    runtime,
+    serve,
+    trace,
+)
 from lamella.cli.failure import CommandError, Status
 from lamella.config.settings import SettingsError
 
@@ -43,7 +59,22 @@ def lamella(
         os.environ["LAMELLA_DEBUG"] = "1"
 
 
-for _noun in (serve, doctor, invoke, events, logs, trace, layer, channel, fleet, runtime, account, key):
+for _noun in (
+    serve,
+    doctor,
+    invoke,
+    events,
+    logs,
+    trace,
+    layer,
+    channel,
+    fleet,
+    runtime,
+    image,
+    extension,
+    account,
+    key,
+):
     _noun.register(app)
 
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as LateError
 
 from lamella.images.reference import DELETED, DENIED, INTERNAL
@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _ATTEMPTS: Final = 5
 FIRST_PAUSE_S: Final = 0.2
+"""Before the second attempt; each later one waits twice as long."""
+
 _LONGEST_PAUSE_S: Final = 10.0
 _REDIRECTS: Final = 5
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
@@ -39,14 +41,9 @@ class DroppedError(Exception):
 
 
 class Web:
-    """Connections by the environment's rules for proxies, and the system's certificate authorities.
+    """Connections by the environment's rules for proxies, and the system's certificate authorities."""
 
-    Args:
-        first_pause_s: Before the second attempt; each later one waits twice as long.
-    """
-
-    def __init__(self, first_pause_s: float = FIRST_PAUSE_S) -> None:
-        self._first_pause_s = first_pause_s
+    def __init__(self) -> None:
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def close(self) -> None:
@@ -63,7 +60,7 @@ class Web:
         reason, pause_s = "", 0.0
         for number in range(_ATTEMPTS):
             if number:
-                time.sleep(max(pause_s, self._first_pause_s * 2 ** (number - 1)))
+                time.sleep(max(pause_s, FIRST_PAUSE_S * 2 ** (number - 1)))
             try:
                 return attempt()
             except DroppedError as error:
@@ -121,7 +118,9 @@ class Web:
             answer.close()
             raise
         finally:
-            if answer.length_remaining:  # not worth waiting for
+            if answer.length_remaining == 0:
+                answer.drain_conn()  # has nothing to wait for, and lets the connection be used again
+            else:
                 answer.close()
             answer.release_conn()
 
@@ -168,6 +167,8 @@ def _failures(host: str) -> Iterator[None]:
         raise DroppedError(f"it cannot be reached ({_reason(error)})") from None
     except LateError:
         raise DroppedError("it does not answer in time") from None
+    except ProtocolError:
+        raise DroppedError("the connection was dropped") from None
     except HTTPError as error:
         raise DroppedError(f"the connection failed ({type(error).__name__})") from None
 

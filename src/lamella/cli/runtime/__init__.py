@@ -2,11 +2,11 @@
 
 import typer
 
-from lamella.cli.runtime import packs
+from lamella.cli.runtime import packs, verify
 
-runtime = typer.Typer(no_args_is_help=True, help="Runtimes of the server: list them, add one, show one.")
+runtime = typer.Typer(no_args_is_help=True, help="Runtimes of the server: list them, add one, show one, verify one.")
 
-for _part in (packs,):
+for _part in (packs, verify):
     _part.register(runtime)
 
 
