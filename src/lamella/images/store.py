@@ -50,6 +50,9 @@ _RECENT_S: Final = 600.0
 """How long after it was fetched an image is spared: whoever wanted it may not have said so in the database yet."""
 
 
+_BLOB_KEPT_S: Final = 86_400.0
+"""How long a layer that was fetched in part waits for another try."""
+
 Progress = Callable[[int, int, int], None]
 """Told how many layers are done, of how many, and the size in bytes of the next one, packed."""
 
@@ -285,7 +288,15 @@ class FilesystemImageStore(ImageStore):
             and (everything or not (self._is_wanted(record) or now_s - record.fetched_s < _RECENT_S))
         }
         self._discard(unused)
+        self._drop_blobs(older_than_s=0.0 if everything else _BLOB_KEPT_S)
         return sorted(unused)
+
+    def _drop_blobs(self, *, older_than_s: float) -> None:
+        """Take away what is left of layers that nobody has gone on with."""
+        for path in (self._root / "blobs").iterdir():
+            with self._alone_with(f"blob {path.name}"), suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= older_than_s:
+                    path.unlink()
 
     def _is_wanted(self, record: ImageRecord) -> bool:
         return record.kept or bool(self._names.names_of(record.image.digest))
