@@ -40,7 +40,7 @@ from lamella.images.names import ImageNames, parse_name
 from lamella.images.records import ImageRecord, LayerRecord, used_layers, write_atomically
 from lamella.images.reference import DELETED, INTERNAL, INVALID, Reference
 from lamella.images.roots import Roots
-from lamella.images.source import ImageSource, damaged
+from lamella.images.source import ImageSource, Stopped, damaged
 from lamella.ports.errors import UnavailableError
 from lamella.ports.images import ImageError, ImageStore, Overlays, Platform, ResolvedImage, StoredImage
 
@@ -75,7 +75,7 @@ class FilesystemImageStore(ImageStore):
         UnavailableError: The directory cannot be used.
     """
 
-    def __init__(self, root: Path, sources: Callable[[Reference], ImageSource], overlays: Overlays) -> None:
+    def __init__(self, root: Path, sources: Callable[[Reference, Stopped], ImageSource], overlays: Overlays) -> None:
         self._root = root
         self._sources = sources
         self._images = root / "images"
@@ -181,8 +181,12 @@ class FilesystemImageStore(ImageStore):
         await self._run(self._asking, lambda: self._discard({digest}))
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(pool, work)
         try:
-            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, work))
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody is left to be told
+            raise
         except OSError as error:
             raise ImageError(f"The image store {self._root} fails: {error.strerror or error}.", INTERNAL) from error
 
@@ -191,7 +195,7 @@ class FilesystemImageStore(ImageStore):
         named = self._names.find(reference)
         if named is not None:
             return replace(named, uri=uri)
-        source = self._sources(reference)
+        source = self._sources(reference, self._stopping.is_set)
         try:
             return _resolved(source, reference.digest, uri)
         finally:
@@ -199,7 +203,7 @@ class FilesystemImageStore(ImageStore):
 
     def _fetch(self, uri: str, digest: str, progress: Progress) -> StoredImage:
         reference = Reference.parse(uri).at(digest)
-        source = self._sources(reference)
+        source = self._sources(reference, self._stopping.is_set)
         try:
             return self._fetch_from(source, digest, uri, progress)
         finally:
