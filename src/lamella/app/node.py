@@ -15,6 +15,7 @@ from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
 from lamella.adapters.destinations import AwsDestinations
 from lamella.adapters.filesystem.directory import DataDirectory
+from lamella.app.managed import Managed, open_managed
 from lamella.app.operations import OPERATIONS
 from lamella.app.outside import aws_client, choose_neighbours, start_neighbour
 from lamella.app.sandboxing import ENDPOINT_PORT, SANDBOX_ADDRESS, start_sandboxing
@@ -30,6 +31,7 @@ from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
 from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
+from lamella.control.managed_services import ManagedServices
 from lamella.control.mappings import MappingServices
 from lamella.control.provisioned import ProvisioningServices, load_provisions
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
@@ -104,7 +106,8 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
 
         inside = _Inside(downloads, neighbours, limits)
         measurements = Measurements()
-        router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, stack)
+        managed = open_managed(settings, stores)
+        router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, managed, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
         control = ControlServices(
@@ -126,26 +129,27 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             ),
             gate=workshop.gate,
         )
-        services = _services(stores, plane, control, address.port)
-        api = Api(ServiceSpec.load("lambda"), OPERATIONS)
+        fetching = managed.serve(stores, router, clock, stack)
+        services = _services(stores, plane, control, fetching, address.port)
+        api = Api(ServiceSpec.load("lambda"), OPERATIONS, [ServiceSpec.load("lambda-core")])
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
-        await _resume(stores, plane, workshop, stack)
+        await _resume(stores, plane, workshop, fetching, managed, stack)
         channels = ChannelUpdates(services)
         stack.push_async_callback(channels.close)
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
-        pages = _HostPages(
-            settings, stores, router, downloads, keyring, workshop, _layer_pages(settings, channels, mirrors)
-        )
+        runtimes = managed.pages(settings, channels.context)
+        layers = _layer_pages(settings, channels, mirrors)
+        pages = _HostPages(settings, stores, router, downloads, keyring, workshop, layers, runtimes.pages())
         door = Door(
             settings.region,
             settings.account_id,
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads={**workshop.layers.uploads, **mirrors.uploads},
+            uploads={**workshop.layers.uploads, **mirrors.uploads, **runtimes.uploads},
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -206,6 +210,7 @@ def _router(
     inside: _Inside,
     measurements: Measurements,
     directory: DataDirectory,
+    managed: Managed,
     stack: AsyncExitStack,
 ) -> Router:
     freezer = Freezer()
@@ -232,6 +237,7 @@ def _router(
         NodeServices(sandboxes, stores.logs, freezer, inside.door, Tasks(), stores.recorders.make, measurements),
         Networks(granted),
         permissions=Permissions(stores.records.functions, settings.organizations),
+        managed=managed.runtimes,
     )
 
 
@@ -272,7 +278,7 @@ def _plane(
     )
 
 
-def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int) -> Services:
+def _services(stores: Stores, plane: _Plane, control: ControlServices, managed: ManagedServices, port: int) -> Services:
     """What the handlers of operations work with, a group for each that wants one."""
     return Services(
         control,
@@ -284,17 +290,28 @@ def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int
         EventInvokeServices(plane.dispatcher),
         stores.records,
         MappingServices(plane.mappings),
+        managed,
     )
 
 
-async def _resume(stores: Stores, plane: _Plane, workshop: Workshop, stack: AsyncExitStack) -> None:
+async def _resume(
+    stores: Stores,
+    plane: _Plane,
+    workshop: Workshop,
+    fetching: ManagedServices,
+    managed: Managed,
+    stack: AsyncExitStack,
+) -> None:
     """Go on where the last process ended, be it in the middle of something."""
     await plane.router.load()
+    await fetching.fetches.resume()
     await plane.urls.load(stores.records.functions)
     await plane.dispatcher.load(configurations(await stores.records.functions.every(EVENT_INVOKE_CONFIG)))
     await plane.transitions.resume()
     await plane.garbage.collect()
-    collector = asyncio.create_task(_collect(plane.garbage, plane.router, workshop), name="collect garbage")
+    collector = asyncio.create_task(
+        _collect(plane.garbage, plane.router, workshop, managed, fetching), name="collect garbage"
+    )
     stack.callback(collector.cancel)
     plane.router.start()
     await load_provisions(stores.records.functions, plane.router.provisions)
@@ -380,12 +397,16 @@ def _claim(address: Address) -> socket.socket:
     return claimed
 
 
-async def _collect(garbage: Garbage, router: Router, workshop: Workshop) -> None:
+async def _collect(
+    garbage: Garbage, router: Router, workshop: Workshop, managed: Managed, fetching: ManagedServices
+) -> None:
     """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
             count = await garbage.collect(in_use=lambda: router.mounted_digests() | workshop.examiner.digests_in_use())
+            await fetching.fetches.expire()
+            await managed.contents.prune(managed.runtimes.digests() | router.mounted_packs())
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts that nothing refers to could not be deleted")
             continue

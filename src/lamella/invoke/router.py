@@ -11,6 +11,7 @@ from typing import Final
 from lamella.domain.alias import Alias
 from lamella.domain.function import FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.domain.managed_runtime import ManagedRuntime
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.runtimes import kept_runtime
 from lamella.domain.tenancy import isolates_tenants
@@ -20,6 +21,7 @@ from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
 from lamella.invoke.job import Job
+from lamella.invoke.managed import ManagedRuntimes
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool, TooFastError, WaitedTooLongError
@@ -99,6 +101,7 @@ class Router:
         targets: What names and qualifiers mean.
         permissions: Who may invoke which function.
         provisions: What is kept initialised.
+        managed: The customer-managed runtimes.
     """
 
     def __init__(
@@ -112,9 +115,11 @@ class Router:
         networks: Networks | None = None,
         *,
         permissions: Permissions,
+        managed: ManagedRuntimes | None = None,
     ) -> None:
         self.targets: Final = targets
         self.permissions: Final = permissions
+        self.managed: Final = managed or ManagedRuntimes()
         self._settings = settings
         self._functions = functions
         self._artifacts = artifacts
@@ -162,6 +167,11 @@ class Router:
             for version in versions
             for digest in (version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers))
         )
+
+    def mounted_packs(self) -> frozenset[str]:
+        """Digests of the packs that environments run with, whether or not a runtime still has them."""
+        pools = (*self._pools, *self.provisions.pools.values(), *self._retired)
+        return frozenset(pool.deployment.pack.digest for pool in pools)
 
     async def resolve(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
         """The version to run for a name; see `Targets.resolve`."""
@@ -260,6 +270,18 @@ class Router:
             for place in [place for place in self._pools.places() if place[0] == key]:
                 self._retire(place)
                 self._spare_soon(place)
+            self.provisions.arrange(key, anew=True)
+
+    def runtime_changed(self, runtime: ManagedRuntime) -> None:
+        """Environments that run with another version of it than their function has now finish and go."""
+        if not self.managed.learn(runtime):
+            return
+        pools = (*self._pools, *self.provisions.pools.values())
+        versions = [pool.deployment.version for pool in pools if self.managed.outdated(pool.deployment, runtime)]
+        for place in {(version.key, version.version) for version in versions}:
+            self._retire(place)
+            self._spare_soon(place)
+        for key in {version.key for version in versions}:
             self.provisions.arrange(key, anew=True)
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
@@ -373,9 +395,11 @@ class Router:
 
     def _deployment(self, version: FunctionVersion) -> Deployment:
         config, settings = version.config, self._settings
-        pack = self._runtimes.find(config.runtime or "", config.architecture, kept_runtime(config))
+        pack = self.managed.pack(config) or self._runtimes.find(
+            config.runtime or "", config.architecture, kept_runtime(config)
+        )
         task = self._artifacts.tree(version.artifact.digest)
-        layers = tuple(self._artifacts.tree(layer.artifact.digest) for layer in config.layers)
+        layers = (*pack.layers, *(self._artifacts.tree(layer.artifact.digest) for layer in config.layers))
         return Deployment(
             version=version,
             pack=pack,

@@ -24,6 +24,8 @@ import lamella.control.concurrency
 import lamella.control.event_invoke
 import lamella.control.functions
 import lamella.control.layers
+import lamella.control.managed_runtimes
+import lamella.control.managed_versions
 import lamella.control.mappings
 import lamella.control.permissions
 import lamella.control.provisioned
@@ -49,6 +51,7 @@ from lamella.awsapi.spec import ServiceSpec
 from lamella.control.event_invoke import EventInvokeServices
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
+from lamella.control.managed_services import Fetches, ManagedServices
 from lamella.control.mappings import MappingServices
 from lamella.control.provisioned import ProvisioningServices
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
@@ -56,6 +59,7 @@ from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
+from lamella.domain.managed_runtime import ManagedRuntime, RuntimeKey
 from lamella.domain.mapping import NO_RECORDS, EventSourceMapping
 from lamella.domain.url import FunctionUrl
 from lamella.ports.provisioning import Provisioned
@@ -64,6 +68,7 @@ from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import AliasStore, FunctionStore, LayerStore
 from lamella.testing.aws import MemoryAws
 from lamella.testing.clock import FakeClock
+from lamella.testing.managed import MemoryRuntimeContents
 from lamella.testing.records import MemoryAccountRecordStore, MemoryFunctionRecordStore
 from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore, MemoryLayerStore
 
@@ -105,6 +110,10 @@ class Observed:
         self.event_configs: list[tuple[FunctionKey, str, Mapping[str, Any] | None]] = []
         self.mappings: list[EventSourceMapping] = []
         self.results: dict[str, str] = {}
+        self.runtimes: dict[RuntimeKey, ManagedRuntime] = {}
+
+    def runtime_changed(self, runtime: ManagedRuntime) -> None:
+        self.runtimes[runtime.key] = runtime
 
     def mapping_changed(self, mapping: EventSourceMapping) -> None:
         self.mappings.append(mapping)
@@ -206,21 +215,24 @@ class ControlServer:
         self._released = self.run(self._released_event())
         self.garbage = Garbage(self.functions, self.layers, self.artifacts)
         self.transitions = Transitions(self.functions, self.observed, sleep=self._wait_released)
-        self.api = Api(_spec(), OPERATIONS)
+        self.contents = MemoryRuntimeContents()
+        self.fetches = Fetches(self.records.accounts, self.contents, self.observed, self.clock)
+        self.api = Api(_spec("lambda"), OPERATIONS, [_spec("lambda-core")])
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
 
-    def client(self, *, account: str = ACCOUNT, region: str = REGION) -> Any:  # Any: boto3's clients have no types
+    # Any: boto3's clients have no types
+    def client(self, *, account: str = ACCOUNT, region: str = REGION, service: str = "lambda") -> Any:
         client = _session().client(
-            "lambda",
+            service,
             region_name=region,
             endpoint_url="http://lamella.test:4566",
             aws_access_key_id=account,
             aws_secret_access_key="x",  # nobody checks it
             config=Config(retries={"total_max_attempts": 1}),
         )
-        client.meta.events.register("before-send.lambda", self._send)
+        client.meta.events.register(f"before-send.{service}", self._send)
         return client
 
     def hold(self) -> None:
@@ -233,6 +245,7 @@ class ControlServer:
 
     def close(self) -> None:
         self.run(self.transitions.close())
+        self.run(self.fetches.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -280,7 +293,8 @@ class ControlServer:
             aws=self.aws,
             settings=self.settings,
         )
-        mine = (EventInvokeServices(self.observed), MappingServices(self.observed), self.provisioning)
+        managed = ManagedServices(self.contents, self.observed, self.fetches)
+        mine = (managed, EventInvokeServices(self.observed), MappingServices(self.observed), self.provisioning)
         return Services(control, AliasServices(self.aliases), self.urls, *mine, *self.groups)
 
     def _context(self, account: str, region: str, base_url: str) -> Context:
@@ -300,8 +314,8 @@ def _session() -> boto3.session.Session:
 
 
 @cache
-def _spec() -> ServiceSpec:
-    return ServiceSpec.load("lambda")
+def _spec(service: str) -> ServiceSpec:
+    return ServiceSpec.load(service)
 
 
 def _text(value: str | bytes) -> str:

@@ -2,11 +2,13 @@
 
 import typer
 
-from lamella.cli.runtime import packs
+from lamella.cli.runtime import managed, packs
 
-runtime = typer.Typer(no_args_is_help=True, help="Runtimes of the server: list them, add one, show one.")
+runtime = typer.Typer(
+    no_args_is_help=True, help="Runtimes of the server, and customer-managed runtimes that are published to it."
+)
 
-for _part in (packs,):
+for _part in (packs, managed):
     _part.register(runtime)
 
 
