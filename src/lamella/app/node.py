@@ -106,7 +106,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
 
         inside = _Inside(downloads, neighbours, limits)
         measurements = Measurements()
-        managed = open_managed(settings, stores)
+        managed = open_managed(settings, stores, stores.images)
         router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, managed, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
