@@ -47,8 +47,7 @@ def operations_page() -> str:
         [
             f"{_MARK}# Operations",
             "",
-            f"{len(OPERATIONS)} of the {len(operations)} operations in botocore's models `lambda` and `lambda-core` are "
-            "implemented.",
+            f"{len(OPERATIONS)} of the {len(operations)} operations of botocore's two models are implemented.",
             "",
             "## Implemented",
             "",

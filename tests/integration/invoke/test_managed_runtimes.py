@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from bench.programs import MissingToolError, build
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.sandbox
 
 BOOTSTRAP = """
 while next; do
-    respond "[\\"$(cat /opt/word)\\", \\"$(cat /var/task/word)\\", \\"$(cat /opt/mine 2> /dev/null)\\", \\"$0\\"]" > /dev/null
+    mine=$(cat /opt/mine 2> /dev/null)
+    respond "[\\"$(cat /opt/word)\\", \\"$(cat /var/task/word)\\", \\"$mine\\", \\"$0\\"]" > /dev/null
 done
 """
 
@@ -55,8 +56,11 @@ def point(core: Any, version: str, runtime: str = "shell") -> None:
     core.update_runtime_alias(RuntimeName=runtime, Name="prod", RuntimeVersion=version)
 
 
-def test_the_runtimes_own_files_and_the_functions(client: Any, arn: str, logs: Callable[..., list[str]]) -> None:
+def test_the_runtimes_own_files_and_the_functions(
+    client: Any, core: Any, arn: str, logs: Callable[..., list[str]]
+) -> None:
     """A bootstrap of the function does not replace the runtime's, and its layer lies above what the runtime has."""
+    point(core, "v1")
     made = client.publish_layer_version(
         LayerName=f"l{uuid.uuid4().hex[:8]}", Content={"ZipFile": archive({"mine": "layer", "bootstrap": "exit 1"})}
     )
@@ -77,7 +81,7 @@ class Callers:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._call) for _ in range(count)]
 
-    def __enter__(self) -> "Callers":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
