@@ -19,6 +19,7 @@ from lamella.cli.options import EndpointUrl, Json, Region, examples
 _RUNTIMES: Final = "/2026-10-01/runtimes"
 _POLL_S: Final = 0.2
 _SCHEMES: Final = ("pack:", "upload:", "oci:", "oci-archive:", "docker-archive:")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,126}[a-z0-9]")
 _NUMBERED: Final = re.compile(r"v(\d{1,9})")
 _MOST_BYTES: Final = 262_144_000  # what a server takes that keeps AWS's limits
 
@@ -66,6 +67,12 @@ def publish(
     No function uses a new version until an alias points to it: --alias does that at once, 'lamella runtime move' later.
     Versions never change, whatever becomes of what they were made from.
     """
+    if not _NAME.fullmatch(name.rpartition(":runtime/")[2]):
+        raise CommandError(
+            f"{output.printable(name)} cannot be a runtime's name: 2 to 128 of a-z, 0-9, '.', '_' and '-', the first "
+            "and the last of them a letter or digit",
+            Status.USAGE,
+        )
     server = client(endpoint_url, region)
     uri = _uri(server, source)
     runtime = _runtime(server, name)
@@ -321,6 +328,11 @@ def _uri(server: Client, source: str) -> str:
     if path.is_file():
         if path.suffix == ".tar":
             return f"oci-archive:{path.absolute()}"
+        # Here and not above: most commands read no zip.
+        from zipfile import is_zipfile
+
+        if not is_zipfile(path):
+            raise CommandError(f"{path} is neither a zip archive nor, by its name, a .tar of an image", Status.USAGE)
         return _send(server, path)
     if any(pack["name"] == source for pack in server.runtimes()["runtimes"]):
         return f"pack:{source}"
