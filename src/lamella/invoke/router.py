@@ -296,6 +296,7 @@ class Router:
             self._spare_soon(place)
         for key in {version.key for version in versions}:
             self.provisions.arrange(key, anew=True)
+        self.provisions.arrange_failed()  # it may have been restored
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """The version, or the whole function, takes no more invocations."""

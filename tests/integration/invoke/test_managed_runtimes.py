@@ -144,14 +144,18 @@ def test_environments_that_are_kept_initialised_move_as_well(client: Any, core: 
     point(core, "v2")
     assert function.invoke(Qualifier="1").document[0] == "two"
     wait_provisioned(client, function.name)
+    core.delete_runtime_alias(RuntimeName="shell", Name="prod")
+    wait_provisioned(client, function.name, "FAILED")
+    core.restore_runtime(RuntimeName="shell", RuntimeAlias="prod")
+    wait_provisioned(client, function.name)
     client.delete_provisioned_concurrency_config(FunctionName=function.name, Qualifier="1")
 
 
-def wait_provisioned(client: Any, name: str) -> None:
+def wait_provisioned(client: Any, name: str, status: str = "READY") -> None:
     deadline_s = time.monotonic() + 30
     while True:
         found = client.get_provisioned_concurrency_config(FunctionName=name, Qualifier="1")
-        if found["Status"] == "READY":
+        if found["Status"] == status:
             return
         assert time.monotonic() < deadline_s, found
         time.sleep(0.02)
