@@ -196,6 +196,7 @@ class ManagedContents:
             env=dict(image.env),
             command=command,
             working_directory=image.working_directory or "/var/task",
+            layers=_own_layers(root),
         )
 
     def _base(self) -> RuntimePack:
@@ -275,6 +276,16 @@ class ManagedContents:
             shutil.rmtree(directory)
             removed.append(directory.name)
         return removed
+
+
+def _own_layers(root: Path) -> tuple[Path, ...]:
+    """What an image has at `/opt`, extensions above all: it stays there when the function has layers of its own.
+
+    Source: developer guide, "Building a runtime image from a Lambda base image", 2026: "such as an organization SDK, an
+    extension, or a trusted certificate".
+    """
+    opt = root / "opt"
+    return (opt,) if not opt.is_symlink() and opt.is_dir() and os.listdir(opt) else ()
 
 
 def _image_command(image: StoredImage, root: Path) -> tuple[str, ...] | None:

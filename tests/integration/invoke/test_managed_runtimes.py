@@ -199,13 +199,17 @@ def test_what_is_deleted_fails_until_it_is_restored(client: Any, core: Any, arn:
 
 
 def test_versions_of_images(client: Any, core: Any, image_folder: Path, logs: Callable[..., list[str]]) -> None:
-    """One with a bootstrap, as AWS's base images have it, and one whose entry point is all there is."""
+    """One with a bootstrap, as AWS's base images have it, and an extension; one whose entry point is all there is."""
     try:
-        echo = build("runtimes/echo.c").read_bytes()
+        echo, extension = (build(f"runtimes/{name}.c").read_bytes() for name in ("echo", "extension"))
     except MissingToolError as error:
         pytest.skip(str(error))
     layout = image_folder / uuid.uuid4().hex
-    base = image(layer([(member("var/runtime/bootstrap", mode=0o755), echo)]), config={"Entrypoint": ["/none"]})
+    programs = {"var/runtime/bootstrap": echo, "opt/extensions/ext": extension}
+    base = image(
+        layer([(member(name, mode=0o755), content) for name, content in programs.items()]),
+        config={"Entrypoint": ["/none"]},
+    )
     plain = image(layer([(member("echo", mode=0o755), echo)]), config={"Entrypoint": ["/echo"]})
     empty = image(layer([(member("file"), b"")]), config={})
     write_layout(layout, {"base": base, "plain": plain, "empty": empty})
@@ -215,8 +219,11 @@ def test_versions_of_images(client: Any, core: Any, image_folder: Path, logs: Ca
     assert wait_made(core, "base")["ResolvedUri"].endswith(f"@sha256:{base.digest}")
     assert wait_made(core, "empty")["State"] == "FAILED"
     core.create_runtime_alias(RuntimeName="images", Name="prod", RuntimeVersion="base")
-    function = using(client, core.get_runtime(RuntimeName="images")["Arn"])
+    above = client.publish_layer_version(LayerName="above", Content={"ZipFile": archive({"mine": "1"})})
+    chosen = core.get_runtime(RuntimeName="images")["Arn"]
+    function = using(client, chosen, Layers=[above["LayerVersionArn"]])
     assert function.invoke({"a": 1}).document == {"a": 1}
+    assert logs(function.name, until="EXTENSION")[0].startswith("EXTENSION\tName: ext\tState: Ready")
     wait_made(core, "plain")
     point(core, "plain", "images")
     assert function.invoke({"a": 2}).document == {"a": 2}

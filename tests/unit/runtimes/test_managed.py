@@ -215,6 +215,14 @@ class TestImages:
         assert (pack.entrypoints, pack.command, pack.rootfs) == (("/var/runtime/bootstrap",), None, root)
         assert pack.env == {"LANG": "C"}
 
+    def test_what_an_image_has_for_opt_stays_there(self, tmp_path: Path, packs: Packs) -> None:
+        root = tmp_path / "image"
+        (root / "opt").mkdir(parents=True)
+        contents = ManagedContents(tmp_path / "managed", packs, Images(root, entrypoint=("/php",)))
+        assert asyncio.run(made(contents, "php:8")).layers == ()
+        (root / "opt" / "extensions").mkdir()
+        assert asyncio.run(made(contents, "php:8")).layers == (root / "opt",)
+
     def test_an_entry_point(self, tmp_path: Path, packs: Packs) -> None:
         images = Images(tmp_path, entrypoint=("/usr/bin/php",), command=("runtime.php",))
         contents = ManagedContents(tmp_path / "managed", packs, images)
