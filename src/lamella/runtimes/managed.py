@@ -285,7 +285,7 @@ def _own_layers(root: Path) -> tuple[Path, ...]:
     extension, or a trusted certificate".
     """
     opt = root / "opt"
-    return (opt,) if not opt.is_symlink() and opt.is_dir() and os.listdir(opt) else ()
+    return (opt,) if not opt.is_symlink() and opt.is_dir() and any(opt.iterdir()) else ()
 
 
 def _image_command(image: StoredImage, root: Path) -> tuple[str, ...] | None:
