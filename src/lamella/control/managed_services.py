@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,6 +16,7 @@ from lamella.domain.managed_runtime import (
     ManagedRuntime,
     ResourceState,
     RuntimeKey,
+    RuntimeVersion,
 )
 from lamella.lifecycle.managed_runtime import alive, fetched
 from lamella.ports.clock import Clock
@@ -110,12 +111,15 @@ class Fetches:
 
     def begin(self, key: RuntimeKey, name: str) -> None:
         """Fetch a version. It has been stored."""
-        task = asyncio.get_running_loop().create_task(self._work(key, name), name=f"fetch {key.name} {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._own(asyncio.get_running_loop().create_task(self._work(key, name), name=f"fetch {key.name} {name}"))
 
     async def resume(self) -> None:
-        """Tell the observer of all runtimes, and go on with what was interrupted. Before requests are accepted."""
+        """Tell the observer of all runtimes, and go on with what was interrupted. Before requests are accepted.
+
+        What active versions are made of is looked for as well, and fetched again if it has gone: the data directory may
+        be another one.
+        """
+        active = []
         for record in await self._records.every(RUNTIME_RECORD):
             key = RuntimeKey(record.account, record.region, record.id)
             runtime = ManagedRuntime.of_document(key, record.document)
@@ -123,6 +127,10 @@ class Fetches:
             for version in runtime.versions.values():
                 if version.state is ResourceState.CREATING:
                     self.begin(key, version.name)
+                elif version.state is ResourceState.ACTIVE:
+                    active.append((key, version))
+        if active:
+            self._own(asyncio.get_running_loop().create_task(self._look_for(active), name="look for runtimes"))
 
     async def expire(self) -> None:
         """Let go what has been pending deletion for long enough: nobody else would, until it is looked at."""
@@ -150,6 +158,18 @@ class Fetches:
         for task in self._tasks:
             task.cancel()
         await self.wait_done()
+
+    def _own(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_for(self, versions: Sequence[tuple[RuntimeKey, RuntimeVersion]]) -> None:
+        for key, version in versions:
+            try:
+                await self._contents.fetch(version)
+            except (ContentError, UnavailableError, OSError) as error:
+                arn = key.version_arn(version.name)
+                _log.warning("what %s is made of is gone, and functions that use it fail: %s", arn, error)
 
     async def _work(self, key: RuntimeKey, name: str) -> None:
         while True:

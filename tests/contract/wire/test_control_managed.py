@@ -199,9 +199,11 @@ class TestVersions:
 
         server.run(server.records.accounts.change(ACCOUNT, REGION, RUNTIME_RECORD, "php", interrupted))
         server.observed.runtimes.clear()
+        server.contents.fetched.clear()
         server.run(server.fetches.resume())
         server.run(server.fetches.wait_done())
         assert server.observed.runtimes[KEY].versions["v1"].state is ResourceState.ACTIVE
+        assert len(server.contents.fetched) == 2  # the other one is only looked for
 
 
 class TestAliases:
