@@ -146,6 +146,12 @@ class ManagedContents:
         if not found:
             there = ", ".join(sorted({pack.name for pack in self._packs.packs()})) or "none"
             raise ContentError(f"This server has no runtime {name[:100]!r}. It has: {there}.")
+        if self._images is not None and any(self._images.find(pack.digest) is not None for pack in found):
+            # Its root is a mount that only the event loop's thread sees, and the image is what AWS would be given.
+            raise ContentError(
+                f"The runtime {name} of this server is a container image. Publish that image itself: "
+                f"'lamella runtime show {name}' tells where it is from."
+            )
         contents = tuple(Content(pack.architecture, pack.digest) for pack in found)
         return ResolvedContents(f"{PACK}{name}@sha256:{contents[0].digest}", contents)
 

@@ -234,6 +234,13 @@ class TestImages:
         with pytest.raises(ContentError, match="no entry point"):
             asyncio.run(made(contents, "php:8"))
 
+    def test_an_installed_runtime_that_is_an_image(self, tmp_path: Path, packs: Packs) -> None:
+        images = Images(tmp_path)
+        images.here = True
+        contents = ManagedContents(tmp_path / "managed", packs, images)
+        with pytest.raises(ContentError, match="Publish that image itself"):
+            asyncio.run(contents.resolve("pack:provided.al2023"))
+
     def test_an_image_that_cannot_be_had(self, tmp_path: Path, packs: Packs) -> None:
         contents = ManagedContents(tmp_path / "managed", packs, Images(tmp_path))
         with pytest.raises(ContentError, match="there is no missing"):
