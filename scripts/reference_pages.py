@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import conformance
+from botocore.model import OperationModel
 
 from lamella.app.operations import OPERATIONS
 from lamella.awsapi.registry import NOT_IMPLEMENTED
@@ -22,6 +23,8 @@ from lamella.layers.build.slim import DEFAULT_SLIM, MEANINGS
 from lamella.layers.build.tables import rows_of
 from lamella.layers.doctor.rules import GROUPS
 
+SERVICES: Final = ("lambda", "lambda-core")
+"""botocore has two models of Lambda."""
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
 _UNBUILT: Final = re.compile(r"(.+) (?:is|are) not built")
@@ -30,12 +33,12 @@ _MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. 
 
 
 def operations_page() -> str:
-    """Every operation of the model, with a handler or with the reason for its absence."""
-    spec = ServiceSpec.load("lambda")
+    """Every operation of the models, with a handler or with the reason for its absence."""
+    operations = _operations()
     rows = [
         f"| `{name}` | `{operation.http['method']} {operation.http['requestUri'].partition('?')[0]}` | "
         f"{_one_line(OPERATIONS[name].__doc__)} |"
-        for name, operation in sorted(spec.operations.items())
+        for name, operation in sorted(operations.items())
         if name in OPERATIONS
     ]
     reasons: dict[str, list[str]] = {}
@@ -46,7 +49,7 @@ def operations_page() -> str:
         [
             f"{_MARK}# Operations",
             "",
-            f"{len(OPERATIONS)} of the {len(spec.operations)} operations in botocore's model are implemented.",
+            f"{len(OPERATIONS)} of the {len(operations)} operations of botocore's two models are implemented.",
             "",
             "## Implemented",
             "",
@@ -229,13 +232,16 @@ _UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "
 
 def readme(text: str) -> str:
     """The README with its block about operations as it should be."""
-    model = ServiceSpec.load("lambda").operations
     missing = [match[1] for reason in dict.fromkeys(NOT_IMPLEMENTED.values()) if (match := _UNBUILT.match(reason))]
     block = f"""
-{len(OPERATIONS)} of Lambda's {len(model)} operations work ([which ones](docs/reference/operations.md)).
+{len(OPERATIONS)} of Lambda's {len(_operations())} operations work ([which ones](docs/reference/operations.md)).
 Not in this version: {", ".join(missing)}.
 """
     return _README_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def _operations() -> dict[str, OperationModel]:
+    return {name: each for service in SERVICES for name, each in ServiceSpec.load(service).operations.items()}
 
 
 def _one_line(text: str | None) -> str:
