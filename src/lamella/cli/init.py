@@ -14,7 +14,9 @@ from lamella.cli.options import Json, examples
 def init(
     directory: Annotated[
         Path,
-        typer.Argument(metavar="[DIR]", help="Where the project goes; made if it is not there.", show_default="."),
+        typer.Argument(
+            metavar="[DIR]", help="Where the project goes, made if it is not there; else here.", show_default=False
+        ),
     ] = Path(),
     *,
     runtime: Annotated[
