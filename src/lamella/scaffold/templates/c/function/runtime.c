@@ -1,4 +1,4 @@
-/* The Runtime API in C: one connection, which stays open as long as the execution environment lives. */
+/* The Runtime API in C: one connection, which stays open as long as the server leaves it open. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #define API "/2018-06-01/runtime"
 
-static FILE *in, *out; /* both are the connection */
+static FILE *in, *out; /* both are the connection; NULL while there is none */
 static char *host;
 
 static void fail(const char *what)
@@ -41,27 +41,57 @@ static void open_connection(void)
     free(name);
 }
 
+static void close_connection(void)
+{
+    fclose(in);
+    fclose(out);
+    free(host);
+    in = out = NULL;
+}
+
+/* Appends so many bytes to a body; a zero byte follows it, which does not count. */
+static char *read_more(char *body, size_t *length, size_t more)
+{
+    body = realloc(body, *length + more + 1);
+    if (body == NULL || fread(body + *length, 1, more, in) != more)
+        fail("the Runtime API has closed the connection");
+    *length += more;
+    body[*length] = '\0';
+    return body;
+}
+
 /* Reads an answer; returns its body, to be freed, and stores its length, and the request id if there is one. */
 static char *read_answer(size_t *length, char id[static 64])
 {
-    char *line = NULL;
-    size_t room = 0, chunk = 0;
+    char *line = NULL, *body = NULL;
+    size_t room = 0, size = 0;
     int status = 0;
+    bool chunked = false, closing = false;
     *length = 0;
     if (getline(&line, &room, in) < 0 || sscanf(line, "HTTP/1.1 %d", &status) != 1)
         fail("the Runtime API has closed the connection");
     while (getline(&line, &room, in) > 2) { /* up to the empty line */
-        sscanf(line, "%*[^:]: %zu", &chunk);
         if (strncasecmp(line, "content-length:", 15) == 0)
-            *length = chunk;
+            sscanf(line + 15, "%zu", &size);
+        chunked |= strncasecmp(line, "transfer-encoding: chunked", 26) == 0;
+        closing |= strncasecmp(line, "connection: close", 17) == 0;
         if (strncasecmp(line, "lambda-runtime-aws-request-id:", 30) == 0)
             sscanf(line + 30, " %63[^ \r\n]", id);
     }
+    if (!chunked) {
+        body = read_more(body, length, size);
+    } else {
+        while (getline(&line, &room, in) > 0 && sscanf(line, "%zx", &size) == 1) {
+            body = read_more(body, length, size);
+            if (getline(&line, &room, in) < 0 || size == 0) /* the end of the line, or of all */
+                break;
+        }
+        if (body == NULL)
+            fail("the Runtime API has closed the connection");
+    }
     free(line);
-    char *body = malloc(*length + 1);
-    if (body == NULL || fread(body, 1, *length, in) != *length)
-        fail("the Runtime API has closed the connection");
-    body[*length] = '\0';
+    if (closing)
+        close_connection();
     if (status >= 300) {
         fprintf(stderr, "bootstrap: the Runtime API answered %d: %s\n", status, body);
         if (status != 413) /* a response that is too large: the caller has been told, and the next event will come */
@@ -70,36 +100,50 @@ static char *read_answer(size_t *length, char id[static 64])
     return body;
 }
 
-static void post(const char *id, const char *kind, const char *more, const char *body, size_t length)
+static void begin(const char *method, const char *id, const char *what)
 {
-    char nobody[64];
-    fprintf(out, "POST " API "/invocation/%s/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%s", id, kind,
-            host, more);
-    fprintf(out, "Content-Length: %zu\r\n\r\n", length);
+    if (out == NULL)
+        open_connection();
+    fprintf(out, "%s " API "/invocation/%s%s HTTP/1.1\r\nHost: %s\r\n", method, id, what, host);
+}
+
+static void end(const char *body, size_t length)
+{
+    fprintf(out, "\r\n");
     fwrite(body, 1, length, out);
     if (fflush(out) != 0)
         fail("the Runtime API has closed the connection");
+}
+
+static void post(const char *id, bool failed, const char *body)
+{
+    size_t length = strlen(body);
+    char nobody[64];
+    begin("POST", id, failed ? "/error" : "/response");
+    fprintf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", length);
+    if (failed)
+        fprintf(out, "Lambda-Runtime-Function-Error-Type: Function.HandlerError\r\n");
+    end(body, length);
     free(read_answer(&length, nobody));
 }
 
 int main(void)
 {
-    open_connection();
     for (;;) {
         size_t length;
         char id[64] = "";
-        fprintf(out, "GET " API "/invocation/next HTTP/1.1\r\nHost: %s\r\n\r\n", host);
-        if (fflush(out) != 0)
-            fail("the Runtime API has closed the connection");
+        begin("GET", "next", "");
+        end("", 0);
         char *event = read_answer(&length, id); /* waits, for hours if need be */
         struct answer answer = handle(event, length);
         if (answer.failed) {
             char *error;
-            int size = asprintf(&error, "{\"errorMessage\": \"%s\", \"errorType\": \"HandlerError\"}", answer.text);
-            post(id, "error", "Lambda-Runtime-Function-Error-Type: HandlerError\r\n", error, (size_t)size);
+            if (asprintf(&error, "{\"errorMessage\": \"%s\", \"errorType\": \"Function.HandlerError\"}", answer.text) < 0)
+                fail("there is no memory");
+            post(id, true, error);
             free(error);
         } else {
-            post(id, "response", "", answer.text, strlen(answer.text));
+            post(id, false, answer.text);
         }
         free(answer.text);
         free(event);

@@ -1,5 +1,5 @@
 -- The Lua runtime: polls the Runtime API, calls the handler, reports what it returned.
-local json = require("cjson")
+local json = require("dkjson") -- which knows an empty list from an empty object
 local http = require("socket.http")
 local ltn12 = require("ltn12")
 
@@ -24,7 +24,7 @@ end
 
 local function report(path, problem)
   local message = type(problem) == "table" and problem.message or tostring(problem)
-  local kind = type(problem) == "table" and problem.type or "HandlerError"
+  local kind = type(problem) == "table" and problem.type or "Function.HandlerError"
   io.stderr:write(message, "\n") -- into the log
   local body = json.encode({ errorMessage = message, errorType = kind })
   request("POST", path, body, { ["lambda-runtime-function-error-type"] = kind })
@@ -50,10 +50,15 @@ while true do
     aws_request_id = id,
     deadline_ms = tonumber(headers["lambda-runtime-deadline-ms"]),
     invoked_function_arn = headers["lambda-runtime-invoked-function-arn"],
+    trace_id = headers["lambda-runtime-trace-id"],
   }
   -- What is no JSON, a handler that fails, and an answer that cannot be encoded are function errors alike.
   local good, answer = pcall(function()
-    return json.encode(handler(json.decode(event), context))
+    local value, _, problem = json.decode(event, 1, json.null)
+    if problem then
+      error("the event is no JSON: " .. problem, 0)
+    end
+    return json.encode(handler(value, context))
   end)
   if good then
     request("POST", "/invocation/" .. id .. "/response", answer)

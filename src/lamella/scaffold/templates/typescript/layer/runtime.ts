@@ -12,7 +12,8 @@ async function report(path: string, problem: unknown): Promise<void> {
   const error = problem instanceof Error ? problem : new Error(String(problem));
   console.error(error); // into the log
   const body = { errorMessage: error.message, errorType: error.name, trace: error.stack?.split("\n") ?? [] };
-  await (await post(path, JSON.stringify(body), { "lambda-runtime-function-error-type": error.name })).body?.cancel();
+  const headers = { "lambda-runtime-function-error-type": `Function.${error.name}` }; // for metrics and telemetry
+  await (await post(path, JSON.stringify(body), headers)).body?.cancel();
 }
 
 // A handler is `file.function`: the file exports the function.
