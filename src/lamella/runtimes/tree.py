@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,9 @@ class RootTree:
         self.finder = finder
         self.sources: dict[str, tuple[int, int]] = {}
         """Each host file that was copied one by one, with size and mtime in ns: how a later start sees an update."""
+        self.derived: set[str] = set()
+        """Files that were made from the rest of the tree and speed up its use, such as an archive of classes: making
+        them again need not give the same bytes, so the tree's digest is without them."""
         self._copies: dict[Path, Path] = {}
 
     def path(self, inside: str) -> Path:
@@ -148,10 +151,18 @@ def _walk(root: Path) -> Iterator[Path]:
             yield from _walk(path)
 
 
-def tree_digest(root: Path) -> str:
-    """SHA-256 over names, kinds, permission bits and contents of a tree; times and owners do not count."""
+def tree_digest(root: Path, without: Collection[str] = ()) -> str:
+    """SHA-256 over names, kinds, permission bits and contents of a tree; times and owners do not count.
+
+    Args:
+        root: The tree.
+        without: Paths inside the sandbox that do not count either.
+    """
     digest = hashlib.sha256()
+    left_out = {root / inside.lstrip("/") for inside in without}
     for path in _walk(root):
+        if path in left_out:
+            continue
         status = path.lstat()
         name = os.fsencode(path.relative_to(root))
         if stat.S_ISLNK(status.st_mode):

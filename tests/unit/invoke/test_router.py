@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.support.scripted_images import ScriptedImages
 
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
 from lamella.domain.invocation import Invocation
@@ -118,6 +119,7 @@ class Node:
             Catalog(),
             services,
             permissions=Permissions(self.records),
+            images=ScriptedImages(),
         )
 
     async def begins(self) -> bool:
