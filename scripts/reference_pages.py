@@ -22,6 +22,7 @@ from lamella.layers.build.recipe import ARRAYS, TABLES, Recipe
 from lamella.layers.build.slim import DEFAULT_SLIM, MEANINGS
 from lamella.layers.build.tables import rows_of
 from lamella.layers.doctor.rules import GROUPS
+from lamella.scaffold import Language, languages
 
 SERVICES: Final = ("lambda", "lambda-core")
 """botocore has two models of Lambda."""
@@ -29,6 +30,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
 _UNBUILT: Final = re.compile(r"(.+) (?:is|are) not built")
 _README_BLOCK: Final = re.compile(r"(<!-- written: operations -->\n).*?(<!-- end -->)", re.DOTALL)
+_LANGUAGES_BLOCK: Final = re.compile(r"(<!-- written: languages -->\n).*?(<!-- end -->)", re.DOTALL)
+_NUMBER: Final = re.compile(r"\\d\+")  # in the pattern of a language's runtimes
+_ESCAPE: Final = "\\"
 _MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. -->\n"
 
 
@@ -244,6 +248,23 @@ def _operations() -> dict[str, OperationModel]:
     return {name: each for service in SERVICES for name, each in ServiceSpec.load(service).operations.items()}
 
 
+def languages_block(text: str) -> str:
+    """The page about languages with its block about `lamella init` as it should be."""
+    rows = [
+        f"| `{one.name}` | {one.title} | {_kind(one)} | {_one_line(one.about).removeprefix('here ').rstrip('.')} | "
+        f"{', '.join(one.needs)} |"
+        for one in languages().values()
+    ]
+    head = ["| `--runtime` | Language | Runtime of the function | In the layer | Needs |", "|---|---|---|---|---|"]
+    block = "\n".join(["", *head, *rows, ""])
+    return _LANGUAGES_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def _kind(language: Language) -> str:
+    """Which runtimes its functions can have."""
+    return f"`{language.runtime if language.is_custom else _NUMBER.sub('N', language.runtimes).replace(_ESCAPE, '')}`"
+
+
 def _one_line(text: str | None) -> str:
     return " ".join((text or "").strip().partition("\n\n")[0].split()).replace("|", "\\|")
 
@@ -251,7 +272,7 @@ def _one_line(text: str | None) -> str:
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` compare them; returns the exit status."""
     status = 0
-    front = ROOT / "README.md"
+    front, tongues = ROOT / "README.md", DIRECTORY / "languages.md"
     pages = {
         DIRECTORY / "operations.md": operations_page(),
         DIRECTORY / "quotas.md": quotas_page(),
@@ -260,6 +281,7 @@ def main(arguments: list[str]) -> int:
         DIRECTORY / "verification.md": verification_page(),
         DIRECTORY / "conformance.md": _MARK + conformance.page(),
         front: readme(front.read_text(encoding="utf-8")),
+        tongues: languages_block(tongues.read_text(encoding="utf-8")),
     }
     for path, text in pages.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
