@@ -70,7 +70,7 @@ from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
 from lamella.runtimes.offers import offers
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 
 _log = logging.getLogger(__name__)
 
