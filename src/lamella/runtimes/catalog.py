@@ -294,7 +294,7 @@ class PackCatalog(RuntimeCatalog):
                 if name not in debian_root.LANGUAGES:
                     raise PackBuildError(f"{missing}\n{error}") from error
                 progress("uv cannot fetch it; making it of Debian's packages")
-                return self._build(key, recipe_of_debian(name, None, architecture), progress)
+                return self._build(key, recipe_of_debian(name, None, self._root / _CLIENTS, architecture), progress)
         return self._add(key, source, progress)
 
     def _build(self, key: Key, recipe: Recipe, progress: Progress) -> RuntimePack:

@@ -50,6 +50,7 @@ def _python(version: str, release: Release) -> Language:
 LANGUAGES: Final[Mapping[str, Language]] = {
     "provided.al2": Language(BOOKWORM),
     "provided.al2023": Language(BOOKWORM),
+    "nodejs20.x": Language(TRIXIE, ("nodejs",), "nodejs"),
     "python3.11": _python("3.11", BOOKWORM),
     "python3.13": _python("3.13", TRIXIE),
     "ruby3.3": Language(TRIXIE, ("ruby3.3",), "libruby3.3"),

@@ -109,7 +109,7 @@ def recipe_for(name: str, source: Path | None, kept: Path, architecture: Archite
             f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}.{_from_image(name)}"
         )
     if language == "ruby" or architecture is not host_architecture():
-        return recipe_of_debian(name, source, architecture)
+        return recipe_of_debian(name, source, kept, architecture)
     if language == "provided":
         if source is not None:
             raise PackBuildError(f"{name} has no interpreter; leave out --from")
@@ -138,7 +138,7 @@ def recipe_for(name: str, source: Path | None, kept: Path, architecture: Archite
     return Recipe(family, release, program, ("/var/runtime/bootstrap",), f"AWS_Lambda_{name}", populate_all)
 
 
-def recipe_of_debian(name: str, source: Path | None, architecture: Architecture) -> Recipe:
+def recipe_of_debian(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
     """How to build a runtime of Debian's packages, for either architecture.
 
     Raises:
@@ -161,6 +161,9 @@ def recipe_of_debian(name: str, source: Path | None, architecture: Architecture)
         if language_of(name) == "python":
             version = debian_root.version_of(name, tree.system)
             remarks += populate_python(tree, interpreters.of_debian(name, version, tree.system))
+        elif language_of(name) == "node":
+            version = debian_root.version_of(name, tree.system)
+            remarks += node.populate_node(tree, node.of_debian(version, tree.system), kept)
         elif language_of(name) == "ruby":
             remarks += ruby.populate_ruby(tree, name.removeprefix("ruby"))
         return remarks
@@ -169,9 +172,10 @@ def recipe_of_debian(name: str, source: Path | None, architecture: Architecture)
     if name in PROVIDED:
         os_name, (family, release) = PROVIDED[name], name.split(".")
         return Recipe(family, release, None, ("/var/task/bootstrap", "/opt/bootstrap"), None, populate, unpack)
-    family = "python" if name.startswith("python") else "ruby"
-    release = name.removeprefix(family)
-    os_name = "al2023" if int(release.rpartition(".")[2]) >= _FIRST_ON_AL2023[family] else "al2"
+    family = name.rstrip("0123456789.x")
+    release = name.removeprefix(family).removesuffix(".x")
+    newest = int(release.rpartition(".")[2])
+    os_name = "al2023" if newest >= _FIRST_ON_AL2023[language_of(name) or family] else "al2"
     entrypoints = ("/var/runtime/bootstrap",)
     return Recipe(family, release, None, entrypoints, f"AWS_Lambda_{name}", populate, unpack)
 

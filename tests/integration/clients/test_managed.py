@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.clients import archive_of
 from tests.support.functions import Answer, Function, create
 from tests.support.languages import NODES, host_java
 from tests.support.layers import publish
+from tests.support.projects import begin, check_greetings, deploy, make
 from tests.support.server import LamellaServer
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.network]
@@ -243,3 +245,13 @@ def test_java_functions_that_do_not_load(
     answer = function.invoke()
     assert answer.error == "Unhandled"
     assert words in answer.document["errorMessage"]  # the client names no type for a method
+
+
+@pytest.mark.parametrize(("runtime", "language"), [(MODULES, "node"), (host_java(), "java")])
+def test_a_project_works_as_written(
+    server: LamellaServer, client: Any, installed: Callable[[str], str], tmp_path: Path, runtime: str, language: str
+) -> None:
+    """What `lamella init` writes, built, deployed and invoked."""
+    project = begin(server, installed(runtime), tmp_path)
+    make(server, project)
+    check_greetings(deploy(client, project), language)
