@@ -145,7 +145,9 @@ class ManagedContents:
             found = [pack for pack in found if pack.digest == pinned]
         if not found:
             there = ", ".join(sorted({pack.name for pack in self._packs.packs()})) or "none"
-            raise ContentError(f"This server has no runtime {name[:100]!r}. It has: {there}.")
+            raise ContentError(
+                f"{name[:100]!r} is neither a folder or file nor a runtime of this server, which has: {there}."
+            )
         if self._images is not None and any(self._images.find(pack.digest) is not None for pack in found):
             # Its root is a mount that only the event loop's thread sees, and the image is what AWS would be given.
             raise ContentError(

@@ -268,7 +268,7 @@ def test_an_installed_runtime_and_the_commands(server: LamellaServer, client: An
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("nowhere", "there is no folder or file nowhere"),
+        ("nowhere", "'nowhere' is neither a folder or file nor a runtime of this server, which has: "),
         ("oci:/etc", "oci:/etc"),
     ],
 )
