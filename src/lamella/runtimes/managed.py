@@ -329,7 +329,7 @@ def _by_digest(uri: str, digest: str) -> str:
     """The reference with the digest in place of a tag."""
     name = uri.partition("@")[0]
     head, slash, tail = name.rpartition("/")
-    return f"{head}{slash}{tail.partition(':')[0] if slash else tail}@sha256:{digest}"
+    return f"{head}{slash}{tail.partition(':')[0]}@sha256:{digest}"
 
 
 def _link_tree(source: Path, target: Path) -> None:
