@@ -2,13 +2,14 @@
 
 import typer
 
-from lamella.cli.runtime import managed, packs
+from lamella.cli.runtime import managed, packs, verify
 
 runtime = typer.Typer(
-    no_args_is_help=True, help="Runtimes of the server, and customer-managed runtimes that are published to it."
+    no_args_is_help=True,
+    help="Runtimes of the server, customer-managed runtimes that are published to it, and a verdict on yours.",
 )
 
-for _part in (packs, managed):
+for _part in (packs, managed, verify):
     _part.register(runtime)
 
 
