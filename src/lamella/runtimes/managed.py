@@ -145,7 +145,9 @@ class ManagedContents:
             found = [pack for pack in found if pack.digest == pinned]
         if not found:
             there = ", ".join(sorted({pack.name for pack in self._packs.packs()})) or "none"
-            raise ContentError(f"This server has no runtime {name[:100]!r}. It has: {there}.")
+            raise ContentError(
+                f"{name[:100]!r} is neither a folder or file nor a runtime of this server, which has: {there}."
+            )
         if self._images is not None and any(self._images.find(pack.digest) is not None for pack in found):
             # Its root is a mount that only the event loop's thread sees, and the image is what AWS would be given.
             raise ContentError(
@@ -327,7 +329,7 @@ def _by_digest(uri: str, digest: str) -> str:
     """The reference with the digest in place of a tag."""
     name = uri.partition("@")[0]
     head, slash, tail = name.rpartition("/")
-    return f"{head}{slash}{tail.partition(':')[0] if slash else tail}@sha256:{digest}"
+    return f"{head}{slash}{tail.partition(':')[0]}@sha256:{digest}"
 
 
 def _link_tree(source: Path, target: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.support.functions import PRELUDE, Function, archive, create
 from tests.support.images import archive as layer
 from tests.support.images import image, member, write_layout
 from tests.support.server import LamellaServer
+from tests.support.zips import Entry, make_zip
 
 pytestmark = pytest.mark.sandbox
 
@@ -265,10 +268,34 @@ def test_an_installed_runtime_and_the_commands(server: LamellaServer, client: An
     assert function.invoke().document == [3, 11]
 
 
+HOSTILE_RUNTIMES = {
+    "a path that leads out": make_zip(Entry(b"bootstrap", b"#!/bin/sh", mode=0o100755), Entry(b"../x", b"x")),
+    "a fifo": make_zip(Entry(b"bootstrap", mode=0o010755)),
+    "no bootstrap": make_zip(Entry(b"dir/bootstrap", b"#!/bin/sh", mode=0o100755)),
+    "a directory": make_zip(Entry(b"bootstrap/x", b"#!/bin/sh", mode=0o100755)),
+    "no executable": make_zip(Entry(b"bootstrap", b"#!/bin/sh", mode=0o100644)),
+    "no zip": b"#!/bin/sh",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE_RUNTIMES)
+def test_what_is_sent_is_not_trusted(server: LamellaServer, case: str) -> None:
+    before = set((server.data / "managed-runtimes").iterdir())
+    request = urllib.request.Request(
+        f"{server.url}/_lamella/runtime-contents", HOSTILE_RUNTIMES[case], {"Content-Type": "application/zip"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=30)
+    assert caught.value.code == 400
+    assert json.loads(caught.value.read())["error"]
+    assert set((server.data / "managed-runtimes").iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("nowhere", "there is no folder or file nowhere"),
+        ("nowhere", "'nowhere' is neither a folder or file nor a runtime of this server, which has: "),
         ("oci:/etc", "oci:/etc"),
     ],
 )

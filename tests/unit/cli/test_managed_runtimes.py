@@ -11,14 +11,11 @@ from lamella.cli.runtime import managed
 
 
 class Server:
-    """Has python3.11, and takes whatever is sent."""
+    """Takes whatever is sent."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.versions: list[str] = []
-
-    def runtimes(self) -> dict[str, Any]:
-        return {"runtimes": [{"name": "python3.11"}]}
 
     def page(self, method: str, path: str, *, body: bytes | None = None) -> dict[str, Any]:
         if body is None:
@@ -97,7 +94,7 @@ def test_a_runtime_of_the_server(server: Server) -> None:
     assert uri_of(server, "pack:python3.11") == "pack:python3.11"
 
 
-@pytest.mark.parametrize("source", ["nowhere", "./nowhere", "/nowhere/php:8"])
+@pytest.mark.parametrize("source", ["./nowhere", "/nowhere/php:8", "~/php"])
 def test_what_is_nothing(server: Server, source: str) -> None:
     with pytest.raises(CommandError, match="there is no folder or file") as caught:
         uri_of(server, source)

@@ -197,6 +197,8 @@ class TestImages:
         [
             ("registry.example.com:5000/php:8.4", "registry.example.com:5000/php"),
             ("registry.example.com/a/php", "registry.example.com/a/php"),
+            ("oci:/srv/images/php:8.4", "oci:/srv/images/php"),
+            ("php:8", "php"),
             ("registry.example.com/php@sha256:" + "d" * 64, "registry.example.com/php"),
         ],
     )

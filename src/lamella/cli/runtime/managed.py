@@ -334,14 +334,10 @@ def _uri(server: Client, source: str) -> str:
         if not is_zipfile(path):
             raise CommandError(f"{path} is neither a zip archive nor, by its name, a .tar of an image", Status.USAGE)
         return _send(server, path)
-    if any(pack["name"] == source for pack in server.runtimes()["runtimes"]):
-        return f"pack:{source}"
-    if source.startswith((".", "/", "~")) or ("/" not in source and ":" not in source):
-        raise CommandError(
-            f"there is no folder or file {source}, and the server has no runtime of that name "
-            "('lamella runtime list' shows them)",
-            Status.USAGE,
-        )
+    if source.startswith((".", "/", "~")):
+        raise CommandError(f"there is no folder or file {output.printable(source)}", Status.USAGE)
+    if "/" not in source and ":" not in source:
+        return f"pack:{source}"  # if the server has none, it says which it has
     return source
 
 
