@@ -27,6 +27,7 @@ from lamella.domain.managed_runtime import Content, RuntimeKey, RuntimeVersion
 from lamella.ports.images import ImageError, ImageStore, StoredImage
 from lamella.ports.managed import ContentError, ResolvedContents
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
+from lamella.rooted import find_in
 
 PACK: Final = "pack:"
 UPLOAD: Final = "upload:sha256:"
@@ -305,7 +306,7 @@ def _image_command(image: StoredImage, root: Path) -> tuple[str, ...] | None:
     Raises:
         ContentError: It has neither.
     """
-    if os.path.lexists(root / BOOTSTRAP.lstrip("/")):
+    if find_in(root, BOOTSTRAP) is not None:
         return None
     command = (*image.entrypoint, *image.command)
     if not command:

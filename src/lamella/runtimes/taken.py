@@ -9,6 +9,7 @@ from typing import Final
 
 from lamella.domain.function import Architecture
 from lamella.ports.images import StoredImage
+from lamella.rooted import find_in
 from lamella.runtimes.description import LIMIT_BYTES, Description, described, parse_description, release_of
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import trusted
@@ -82,7 +83,7 @@ def take_image(image: StoredImage, root: Path, name: str, place: str) -> Manifes
     tree = RootTree(root, System.host())
     if label is None:
         says = described(name, image.architecture)
-        if name.startswith("python") and not tree.path(f"/var/lang/bin/{name}").exists():
+        if name.startswith("python") and find_in(root, f"/var/lang/bin/{name}") is None:
             raise PackBuildError(f"{place} has no /var/lang/bin/{name}: it is not AWS's image of {name}")
     else:
         says = parse_description(
@@ -147,7 +148,7 @@ def _complete(tree: RootTree) -> None:
         for inside in _MOUNTED_FILES:
             if not tree.path(inside).exists():
                 tree.write(inside, "")
-    except (OSError, RecursionError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise PackBuildError(f"The tree cannot have what sandboxes are mounted on: {error}") from error
 
 
@@ -157,10 +158,10 @@ def _check_entry(tree: RootTree, says: Description, place: str) -> None:
     if len(own) < len(says.entrypoints):
         return
     for path in own:
-        try:
-            status = tree.path(path).stat()
-        except (OSError, RecursionError):
+        found = find_in(tree.root, path)
+        if found is None:
             continue
+        status = found.stat()
         if stat.S_ISREG(status.st_mode) and status.st_mode & 0o111:
             return
     raise PackBuildError(

@@ -9,29 +9,33 @@ from lamella.layers.contents import open_contents
 from lamella.layers.facts import FACTS, Language
 from lamella.layers.packages import packages_of
 from lamella.ports.runtimes import RuntimePack
+from lamella.rooted import find_in
 
 _GLIBC: Final = re.compile(rb"GNU C Library[^\0]{0,200}?release version (\d+\.\d+)")
 _PACKAGES: Final = ("var/runtime", "var/lang/lib")
+_LIBRARY_MOST_BYTES: Final = 64 * 1024 * 1024
 _LIBRARIES: Final = ("usr/lib64", "var/lang/lib", "var/runtime/lib")
 
 
 def furnishing_of(pack: RuntimePack) -> dict[str, Any]:  # Any: a JSON document
     """Contents of a runtime pack. Blocking: reads the metadata of its packages, and the names of its files.
 
+    A pack may be anybody's image, so links in it are followed as a sandbox would, and not on the host.
+
     Raises:
         LayerReadError: The pack is damaged.
     """
     packages: set[tuple[str, str]] = set()
     for directory in _PACKAGES:
-        path = pack.rootfs / directory
-        if path.is_dir():
+        path = find_in(pack.rootfs, f"/{directory}")
+        if path is not None and path.is_dir():
             with open_contents(path) as contents:
                 packages.update((package.name, package.version) for package in packages_of(contents))
     return {
         "packages": [{"name": name, "version": version} for name, version in sorted(packages)],
         "search": list(_search(pack)),
         "libraries": sorted(set(_libraries(pack.rootfs))),
-        "glibc": _glibc(pack.rootfs / "usr/lib64/libc.so.6"),
+        "glibc": _glibc(find_in(pack.rootfs, "/usr/lib64/libc.so.6")),
     }
 
 
@@ -62,13 +66,17 @@ def _search(pack: RuntimePack) -> Iterator[str]:
 
 def _libraries(rootfs: Path) -> Iterator[str]:
     for directory in _LIBRARIES:
-        if (rootfs / directory).is_dir():
-            yield from (path.name for path in (rootfs / directory).iterdir() if ".so" in path.name)
+        found = find_in(rootfs, f"/{directory}")
+        if found is not None and found.is_dir():
+            yield from (path.name for path in found.iterdir() if ".so" in path.name)
 
 
-def _glibc(library: Path) -> str:
+def _glibc(library: Path | None) -> str:
+    if library is None or not library.is_file():
+        return ""
     try:
-        found = _GLIBC.search(library.read_bytes())
+        with library.open("rb") as file:
+            found = _GLIBC.search(file.read(_LIBRARY_MOST_BYTES))
     except OSError:
         return ""
     return "" if found is None else found[1].decode()

@@ -1,6 +1,8 @@
 """The documents an OCI runtime reads: `config.json` of a sandbox and `process.json` of a process that joins it."""
 
+import os
 import resource
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,9 +166,21 @@ def hosts(address: str) -> str:
 
 
 def has_hosts(rootfs: Path, text: str) -> bool:
-    """Whether the root's `/etc/hosts` already is this one."""
+    """Whether the root's `/etc/hosts` already is this one.
+
+    The root may be an image of anybody's: a link in it would lead to a file, or a device, of the host.
+    """
+    wanted = text.encode()
     try:
-        return (rootfs / "etc/hosts").read_text() == text
+        folder = os.open(rootfs / "etc", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            file = os.open("hosts", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
+            return stat.S_ISREG(os.fstat(file).st_mode) and os.read(file, len(wanted) + 1) == wanted
+        finally:
+            os.close(file)
     except OSError:
         return False
 

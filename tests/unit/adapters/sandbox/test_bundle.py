@@ -1,11 +1,19 @@
 import json
+import os
 import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lamella.adapters.sandbox.bundle import Surroundings, environment_problem, hosts, process_config, sandbox_config
+from lamella.adapters.sandbox.bundle import (
+    Surroundings,
+    environment_problem,
+    has_hosts,
+    hosts,
+    process_config,
+    sandbox_config,
+)
 from lamella.ports.sandbox import ProcessSpec, SandboxError, SandboxSpec
 
 AROUND = Surroundings(Path("/usr/bin/catatonit"), "/proc/7/fd/8", Path("/state/scratch-1"))
@@ -117,3 +125,29 @@ def test_variables_the_kernel_cannot_pass_are_named(env: dict[str, str]) -> None
 
 def test_other_variables_are_fine() -> None:
     assert environment_problem({"A": "=", "a b": ""}) is None
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "linked folder", "device", "pipe", "nothing"])
+def test_the_hosts_of_a_root_are_never_read_from_the_host(tmp_path: Path, kind: str) -> None:
+    """An image may have a link there to anything: `/dev/zero` would be read for ever."""
+    text = hosts("169.254.100.1")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/hosts").write_text(text)
+    (tmp_path / "root").mkdir()
+    etc = tmp_path / "root/etc"
+    if kind == "linked folder":
+        etc.symlink_to(tmp_path / "outside")
+    else:
+        etc.mkdir()
+    match kind:
+        case "file":
+            (etc / "hosts").write_text(text)
+        case "link":
+            (etc / "hosts").symlink_to(tmp_path / "outside/hosts")
+        case "device":
+            (etc / "hosts").symlink_to("/dev/zero")
+        case "pipe":
+            os.mkfifo(etc / "hosts")
+
+    assert has_hosts(tmp_path / "root", text) == (kind == "file")
+    assert not has_hosts(tmp_path / "root", text[:-1])
