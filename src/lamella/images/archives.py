@@ -10,10 +10,10 @@ import posixpath
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, cast
 
 from lamella.images.files import checked, open_plain, read_small
-from lamella.images.layout import choose
+from lamella.images.layout import choose, listed
 from lamella.images.manifest import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -30,6 +30,10 @@ from lamella.images.source import Stopped
 from lamella.ports.images import ImageError
 
 _MEMBERS_MOST: Final = 10_000
+_IMAGES_MOST: Final = 1_000
+_HEADERS_MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of an archive: what GNU and pax put before an entry is as long as it says, and is read whole."""
+
 _LINKS_MOST: Final = 8
 _PIECE_BYTES: Final = 256 * 1024
 _PACKED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
@@ -75,7 +79,7 @@ class ArchiveMembers:
                 raise ImageError(f"{self.shown} is packed: unpack it first, with gunzip or its kin.", INVALID)
             file.seek(0)
             try:
-                with tarfile.open(fileobj=file, mode="r:") as members:
+                with tarfile.open(fileobj=cast("IO[bytes]", _Headers(file)), mode="r:") as members:
                     self._index(members)
             except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError):
                 raise ImageError(f"{self.shown} is not a tar archive.", INVALID) from None
@@ -131,6 +135,27 @@ class ArchiveMembers:
                 return self._files[here]
             here = self._links.get(here, "")
         raise ImageError(f"{self.shown} has no file {_shown(name)}: it is no archive of images, or cut off.", INVALID)
+
+
+class _Headers:
+    """As much of a file as is asked of it while an archive is indexed, with a bound on what is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _HEADERS_MOST_BYTES
+        self.tell = file.tell
+        self.seek = file.seek
+
+    def read(self, count: int) -> bytes:
+        """So many bytes.
+
+        Raises:
+            ValueError: That is more than any honest archive has in its headers.
+        """
+        if not 0 <= count <= self._left:
+            raise ValueError
+        self._left -= count
+        return self._file.read(count)
 
 
 class _Closing(io.BufferedReader):
@@ -204,7 +229,10 @@ class DockerArchive:
         self._blobs: dict[str, str] = {}  # names of members
         self._tags: list[str] = []
         self._chosen = ""
-        for entry in read_list(self._members.read("manifest.json"), f"{reference.place}: manifest.json"):
+        entries = read_list(self._members.read("manifest.json"), f"{reference.place}: manifest.json")
+        if len(entries) > _IMAGES_MOST:
+            raise ImageError(f"{reference.place} has more than {_IMAGES_MOST:,} images.", INVALID)
+        for entry in entries:
             self._add(entry)
         if not reference.tag and len(self._manifests) == 1:
             self._chosen = next(iter(self._manifests))
@@ -253,9 +281,8 @@ class DockerArchive:
             self._chosen = digest
 
     def _unclear(self) -> ImageError:
-        tags = ", ".join(sorted(self._tags)) or "none"
         wanted = f"no tag {self._reference.tag!r}" if self._reference.tag else f"{len(self._manifests)} images"
-        return ImageError(f"{self._reference.place} has {wanted}; its tags: {tags[:1000]}.", DELETED)
+        return ImageError(f"{self._reference.place} has {wanted}; its tags: {listed(self._tags)}.", DELETED)
 
 
 def _texts(value: object) -> list[str] | None:

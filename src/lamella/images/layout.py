@@ -3,14 +3,18 @@
 Source: OCI image specification 1.1, image-layout.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from lamella.images.files import checked, open_plain, read_small
 from lamella.images.manifest import OCI_INDEX, Descriptor, Index, read_document
 from lamella.images.reference import DELETED, INVALID, Reference
 from lamella.images.source import Stopped
 from lamella.ports.images import ImageError
+
+_NAMES_SHOWN: Final = 50
+_TEXT_SHOWN: Final = 1_000
 
 
 class Layout:
@@ -67,11 +71,16 @@ def choose(index: bytes, reference: Reference) -> Descriptor | None:
         tagged = [one for one in entries if one.name in (reference.tag, f"{reference.repository}:{reference.tag}")]
         tagged = tagged or [one for one in entries if one.name.endswith(f":{reference.tag}")]
         if not tagged:
-            there = ", ".join(sorted(names)) or "none"
-            raise ImageError(f"{shown} has no tag {reference.tag!r}; its tags: {there}.", DELETED)
+            raise ImageError(f"{shown} has no tag {reference.tag!r}; its tags: {listed(names)}.", DELETED)
         return tagged[-1]
     if len(entries) == 1:
         return entries[0]
     if entries and not names and all(one.platform[1] for one in entries):
         return None
-    raise ImageError(f"{shown} has {len(entries)} images: say which by a tag ({', '.join(sorted(names))}).", DELETED)
+    raise ImageError(f"{shown} has {len(entries)} images: say which by a tag ({listed(names)}).", DELETED)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Tags out of an index, which anybody may have written: not all of very many, nor what a terminal obeys."""
+    text = ", ".join(sorted(names)[:_NAMES_SHOWN])[:_TEXT_SHOWN] or "none"
+    return "".join(character if character.isprintable() else "?" for character in text)

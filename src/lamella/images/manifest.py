@@ -86,13 +86,14 @@ class Index:
     manifests: tuple[Descriptor, ...]
 
     def platforms(self) -> tuple[Platform, ...]:
-        """Those that Lambda knows."""
-        return tuple(
-            Platform(_ARCHITECTURES[architecture], one.digest)
-            for one in self.manifests
-            for system, architecture in (one.platform,)
-            if system == "linux" and architecture in _ARCHITECTURES and one.media_type in MANIFESTS
-        )
+        """Those that Lambda knows: of each architecture the first, as others are variants of it, or anything at all."""
+        found: dict[Architecture, Platform] = {}
+        for one in self.manifests:
+            system, name = one.platform
+            architecture = _ARCHITECTURES.get(name)
+            if system == "linux" and architecture is not None and one.media_type in MANIFESTS:
+                found.setdefault(architecture, Platform(architecture, one.digest))
+        return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.images import Made, digest, files, gzipped, image, write_layout
 
+from lamella.images.archives import open_archive
 from lamella.images.sources import Sources
 from lamella.images.store import FilesystemImageStore
 from lamella.ports.images import ImageError
@@ -160,3 +161,24 @@ async def test_parts_of_a_layout_are_files_not_links_or_devices(store: Filesyste
         with pytest.raises(ImageError, match=reason):
             await store.resolve(f"oci:{here}/layout")
         part.touch() if not os.path.lexists(part) else None
+
+
+def test_what_stands_before_an_entry_of_an_archive_is_bounded(here: Path) -> None:
+    """The length of a long name is what the archive says, and it is read whole: here from a file with a hole."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
+    (here / "bomb.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT))
+    os.truncate(here / "bomb.tar", 1 << 40)
+    with pytest.raises(ImageError, match="is not a tar archive"):
+        open_archive(here / "bomb.tar")
+
+
+def test_an_archive_says_how_many_images_it_has_within_reason(here: Path) -> None:
+    entry = {"Config": "config", "Layers": [], "RepoTags": ["\x1b[2J"]}
+    configuration = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}}).encode()
+    for number, said in ((1_001, "more than 1,000 images"), (1, r"its tags: \?\[2J\.")):
+        (here / "many.tar").write_bytes(
+            pack({"manifest.json": json.dumps([entry] * number).encode(), "config": configuration})
+        )
+        with pytest.raises(ImageError, match=said):
+            open_archive(here / "many.tar", "absent")

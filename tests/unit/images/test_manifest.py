@@ -38,6 +38,7 @@ def test_an_index_offers_what_lambda_knows() -> None:
     attestation = {**text["manifests"][0], "platform": {"os": "unknown", "architecture": "unknown"}}
     windows = {**text["manifests"][2], "platform": {"os": "windows", "architecture": "amd64"}}
     text["manifests"] += [attestation, windows, {**text["manifests"][2], "mediaType": "application/x"}]
+    text["manifests"] += [{**text["manifests"][1], "digest": f"sha256:{number:064}"} for number in range(1000)]
     for kind in (OCI_INDEX, DOCKER_LIST):
         found = read_document(json.dumps({**text, "mediaType": kind}).encode(), "text/plain", HELLO)
         assert isinstance(found, Index)
