@@ -37,6 +37,7 @@ class LayerShelf:
     def __init__(self, root: Path, staging: Path) -> None:
         self._root = root
         self._staging = staging
+        self._hiding: dict[str, bool] = {}
 
     def tree(self, diff_id: str) -> Path:
         """Where its files are."""
@@ -45,9 +46,17 @@ class LayerShelf:
     def find(self, diff_id: str) -> LayerRecord | None:
         """What is known of a layer; `None` if it is not here, or was damaged."""
         try:
-            return LayerRecord.from_json((self._root / diff_id / "layer.json").read_text(encoding="utf-8"))
+            record = LayerRecord.from_json((self._root / diff_id / "layer.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        self._hiding[diff_id] = record.hides_all
+        return record
+
+    def hides_all(self, diff_id: str) -> bool:
+        """Whether nothing of the layers below is seen. Answers from memory, for layers that were asked for before."""
+        if diff_id not in self._hiding:
+            self.find(diff_id)
+        return self._hiding.get(diff_id, False)
 
     def all(self) -> list[str]:
         """Digests of all layers."""
@@ -94,6 +103,7 @@ class LayerShelf:
             finally:
                 os.close(descriptor)
             self._take_in(work / "layer", diff_id)
+            self._hiding[diff_id] = record.hides_all
         finally:
             remove(work)
         return record

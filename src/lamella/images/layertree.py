@@ -28,6 +28,12 @@ _AUFS: Final = b".wh..wh."  # notes of a file system that Docker once used
 _OPAQUE_ATTRIBUTE: Final = "trusted.overlay.opaque"
 _ENTRIES_MOST: Final = 2_000_000
 _IMPLIED_MOST: Final = 10_000
+_IMPLIED_MOST_BYTES: Final = 1024 * 1024
+_PATH_MOST_BYTES: Final = 4095
+_REMEMBERED_MOST_BYTES: Final = 128 * 1024 * 1024
+"""Of what is kept in memory until all of a layer has been read: directories, whiteouts, and what is left out."""
+
+_ENTRY_BYTES: Final = 128  # that a path takes besides its own, about
 _GLOBAL_HEADERS_MOST: Final = 1_000
 _ID_MOST: Final = 2**31 - 1
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -98,6 +104,8 @@ class LayerTree:
         self._opaque: list[bytes] = []
         self._left_out: set[bytes] = set()
         self._times: dict[bytes, int] = {}
+        self._remembered_bytes = 0
+        self._implied_bytes = 0
         self._as_root = os.geteuid() == 0
 
     def fill(self, archive: Unpacked) -> None:
@@ -144,9 +152,9 @@ class LayerTree:
         ):
             return
         if name == _OPAQUE:
-            self._opaque.append(folder)
+            self._opaque.append(self._remembered(folder))
         elif name.startswith(_WHITEOUT):
-            self._whiteouts.append(_joined(folder, name[len(_WHITEOUT) :]))
+            self._whiteouts.append(self._remembered(_joined(folder, name[len(_WHITEOUT) :])))
         elif member.isdir():
             self._add_directory(path, member)
         elif not path:
@@ -158,7 +166,7 @@ class LayerTree:
         elif member.islnk():
             self._add_hard_link(path, self._path(member.linkname))
         else:
-            self._left_out.add(path)  # a device or a pipe
+            self._left_out.add(self._remembered(path))  # a device or a pipe
 
     def _add_directory(self, path: bytes, member: tarfile.TarInfo) -> None:
         self.implied.discard(path)
@@ -177,7 +185,7 @@ class LayerTree:
                 os.fchmod(descriptor, member.mode & 0o1777)
             finally:
                 os.close(descriptor)
-        self._times[path] = _time(member)
+        self._times[self._remembered(path)] = _time(member)
 
     def _add_file(self, path: bytes, members: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         content = members.extractfile(member)
@@ -209,7 +217,7 @@ class LayerTree:
 
     def _add_hard_link(self, path: bytes, target: bytes) -> None:
         if target in self._left_out:
-            self._left_out.add(path)
+            self._left_out.add(self._remembered(path))
             return
         if path == target:
             return
@@ -293,7 +301,8 @@ class LayerTree:
 
     def _note_implied(self, path: bytes) -> None:
         self.implied.add(path)
-        if len(self.implied) > _IMPLIED_MOST:
+        self._implied_bytes += len(path)
+        if len(self.implied) > _IMPLIED_MOST or self._implied_bytes > _IMPLIED_MOST_BYTES:
             raise self._refused("too many directories without an entry of their own")
 
     def _path(self, name: str) -> bytes:
@@ -305,7 +314,17 @@ class LayerTree:
         parts = [part for part in os.fsencode(name).split(b"/") if part not in (b"", b".")]
         if b".." in parts or b"\0" in b"".join(parts):
             raise self._refused(f"{_shown(os.fsencode(name))} leads out of the image")
-        return b"/".join(parts)
+        path = b"/".join(parts)
+        if len(path) > _PATH_MOST_BYTES:
+            raise self._refused(f"{_shown(path)}: File name too long")
+        return path
+
+    def _remembered(self, path: bytes) -> bytes:
+        """The same path, which is kept until all of the layer has been read."""
+        self._remembered_bytes += len(path) + _ENTRY_BYTES
+        if self._remembered_bytes > _REMEMBERED_MOST_BYTES:
+            raise self._refused("it has too many directories, whiteouts or devices")
+        return path
 
     def _impossible(self, path: bytes, error: OSError) -> ImageError:
         return self._refused(f"{_shown(path)}: {error.strerror}")

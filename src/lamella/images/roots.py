@@ -5,12 +5,16 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from lamella.images.layers import LayerShelf, remove, sync_directory
 from lamella.images.points import add_points, copy_attributes, described_below
 from lamella.images.records import LayerRecord
+from lamella.images.reference import INVALID
 from lamella.images.users import add_user
-from lamella.ports.images import Overlays
+from lamella.ports.images import ImageError, Overlays
+
+_IMPLIED_MOST: Final = 20_000
 
 
 class Roots:
@@ -39,13 +43,15 @@ class Roots:
             ImageError: Its layers leave no place for what sandboxes need.
             OSError: The file system, or the kernel, does not take it.
         """
+        if sum(len(layer.implied) for layer in layers) > _IMPLIED_MOST:  # each is looked for in every layer
+            raise ImageError(f"The layers of {shown} have too many directories without an entry of their own.", INVALID)
         work = self._staging / uuid.uuid4().hex
         upper, scratch, target = work / "image/points", work / "work", work / "root"
         for path in (upper, scratch, target):
             path.mkdir(parents=True)
         try:
             upper.chmod(0o755)  # it is the root's own mode
-            self._overlays.mount_writable(self._lower(diff_ids, layers, self._empty()), target, upper, scratch)
+            self._overlays.mount_writable(self._lower(diff_ids, self._empty()), target, upper, scratch)
             try:
                 self._furnish(target, diff_ids, layers, shown)
             finally:
@@ -67,8 +73,7 @@ class Roots:
         target = self._mounts / digest
         if digest not in self._mounted:
             target.mkdir(mode=0o755, exist_ok=True)
-            layers = [self._shelf.find(diff_id) or LayerRecord(0) for diff_id in diff_ids]
-            self._overlays.mount(self._lower(diff_ids, layers, self._images / digest / "points"), target)
+            self._overlays.mount(self._lower(diff_ids, self._images / digest / "points"), target)
             self._mounted.add(digest)
         return target
 
@@ -86,10 +91,10 @@ class Roots:
         for digest in sorted(self._mounted):
             self.take_away(digest)
 
-    def _lower(self, diff_ids: Sequence[str], layers: Sequence[LayerRecord], top: Path) -> list[Path]:
+    def _lower(self, diff_ids: Sequence[str], top: Path) -> list[Path]:
         """Trees to merge, the uppermost first; no fewer than two, as overlayfs wants it."""
         trees = [self._shelf.tree(diff_id) for diff_id in diff_ids]
-        hiding = [number for number, layer in enumerate(layers) if layer.hides_all]
+        hiding = [number for number, diff_id in enumerate(diff_ids) if self._shelf.hides_all(diff_id)]
         trees = trees[hiding[-1] :] if hiding else trees  # of roots alone, overlayfs does not heed the mark
         distinct = list(dict.fromkeys(reversed(trees)))  # it refuses the same directory twice
         return [top, *distinct] if distinct else [top, self._empty()]

@@ -12,6 +12,9 @@ from lamella.images.source import Stopped
 from lamella.ports.images import ImageError
 
 PIECE_BYTES: Final = 256 * 1024
+_PART_BYTES: Final = 16 * 1024
+"""Of gzip data at a time: what follows a member is copied when it ends, and there may be one every few bytes."""
+
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = (b"\x28\xb5\x2f\xfd", *(bytes((low, 0x2A, 0x4D, 0x18)) for low in range(0x50, 0x60)))
 _WINDOW_MOST_BYTES: Final = 128 * 1024 * 1024
@@ -177,13 +180,16 @@ def _gunzip(packed: Packed, piece: bytes, shown: str) -> Iterator[bytes]:
     try:
         inflater = zlib.decompressobj(wbits=31)
         while piece:
-            if inflater.eof:
-                if not piece.strip(b"\0"):  # padding, as tape drives want it
-                    piece = packed.read()
-                    continue
-                inflater = zlib.decompressobj(wbits=31)
-            yield from _nonempty(inflater.decompress(piece, PIECE_BYTES))
-            piece = inflater.unconsumed_tail or inflater.unused_data or packed.read()
+            for at in range(0, len(piece), _PART_BYTES):
+                part = piece[at : at + _PART_BYTES]
+                while part:
+                    if inflater.eof:
+                        if not part.strip(b"\0"):  # padding, as tape drives want it
+                            break
+                        inflater = zlib.decompressobj(wbits=31)
+                    yield from _nonempty(inflater.decompress(part, PIECE_BYTES))
+                    part = inflater.unconsumed_tail or inflater.unused_data
+            piece = packed.read()
         while not inflater.eof:
             rest = inflater.decompress(b"", PIECE_BYTES)
             if not rest and not inflater.eof:

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from tests.support.images import archive, digest, files, gzipped, member, zstded
 
+from lamella.images import layertree
 from lamella.images.layers import LayerShelf
 from lamella.images.layertree import Room
 from lamella.images.manifest import Descriptor
@@ -209,6 +210,7 @@ HOSTILE = {
     "is both a directory and": [(member("a/b"), b""), (member("a"), b"")],
     "a/b/c': Not a directory": [(member("a"), b""), (member("a/b/c"), b"")],
     "File name too long": [(member("n" * 300), b"")],
+    "/': File name too long": [(member("d/" * 2048 + "d", CHARACTER), b"")],
     "cannot be removed": [(member("etc/.wh..."), b"")],
     "'l/x': Too many levels of symbolic links": [(member("l", LINK, linkname="l"), b""), (member("l/x"), b"")],
     "owner that cannot be": [(member("a", uid=2**40), b"")],
@@ -271,6 +273,25 @@ def test_bombs_are_refused_before_they_fill_the_disk(unpack: Unpack) -> None:
         unpack(gzipped(archive([(member("zeros"), bytes(2_000_000))])), size_bytes=1_000_000)
     with pytest.raises(ImageError, match="larger than 10 GB"):
         unpack(archive([(member("s", pax_headers=sparse(2**50)), b"0\n".ljust(512, b"\0"))]), diff_id="0" * 64)
+
+
+def test_what_is_kept_in_memory_of_a_layer_is_bounded(unpack: Unpack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layertree, "_REMEMBERED_MOST_BYTES", 1000)
+    for entries in (
+        [(member(f"{number}/", DIRECTORY), b"") for number in range(10)],
+        [(member(f".wh.{number}"), b"") for number in range(10)],
+        [(member(f"{number}/.wh..wh..opq"), b"") for number in range(10)],
+        [(member(f"{number}", CHARACTER), b"") for number in range(10)],
+    ):
+        with pytest.raises(ImageError, match="too many directories, whiteouts or devices"):
+            unpack(archive(entries))
+
+
+def test_gzip_of_very_many_members_is_read_in_a_time_that_fits_its_size(unpack: Unpack) -> None:
+    """Each end of a member copies what follows it."""
+    plain = files({"a": "1"})
+    tree, _ = unpack(gzipped(b"") * 10_000 + gzipped(plain), diff_id=digest(plain))
+    assert (tree / "a").read_text() == "1"
 
 
 def test_what_is_unpacked_is_what_the_image_names(unpack: Unpack) -> None:
