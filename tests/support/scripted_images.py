@@ -73,3 +73,10 @@ class ScriptedImages:
         for digest in dead:
             del self.here[digest]
         return dead
+
+    async def remove(self, digests: Collection[str]) -> None:
+        for digest in digests:
+            self.here.pop(digest, None)
+
+    async def sweep(self, *, everything: bool = False) -> None:
+        pass

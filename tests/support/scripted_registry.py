@@ -30,6 +30,7 @@ class ScriptedRegistry:
     Attributes:
         requests: What was asked so far.
         status: Answered to everything, unless 0.
+        token_redirect: Where tokens are, instead of here; empty for here.
         redirect: Where blobs are, instead of here; `None` for here.
         drop_after: For each next answer with a blob: how many bytes before the connection is closed.
         hold: Whether an answer with a layer stands still in the middle, until `go_on` is set.
@@ -41,6 +42,7 @@ class ScriptedRegistry:
         self.parts: dict[str, bytes] = {}
         self.status = 0
         self.redirect: str | None = None
+        self.token_redirect = ""
         self.told_digest = ""
         self.drop_after: list[int] = []
         self.hold = False
@@ -73,7 +75,9 @@ class ScriptedRegistry:
         return [one for one in self.requests if one.path == path]
 
     def _answer(self, asked: Asked, handler: http.server.BaseHTTPRequestHandler) -> None:
-        if asked.path == "/token":
+        if asked.path == "/token" and self.token_redirect:
+            self._send(handler, 307, b"", {"Location": self.token_redirect})
+        elif asked.path == "/token":
             self._issued += 1
             self._used = 0
             self._send(handler, 200, json.dumps({"token": f"{self._token}-{self._issued}"}).encode())

@@ -147,7 +147,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
-        images = ImagePages(stores.images, plane.garbage.images_in_use, settings.data / "workshop", host_architecture())
+        images = ImagePages(stores.images, plane.garbage, settings.data / "workshop", host_architecture())
         runtimes = managed.pages(settings, channels.context)
         pages = _HostPages(
             settings,

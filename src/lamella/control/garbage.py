@@ -74,4 +74,21 @@ class Garbage:
         """
         async with self._changed:
             await self._changed.wait_for(lambda: self._referencing == 0)
-            return await self._images.prune(await self.images_in_use(), everything=everything)
+            gone = await self._images.prune(await self.images_in_use(), everything=everything)
+        await self._images.sweep(everything=everything)  # takes its time, for which nobody has to wait
+        return gone
+
+    async def remove_images(self, digests: Collection[str]) -> frozenset[str]:
+        """Take images away, all or none of them.
+
+        Returns:
+            Those that somebody uses; if there are any, none has gone.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._referencing == 0)
+            used = frozenset(digests) & await self.images_in_use()
+            if not used:
+                await self._images.remove(digests)
+        if not used:
+            await self._images.sweep()
+        return used

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from lamella.images.allowed import Place
 from lamella.images.credentials import Credential
-from lamella.images.http import Web, read_pieces
+from lamella.images.http import Web, check_target, read_pieces
 from lamella.images.manifest import DOCUMENT_MOST_BYTES, read_object
 from lamella.images.reference import DENIED, INTERNAL
 from lamella.ports.images import ImageError
@@ -105,6 +105,7 @@ class Authorizer:
         parts = urlsplit(realm)
         if parts.scheme != "https" and (self._place.tls or parts.scheme != "http"):
             raise self.denied(f"its token server {realm[:80]!r} is not safe")
+        check_target(self._place.url, realm)
         wanted = {
             "service": challenge.parameters.get("service", ""),
             "scope": challenge.parameters.get("scope") or f"repository:{self._place.repository}:pull",

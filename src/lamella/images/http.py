@@ -1,5 +1,7 @@
 """Requests to registries: redirects and failures as a client of registries wants them."""
 
+import ipaddress
+import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,10 @@ _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_S: Final = 45.0
 """After so long there is no further attempt: whoever creates a function waits for some of the answers."""
+
+_PATIENCE_S: Final = 60.0
+_LEAST_BYTES: Final = 1024 * 1024
+"""Of a body, in that time. A timeout alone is met by a byte now and then."""
 
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=15)
 _USER_AGENT: Final = "lamella"
@@ -101,9 +107,11 @@ class Web:
                     yield answer
                     return
                 target = urljoin(url, answer.headers.get("Location", ""))
+            check_target(url, target)
             if _origin(target) != _origin(url):
+                if form is not None:  # it holds a token, as the header does otherwise
+                    raise ImageError(f"{_host(url)} redirects a request with credentials to {_host(target)}.", DENIED)
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
-            _check_target(url, target)
             url = target
         raise ImageError(f"{_host(url)} redirects without end.", INTERNAL)
 
@@ -148,16 +156,23 @@ class Web:
 
 
 def read_pieces(answer: urllib3.BaseHTTPResponse, count: int) -> Iterator[bytes]:
-    """The body of an answer.
+    """The body of an answer, as it comes: no more than `count` bytes at a time.
 
     Raises:
-        DroppedError: It ended early.
+        DroppedError: It ended early, or comes so slowly that others would wait for it for ever.
     """
+    began_s, arrived = time.monotonic(), 0
     while True:
         with _failures(""):
-            piece = answer.read(count, decode_content=False)
+            piece = answer.read1(count, decode_content=False)
         if not piece:
             return
+        arrived += len(piece)
+        now_s = time.monotonic()
+        if now_s - began_s > _PATIENCE_S:
+            if arrived < _LEAST_BYTES:
+                raise DroppedError(f"it sends less than {_LEAST_BYTES >> 10} KiB a minute")
+            began_s, arrived = now_s, 0
         yield piece
 
 
@@ -205,8 +220,22 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc.lower()
 
 
-def _check_target(url: str, target: str) -> None:
-    """Go from safe to unsafe for nobody, and nowhere but to web servers."""
-    old, new = urlsplit(url).scheme, urlsplit(target).scheme
-    if new not in ("http", "https") or (old == "https" and new == "http") or not _host(target):
+def check_target(url: str, target: str) -> None:
+    """Go from safe to unsafe for nobody, nowhere but to web servers, and to none of this machine or its cloud's.
+
+    A registry of the machine itself may redirect to another one there.
+    """
+    old, new = urlsplit(url), urlsplit(target)
+    unsafe = new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http")
+    if unsafe or not new.hostname or (_is_inside(new.hostname) and not _is_inside(old.hostname or "")):
         raise ImageError(f"{_host(url)} redirects to {target[:80]!r}, where images are not fetched from.", INTERNAL)
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is this machine, or one that only this machine sees, as a cloud's metadata service."""
+    try:
+        found = {str(address[4][0]).partition("%")[0] for address in socket.getaddrinfo(host, None)}
+        addresses = [ipaddress.ip_address(address) for address in found]
+    except (OSError, ValueError):  # a proxy may know it
+        return False
+    return any(one.is_loopback or one.is_link_local or one.is_unspecified for one in addresses)

@@ -56,6 +56,7 @@ class Roots:
                 self._furnish(target, diff_ids, layers, shown)
             finally:
                 self._overlays.unmount(target)
+            self.take_away(digest)  # that of an image which was let go of, and is fetched again before it was swept
             final = self._images / digest
             if final.exists():  # what is left of an image that was damaged
                 final.rename(work / "litter")

@@ -176,9 +176,13 @@ class FilesystemImageStore(ImageStore):
         """See the port."""
         return await self._run(self._asking, lambda: self._prune(frozenset(in_use), everything=everything))
 
-    async def remove(self, digest: str) -> None:
-        """Take one image away, with the layers that no other one has. Nothing may use it."""
-        await self._run(self._asking, lambda: self._discard({digest}))
+    async def remove(self, digests: Collection[str]) -> None:
+        """See the port."""
+        await self._run(self._asking, lambda: self._let_go(frozenset(digests)))
+
+    async def sweep(self, *, everything: bool = False) -> None:
+        """See the port."""
+        await self._run(self._asking, lambda: self._sweep(older_than_s=0.0 if everything else _BLOB_KEPT_S))
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(pool, work)
@@ -291,39 +295,40 @@ class FilesystemImageStore(ImageStore):
             if record.image.digest not in in_use
             and (everything or not (self._is_wanted(record) or now_s - record.fetched_s < _RECENT_S))
         }
-        self._discard(unused)
-        self._drop_blobs(older_than_s=0.0 if everything else _BLOB_KEPT_S)
+        self._let_go(unused)
         return sorted(unused)
-
-    def _drop_blobs(self, *, older_than_s: float) -> None:
-        """Take away what is left of layers that nobody has gone on with."""
-        for path in (self._root / "blobs").iterdir():
-            with self._alone_with(f"blob {path.name}"), suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime >= older_than_s:
-                    path.unlink()
 
     def _is_wanted(self, record: ImageRecord) -> bool:
         return record.kept or bool(self._names.names_of(record.image.digest))
 
-    def _discard(self, digests: set[str]) -> None:
-        """Take images away, and then every layer that no image has and nobody counts on."""
+    def _let_go(self, digests: Collection[str]) -> None:
         with self._guard:
             for digest in digests & self._records.keys():
                 del self._records[digest]
                 (self._images / digest / "image.json").unlink(missing_ok=True)
-        self._names.forget(digests)
-        for digest in digests:
-            with self._alone_with(f"image {digest}"):
-                if digest not in self._records:  # or else it has been fetched again
-                    self._roots.take_away(digest)
-                    remove(self._images / digest)
+        self._names.forget(set(digests))
+
+    def _sweep(self, *, older_than_s: float) -> None:
+        """Delete files of images that are not here any more, and of layers that no image has and nobody counts on.
+
+        What somebody is at work on is left to the next sweep: a download may take hours.
+        """
+        for directory in self._images.iterdir():
+            with self._alone_if_free(f"image {directory.name}") as free:
+                if free and directory.name not in self._records:
+                    self._roots.take_away(directory.name)
+                    remove(directory)
         for diff_id in self._shelf.all():
-            with self._alone_with(f"layer {diff_id}"):
+            with self._alone_if_free(f"layer {diff_id}") as free:
                 with self._guard:
                     used = used_layers(record.image for record in self._records.values()) | self._wanted.keys()
-                if diff_id not in used:
+                if free and diff_id not in used:
                     with suppress(FileNotFoundError):
                         self._shelf.discard(diff_id)
+        for path in (self._root / "blobs").iterdir():
+            with self._alone_if_free(f"blob {path.name}") as free, suppress(FileNotFoundError):
+                if free and time.time() - path.stat().st_mtime >= older_than_s:
+                    path.unlink()
 
     def _read_records(self) -> dict[str, ImageRecord]:
         """Of all images that are whole; what is left of others is taken away."""
@@ -348,10 +353,28 @@ class FilesystemImageStore(ImageStore):
             with lock:
                 yield
         finally:
-            with self._guard:
-                lock, count = self._alone.pop(what)
-                if count > 1:
-                    self._alone[what] = (lock, count - 1)
+            self._leave(what)
+
+    @contextmanager
+    def _alone_if_free(self, what: str) -> Iterator[bool]:
+        """The same, but nobody is waited for: false if somebody else makes or unmakes it, or is about to."""
+        with self._guard:
+            free = what not in self._alone
+            if free:
+                self._alone[what] = (threading.Lock(), 1)
+                self._alone[what][0].acquire()
+        try:
+            yield free
+        finally:
+            if free:
+                self._alone[what][0].release()
+                self._leave(what)
+
+    def _leave(self, what: str) -> None:
+        with self._guard:
+            lock, count = self._alone.pop(what)
+            if count > 1:
+                self._alone[what] = (lock, count - 1)
 
     @contextmanager
     def _counting_on(self, diff_ids: Sequence[str]) -> Iterator[None]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from lamella.control.garbage import Garbage
 from lamella.domain.function import Architecture
 from lamella.frontdoor import Page, PageError, path_tail, respond_json
 from lamella.httpserver.exchange import Exchange
@@ -32,7 +33,7 @@ class ImagePages:
 
     Args:
         store: The images.
-        in_use: Tells the digests of those that functions, runtimes or environments have.
+        garbage: Knows which of them are used, and takes others away while nobody begins to use them.
         directory: For archives while they come; on the file system of the store.
         architecture: Of this machine: what is taken of an index if nothing else is asked for.
     """
@@ -40,12 +41,12 @@ class ImagePages:
     def __init__(
         self,
         store: FilesystemImageStore,
-        in_use: Callable[[], Awaitable[Collection[str]]],
+        garbage: Garbage,
         directory: Path,
         architecture: Architecture,
     ) -> None:
         self._store = store
-        self._in_use = in_use
+        self._garbage = garbage
         self._architecture = architecture
         self._running: set[asyncio.Task[Json]] = set()
         self.uploads = {("PUT", "images"): Upload(self.load_page, directory, IMAGE_MOST_BYTES)}
@@ -65,7 +66,7 @@ class ImagePages:
 
     async def list_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes none
         """All images; of `images/<digest or name>` those that it means."""
-        used = await self._in_use()
+        used = await self._garbage.images_in_use()
         wanted = path_tail(exchange)
         records = self._found(wanted) if wanted else self._store.records()
         respond_json(exchange, {"images": [self._shown(record, used) for record in records]})
@@ -81,7 +82,7 @@ class ImagePages:
             case "prune":
                 before = {record.image.digest: self._shown(record, ()) for record in self._store.records()}
                 everything = query.get("everything") == "1"
-                gone = await self._refusing(self._store.prune(await self._in_use(), everything=everything))
+                gone = await self._refusing(self._garbage.collect_images(everything=everything))
                 respond_json(exchange, {"removed": [before[digest] for digest in gone if digest in before]})
             case _:
                 raise PageError(404, "There is POST /_lamella/images/pull and POST /_lamella/images/prune.")
@@ -99,16 +100,10 @@ class ImagePages:
         found = self._found(wanted)
         if len(found) > 1 and _DIGEST.fullmatch(wanted):
             raise PageError(409, f"{len(found)} images begin with {wanted}: give more of the digest.")
-        used = await self._in_use()
-        for record in found:
-            if record.image.digest in used:
-                raise PageError(
-                    409,
-                    f"The image sha256:{record.image.digest} is used by a function or a runtime: delete that first.",
-                )
         removed = [self._shown(record, ()) for record in found]
-        for record in found:
-            await self._refusing(self._store.remove(record.image.digest))
+        used = await self._refusing(self._garbage.remove_images([record.image.digest for record in found]))
+        if used:
+            raise PageError(409, f"The image sha256:{min(used)} is used by a function or a runtime: delete that first.")
         respond_json(exchange, {"removed": removed})
 
     async def _pull(self, uri: str, architecture: Architecture | None, progress: Progress) -> Json:
@@ -123,7 +118,7 @@ class ImagePages:
         return await self._fetched(resolved, resolved.platforms)
 
     async def _fetched(self, resolved: ResolvedImage, platforms: Collection[Platform]) -> Json:
-        used = await self._in_use()
+        used = await self._garbage.images_in_use()
         records = {record.image.digest: record for record in self._store.records()}
         images = [self._shown(records[one.digest], used) for one in platforms if one.digest in records]
         return {"uri": resolved.uri, "digest": f"sha256:{resolved.digest}", "images": images}

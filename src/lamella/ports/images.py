@@ -118,7 +118,7 @@ class ImageStore(Protocol):
         """All that are here, by digest."""
 
     async def prune(self, in_use: Collection[str], *, everything: bool = False) -> list[str]:
-        """Take away images and layers that nothing uses.
+        """Let go of images that nothing uses. Quick: their files stay until `sweep`.
 
         Args:
             in_use: Digests of images that functions, runtimes or environments have.
@@ -127,6 +127,16 @@ class ImageStore(Protocol):
 
         Returns:
             Digests of the images that went.
+        """
+
+    async def remove(self, digests: Collection[str]) -> None:
+        """Let go of these images, which nothing may use. Quick as well."""
+
+    async def sweep(self, *, everything: bool = False) -> None:
+        """Delete files of images and layers that nobody has any more: up to many gigabytes.
+
+        Args:
+            everything: Also what is left of fetching that failed, and another try could go on with.
         """
 
 

@@ -80,6 +80,13 @@ class MemoryImageStore(ImageStore):
         self._here.difference_update(gone)
         return gone
 
+    async def remove(self, digests: Collection[str]) -> None:
+        """See the port."""
+        self._here.difference_update(digests)
+
+    async def sweep(self, *, everything: bool = False) -> None:
+        """See the port; there are no files."""
+
 
 class CopyingOverlays(Overlays):
     """Merges by copying, for trees without whiteouts: takes no privileges."""

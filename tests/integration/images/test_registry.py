@@ -14,6 +14,7 @@ from tests.support.scripted_registry import ScriptedRegistry
 from lamella.domain.function import Architecture
 from lamella.images import allowed
 from lamella.images.credentials import AuthFiles
+from lamella.images.http import check_target
 from lamella.images.sources import Sources
 from lamella.images.store import FilesystemImageStore
 from lamella.ports.images import ImageError, Platform
@@ -206,6 +207,66 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(scripted: Sc
         found = await opened(scripted.name).fetch(f"{scripted.name}/hello:v1", made.digest)
         assert found.digest == made.digest
         assert [one.authorization for one in store_of_blobs.requests] == ["", ""]
+
+
+async def test_an_identity_token_does_not_follow_a_redirect_to_another_host(
+    scripted: ScriptedRegistry, opened: Opener
+) -> None:
+    made = image(files({"a": "1"}))
+    with ScriptedRegistry() as other:
+        scripted.serve(made, token="t-1")
+        scripted.token_redirect = f"http://{other.name}/token"
+        store = opened(scripted.name, auth={"auths": {scripted.name: {"identitytoken": "refresh-me"}}})
+        with pytest.raises(ImageError, match="redirects a request with credentials"):
+            await store.resolve(f"{scripted.name}/hello:v1")
+        assert other.requests == []
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "allowed"),
+    [
+        ("https://8.8.8.8/v2/", "https://9.9.9.9/x", True),
+        ("https://8.8.8.8/v2/", "https://10.0.0.1/x", True),  # S3 is so, by an endpoint of a private network
+        ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:9000/x", True),
+        ("http://8.8.8.8/v2/", "http://169.254.169.254/latest/meta-data/", False),
+        ("http://8.8.8.8/v2/", "http://2852039166/latest/meta-data/", False),
+        ("https://8.8.8.8/v2/", "https://localhost:8443/x", False),
+        ("https://8.8.8.8/v2/", "https://[::1]/x", False),
+        ("https://8.8.8.8/v2/", "http://9.9.9.9/x", False),
+    ],
+)
+def test_where_a_registry_may_redirect_to(url: str, target: str, *, allowed: bool) -> None:
+    if allowed:
+        check_target(url, target)
+        return
+    with pytest.raises(ImageError, match="where images are not fetched from"):
+        check_target(url, target)
+
+
+async def test_a_registry_that_sends_a_byte_now_and_then_is_given_up(
+    scripted: ScriptedRegistry, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamella.images.http._PATIENCE_S", 0.0)
+    scripted.serve(image(files({"a": "1"})))
+    with pytest.raises(ImageError, match="less than 1024 KiB a minute"):
+        await opened(scripted.name).resolve(f"{scripted.name}/hello:v1")
+
+
+async def test_what_is_being_fetched_keeps_nobody_waiting(scripted: ScriptedRegistry, opened: Opener) -> None:
+    """Garbage is collected meanwhile, and the part of a layer that is here already stays."""
+    made = image(files({"a": bytes(300_000)}), packing="none")
+    scripted.serve(made)
+    scripted.hold = True
+    store = opened(scripted.name)
+    fetching = asyncio.ensure_future(store.fetch(f"{scripted.name}/hello:v1", made.digest))
+    await asyncio.to_thread(scripted.held.wait)
+    async with asyncio.timeout(5):
+        await store.prune((), everything=True)
+        await store.sweep(everything=True)
+    assert not fetching.done()
+    scripted.go_on.set()
+    await fetching
+    assert len([one for one in scripted.requests if "blobs" in one.path]) == 2, "nothing was fetched twice"
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "", "ftp://127.0.0.1/x", "/v2/hello/blobs/again"])

@@ -163,9 +163,13 @@ async def test_a_shared_layer_is_unpacked_once_and_stays_while_one_image_has_it(
     tree = tmp_path / "store/layers" / a.layers[0] / "tree/base"
     assert (root_a / "base").read_text() == (root_b / "base").read_text() == "shared"
     assert await store.prune([b.digest], everything=True) == [a.digest]
+    assert store.find(a.digest) is None
+    assert len(names(tmp_path / "store/layers")) == 3, "files are deleted when nobody has to wait for it"
+    await store.sweep()
     assert tree.exists()
     assert len(names(tmp_path / "store/layers")) == 2
     assert await store.prune([], everything=True) == [b.digest]
+    await store.sweep()
     assert names(tmp_path / "store/layers") == names(tmp_path / "store/images") == []
     with pytest.raises(ImageError, match="not on this node any more"):
         store.root(b.digest)
@@ -198,6 +202,18 @@ async def test_an_image_whose_layer_is_damaged_is_fetched_anew(
     store = opened()
     assert store.find(found.digest) is None
     assert (await fetch(store, place))[1].joinpath("a").read_text() == "1"
+
+
+async def test_an_image_that_is_fetched_again_before_its_files_are_deleted_is_whole(
+    store: FilesystemImageStore, uri: Callable[..., str]
+) -> None:
+    place = uri(image(files({"a": "1"}))) + "0"
+    found, _ = await fetch(store, place)
+    await store.prune([], everything=True)
+    _, root = await fetch(store, place)
+    await store.sweep(everything=True)
+    assert (root / "a").read_text() == "1"
+    assert (store.root(found.digest) / "a").read_text() == "1"
 
 
 async def test_the_same_image_wanted_by_many_is_fetched_once(
@@ -247,7 +263,7 @@ async def test_a_loaded_archive_has_a_name_that_no_registry_is_asked_for(opened:
     assert [one.digest for one in resolved.platforms] == [one.digest for one in made]
     assert by_digest.platforms == (Platform(resolved.platforms[1].architecture, made[1].digest),)
     assert await store.fetch(resolved.uri, made[1].digest) == store.find(made[1].digest)
-    await store.remove(made[1].digest)
+    await store.remove([made[1].digest])
     assert [one.digest for one in (await store.resolve(f"{NAME}:1")).platforms] == [made[0].digest]
     await store.load(_packed(write_layout(tmp_path / "next", {"": made[1]}), packed), f"{NAME}:1")
     assert (await store.resolve(f"{NAME}:1")).digest == made[1].digest

@@ -50,3 +50,31 @@ async def test_a_failed_reference_does_not_block_collection() -> None:
     with pytest.raises(RuntimeError):
         await fail()
     assert await garbage.collect() == 1
+
+
+async def test_images_go_while_nobody_makes_references_and_their_files_later() -> None:
+    """Gigabytes take their time, in which functions can be created."""
+    images = ScriptedImages()
+    garbage = Garbage(MemoryFunctionStore(), MemoryLayerStore(), MemoryArtifactStore(), images)
+    digests = ["a" * 64, "b" * 64]
+    for digest in digests:
+        await images.fetch("r/n:1", digest)
+    swept = asyncio.Event()
+
+    async def sweep(*, everything: bool = False) -> None:
+        await swept.wait()
+
+    images.sweep = sweep  # type: ignore[method-assign]
+    garbage.keep_images(lambda: digests[:1])
+    assert await garbage.remove_images(digests) == {digests[0]}
+    assert len(images.here) == 2
+    async with asyncio.TaskGroup() as group:
+        async with garbage.referencing():
+            removing = group.create_task(garbage.remove_images(digests[1:]))
+            await asyncio.sleep(0)
+            assert len(images.here) == 2
+        while len(images.here) > 1:  # noqa: ASYNC110  # it is about what happens while nobody waits
+            await asyncio.sleep(0)
+        async with asyncio.timeout(1), garbage.referencing():
+            swept.set()
+        assert await removing == frozenset()
