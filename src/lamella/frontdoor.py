@@ -260,8 +260,8 @@ class FrontDoor:
         if self._access is None or not _may_be_large(request):
             return None
         if request.path.startswith(_OURS):
-            unsigned = self._upload(request) is not None and self._access.precheck(request) is not None
-            return Answer(403, _JSON, _error_body(_FOR_THE_OPERATOR)) if unsigned else None
+            refused = self._upload(request) is not None and not self._may_upload(request)
+            return Answer(403, _JSON, _error_body(_FOR_THE_OPERATOR)) if refused else None
         service = self._foreign(request)
         if service is not None and self._foreign_access is not None:
             wrong = self._foreign_access.precheck(request, service)
@@ -363,8 +363,11 @@ class FrontDoor:
         query = dict(parse_qsl(request.query))
         try:
             if upload is not None:
+                # Before anything is written for whoever that is.
                 if self._access is not None:
-                    self._access.claimed(request)  # before anything is written for whoever that is
+                    self._access.claimed(request)
+                if not self._may_upload(request):
+                    raise PageError(403, _FOR_THE_OPERATOR)
                 async with received(exchange, upload) as (body, sha256):
                     await self._admit(name, request, query, payload_sha256=sha256)
                     await upload.page(exchange, query, body)
@@ -380,6 +383,19 @@ class FrontDoor:
         """The page that takes the body of a request piece by piece, if there is one."""
         path, uploads = request.path[len(_OURS) :], self._door.uploads
         return uploads.get((request.method, path)) or uploads.get((request.method, path.partition("/")[0]))
+
+    def _may_upload(self, request: Request) -> bool:
+        """Whether somebody may send a large body, as far as the head of the request tells; the signature is yet to see.
+
+        The id of an account's key is no secret, so nothing is written for one that could not have the page at last.
+        """
+        if self._access is None:
+            return True
+        try:
+            _, key = self._access.claimed(request)
+        except ApiError:
+            return False
+        return not key.account or request.path[len(_OURS) :].partition("/")[0] in _ACCOUNT_PAGES
 
     async def _admit(
         self, name: str, request: Request, query: dict[str, str], *, payload_sha256: str | None = None

@@ -12,7 +12,7 @@ from tests.contract.wire.control_server import zipped
 from tests.contract.wire.front_server import ACCOUNT, OTHER, REGION, FrontServer
 from tests.support.functions import archive
 
-from lamella import spool
+from lamella import frontdoor, spool
 from lamella.cli.client import Client, Endpoint, Key
 from lamella.cli.failure import CommandError
 
@@ -83,6 +83,16 @@ def test_who_may_not_mirror_cannot_make_the_server_hold_a_zip(server: FrontServe
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b"LAMELLA_OPERATOR_KEY" in answer
+
+
+@pytest.mark.parametrize("size_bytes", [3, 3_000_000])
+def test_nothing_is_written_for_an_account_that_could_not_have_the_page(
+    server: FrontServer, monkeypatch: pytest.MonkeyPatch, size_bytes: int
+) -> None:
+    """An image may have 10 GB, and the id of an account's key is no secret."""
+    monkeypatch.setattr(frontdoor, "received", None)
+    with pytest.raises(CommandError, match="for the operator"):
+        pages(server, OTHER).page("PUT", MIRROR, body=b"x" * size_bytes, scoped=False)
 
 
 def test_a_zip_beyond_the_limit_is_refused(server: FrontServer) -> None:
