@@ -363,11 +363,7 @@ class FrontDoor:
         query = dict(parse_qsl(request.query))
         try:
             if upload is not None:
-                # Before anything is written for whoever that is.
-                if self._access is not None:
-                    self._access.claimed(request)
-                if not self._may_upload(request):
-                    raise PageError(403, _FOR_THE_OPERATOR)
+                self._check_claim(request)  # before anything is written for whoever that is
                 async with received(exchange, upload) as (body, sha256):
                     await self._admit(name, request, query, payload_sha256=sha256)
                     await upload.page(exchange, query, body)
@@ -384,18 +380,26 @@ class FrontDoor:
         path, uploads = request.path[len(_OURS) :], self._door.uploads
         return uploads.get((request.method, path)) or uploads.get((request.method, path.partition("/")[0]))
 
-    def _may_upload(self, request: Request) -> bool:
-        """Whether somebody may send a large body, as far as the head of the request tells; the signature is yet to see.
+    def _check_claim(self, request: Request) -> None:
+        """Refuse who could not have a page that takes a large body, as far as the head of the request tells.
 
-        The id of an account's key is no secret, so nothing is written for one that could not have the page at last.
+        The signature is looked at when the body is there, and the id of an account's key is no secret.
+
+        Raises:
+            PageError, ApiError: It is not for this caller.
         """
         if self._access is None:
-            return True
+            return
+        _, key = self._access.claimed(request)
+        if key.account and request.path[len(_OURS) :].partition("/")[0] not in _ACCOUNT_PAGES:
+            raise PageError(403, _FOR_THE_OPERATOR)
+
+    def _may_upload(self, request: Request) -> bool:
         try:
-            _, key = self._access.claimed(request)
-        except ApiError:
+            self._check_claim(request)
+        except (ApiError, PageError):
             return False
-        return not key.account or request.path[len(_OURS) :].partition("/")[0] in _ACCOUNT_PAGES
+        return True
 
     async def _admit(
         self, name: str, request: Request, query: dict[str, str], *, payload_sha256: str | None = None
