@@ -17,6 +17,7 @@ from lamella.images.within import make_directories, open_directory, open_within
 from lamella.ports.images import ImageError
 
 DIRECTORIES: Final = (b"proc", b"dev", b"tmp", b"var/task", b"opt")
+_OF_THE_KERNEL: Final = (b"proc", b"dev")
 FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -35,13 +36,21 @@ def add_points(root: int, shown: str) -> None:
     """
     for path in DIRECTORIES:
         try:
-            os.close(make_directories(root, path))
+            descriptor = make_directories(root, path)
         except (FileExistsError, NotADirectoryError, FileNotFoundError, PermissionError) as error:
             raise _in_the_way(shown, path, "directory") from error
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
             raise _in_the_way(shown, path, "directory") from error
+        try:
+            found = _place(root, descriptor)
+        finally:
+            os.close(descriptor)
+        # The OCI runtime trusts what it finds at /proc and /dev once they are mounted, so nothing else may lie there.
+        fits = found == path if path in _OF_THE_KERNEL else not _hides_the_kernels(found)
+        if not fits:
+            raise _in_the_way(shown, path, "directory")
     for path in FILES:
         _add_file(root, path, shown)
 
@@ -104,11 +113,17 @@ def _add_file(root: int, path: bytes, shown: str) -> None:
         parent = make_directories(root, folder)
     except OSError as error:
         raise _in_the_way(shown, folder, "directory") from error
+    if (_place(root, parent) or folder).partition(b"/")[0] in _OF_THE_KERNEL:
+        os.close(parent)
+        raise _in_the_way(shown, folder, "directory")
     try:
         # By path alone: opened for writing, what the image has would be copied.
         found = open_within(root, path, os.O_PATH)
         is_file = stat.S_ISREG(os.fstat(found).st_mode)
+        misled = _hides_the_kernels(_place(root, found))
         os.close(found)
+        if misled:
+            raise FileNotFoundError
     except OSError:  # nothing, or a link to where nothing is, as systemd's resolver has it
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
@@ -118,6 +133,17 @@ def _add_file(root: int, path: bytes, shown: str) -> None:
         os.close(parent)
     if not is_file:
         raise _in_the_way(shown, path, "file")
+
+
+def _place(root: int, descriptor: int) -> bytes:
+    """Where something that was opened below the root is, without links: as the kernel tells it."""
+    base, path = (os.fsencode(Path(f"/proc/self/fd/{one}").readlink()) for one in (root, descriptor))
+    return path[len(base) :].lstrip(b"/")
+
+
+def _hides_the_kernels(path: bytes) -> bool:
+    """Whether a mount there would be above, or in, what the kernel shows: in `/proc` or `/dev`, or over the root."""
+    return path.partition(b"/")[0] in (b"", *_OF_THE_KERNEL)
 
 
 def _in_the_way(shown: str, path: bytes, wanted: str) -> ImageError:

@@ -123,6 +123,33 @@ async def test_an_image_with_something_else_there_is_refused(
         assert refused.value.code == "InvalidImage"
 
 
+MISLEADING = {
+    "/proc by a link": {"proc": "->/data", "data/": ""},
+    "/dev in /tmp": {"dev": "->tmp/dev", "tmp/dev/": ""},
+    "/tmp in /proc": {"tmp": "->proc", "proc/": ""},
+    "/tmp is the root": {"tmp": "->/", "proc/self/": ""},
+    "/opt by two links": {"opt": "->/x", "x": "->../dev/shm", "dev/shm/": ""},
+    "/var/task in /proc": {"var": "->/proc", "proc/": ""},
+    "/etc in /dev": {"etc": "->/dev/etc", "dev/etc/": ""},
+}
+
+
+@pytest.mark.parametrize("case", MISLEADING)
+async def test_mounts_cannot_be_led_into_what_the_kernel_shows(
+    store: FilesystemImageStore, uri: Callable[..., str], case: str
+) -> None:
+    """The OCI runtime, as root, reads and writes files of `/proc` once it has mounted it."""
+    with pytest.raises(ImageError, match="none can be made there"):
+        await fetch(store, uri(image(files(MISLEADING[case]))) + "0")
+
+
+async def test_files_cannot_be_led_there_either(store: FilesystemImageStore, uri: Callable[..., str]) -> None:
+    made = files({"etc/hosts": "->/proc/self/environ", "proc/self/environ": "x", "etc/resolv.conf": "->../dev/zero"})
+    _, root = await fetch(store, uri(image(made, files({"dev/zero": ""}))) + "0")
+    for name in ("hosts", "resolv.conf"):
+        assert stat.S_ISREG((root / "etc" / name).lstat().st_mode)
+
+
 async def test_directories_that_a_layer_does_not_describe_are_as_below(
     store: FilesystemImageStore, uri: Callable[..., str]
 ) -> None:
