@@ -139,7 +139,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
-        images = ImagePages(stores.images, _images_in_use, settings.data / "workshop", host_architecture())
+        images = ImagePages(stores.images, plane.garbage.images_in_use, settings.data / "workshop", host_architecture())
         pages = _HostPages(
             settings,
             stores,
@@ -364,11 +364,6 @@ class _HostPages:
         self._logs.stop()
         self._workshop.layers.stop()
         self._images.stop()
-
-
-async def _images_in_use() -> frozenset[str]:
-    """None: functions of images are not run yet."""
-    return frozenset()
 
 
 def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPages) -> dict[tuple[str, str], Page]:
