@@ -14,6 +14,7 @@ An image is there if and only if its `image.json` is, which comes last.
 
 import asyncio
 import errno
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -46,6 +47,8 @@ from lamella.ports.errors import UnavailableError
 from lamella.ports.images import ImageError, ImageStore, Overlays, Platform, ResolvedImage, StoredImage
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _RECENT_S: Final = 600.0
 """How long after it was fetched an image is spared: whoever wanted it may not have said so in the database yet."""
@@ -258,6 +261,7 @@ class FilesystemImageStore(ImageStore):
             self._roots.make(digest, configuration.diff_ids, layers, uri)
             image = _stored(digest, configuration, layers)
             self._write(ImageRecord(image, (uri,), time.time()))
+        _log.info("image %s is here: sha256:%s, %d bytes in %d layers", uri, digest, image.size_bytes, len(layers))
         return image
 
     def _fetch_layers(
