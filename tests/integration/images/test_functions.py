@@ -98,6 +98,7 @@ def test_debian_with_the_client_of_aws(server: LamellaServer, client: Any, debia
 
 
 def test_the_way_of_the_base_images_of_aws(registry: Registry, client: Any) -> None:
+    """EN-25."""
     made = base_image({"app.py": APP})
     registry.push("team/base", "v1", made)
     function = create(client, f"{ECR}/team/base:v1")
