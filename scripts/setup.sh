@@ -43,8 +43,8 @@ case "${1:-}" in
 		stamp=$stamp-postgres
 		;;
 	images)
-		packages="$packages docker-registry"
-		programs="$programs docker-registry"
+		packages="$packages docker-registry mmdebstrap"
+		programs="$programs docker-registry mmdebstrap"
 		stamp=$stamp-images
 		;;
 	*) echo "usage: scripts/setup.sh [bench | clients | images | postgres]" >&2; exit 2 ;;

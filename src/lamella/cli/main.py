@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from lamella.cli import account, channel, doctor, events, fleet, invoke, key, layer, logs, output, runtime, serve, trace
+from lamella.cli import (
+    account,
+    channel,
+    doctor,
+    events,
+    extension,
+    fleet,
+    image,
+    init,
+    invoke,
+    key,
+    layer,
+    logs,
+    output,
+    runtime,
+    serve,
+    trace,
+)
 from lamella.cli.failure import CommandError, Status
 from lamella.config.settings import SettingsError
 
@@ -43,7 +60,23 @@ def lamella(
         os.environ["LAMELLA_DEBUG"] = "1"
 
 
-for _noun in (serve, doctor, invoke, events, logs, trace, layer, channel, fleet, runtime, account, key):
+for _noun in (
+    serve,
+    doctor,
+    init,
+    invoke,
+    events,
+    logs,
+    trace,
+    layer,
+    channel,
+    fleet,
+    runtime,
+    extension,
+    image,
+    account,
+    key,
+):
     _noun.register(app)
 
 
