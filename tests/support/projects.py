@@ -22,7 +22,7 @@ def begin(server: LamellaServer, runtime: str, directory: Path) -> Path:
 
 def make(server: LamellaServer, project: Path, *targets: str) -> str:
     """Run `make` as the README says; returns what it prints."""
-    # What is downloaded and compiled is kept where it always is; AWS's own files in the user's home are nobody's business.
+    # What is downloaded and compiled is kept where it always is; the user's files of AWS's are not read.
     caches = {"XDG_CACHE_HOME": str(Path.home() / ".cache"), "GOPATH": str(Path.home() / "go")}
     environment = server.environment(**{name: os.environ.get(name, path) for name, path in caches.items()})
     done = subprocess.run(
