@@ -11,10 +11,10 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from lamella.cli.eventstream import EventStreamError, read_messages
@@ -25,10 +25,25 @@ from lamella.domain.signature import ALGORITHM, TERMINATOR, TIMESTAMP, canonical
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
 _OPERATOR: Final = "lamella-operator"
 _SERVICE: Final = "lambda"
+_LINES: Final = "application/x-ndjson"
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 930.0
 # The longest a function may run, 5,400 s where limits are relaxed, and some time for the answer to come.
 _INVOKE_TIMEOUT_S: Final = 5_430.0
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A body that is too large for memory.
+
+    Attributes:
+        file: At its begin.
+        sha256: Of all of it, in hexadecimal digits.
+    """
+
+    file: BinaryIO
+    size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +59,14 @@ class Key:
     session_token: str = field(default="", repr=False)
 
     def headers(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, region: str, now: dt.datetime
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SentFile,
+        *,
+        region: str,
+        now: dt.datetime,
     ) -> dict[str, str]:
         """The headers of a request, and those that sign it.
 
@@ -61,7 +83,7 @@ class Key:
         if self.session_token:
             signed["x-amz-security-token"] = self.session_token
         names = sorted(signed)
-        digest = hashlib.sha256(body).hexdigest()
+        digest = body.sha256 if isinstance(body, SentFile) else hashlib.sha256(body).hexdigest()
         canonical = canonical_request(method, parts.path, parts.query, signed.items(), names, digest)
         made = signature(self.secret, timestamp, region, _SERVICE, canonical)
         scope = f"{self.id}/{timestamp[:8]}/{region}/{_SERVICE}/{TERMINATOR}"
@@ -295,32 +317,54 @@ class Client:
         with self._request("GET", f"/_lamella/traces/{quote(name, safe='')}") as answer:
             return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
-    def runtimes(self) -> dict[str, Any]:
-        """The server's runtime packs: `{"runtimes": [...]}`.
+    def runtimes(self, *, available: bool = False) -> dict[str, Any]:
+        """The server's runtime packs: `{"runtimes": [...]}`; with `available` what could be added as well.
 
         Raises:
             CommandError: As `invoke`.
         """
-        with self._request("GET", "/_lamella/runtimes") as response:
+        with self._request("GET", "/_lamella/runtimes" + ("?available=1" if available else "")) as response:
             answer = _decoded(_read(response, self._endpoint.url), self._endpoint.url)
         if not isinstance(answer.get("runtimes"), list):
             raise _stranger(self._endpoint.url)
         return answer
 
-    def add_runtime(self, name: str, source: str | None) -> dict[str, Any]:
-        """Have the server build a runtime pack.
+    def add_runtime(self, wanted: Mapping[str, str], progress: Callable[[str], None]) -> dict[str, Any]:
+        """Have the server build or take a runtime pack.
 
         Args:
-            name: Such as `python3.12`, `nodejs20.x` or `java17`.
-            source: Path on the server's machine of the interpreter to build it from.
+            wanted: `name`, and any of `from`, `image` and `architecture`.
+            progress: Told what the server is doing.
 
         Raises:
             CommandError: As `invoke`.
         """
-        body = json.dumps({"name": name} if source is None else {"name": name, "from": source}).encode()
-        headers = {"content-type": "application/json"}
-        with self._request("POST", "/_lamella/runtimes", body, headers) as answer:
-            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+        headers = {"content-type": "application/json", "accept": f"{_LINES}, application/json"}
+        url = self._endpoint.url
+        with self._request("POST", "/_lamella/runtimes", json.dumps(wanted).encode(), headers) as answer:
+            if answer.headers.get_content_type() != _LINES:
+                return _decoded(_read(answer, url), url)
+            try:
+                for line in answer:
+                    document = _decoded(line, url) if line.strip() else {}
+                    if "progress" in document:
+                        progress(str(document["progress"]))
+                    elif "error" in document:
+                        raise CommandError(str(document["error"]))
+                    elif isinstance(document.get("runtime"), dict):
+                        return dict(document["runtime"])
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(url, error) from error
+        raise CommandError(f"{url} broke off before the runtime was there; see the server's own log")
+
+    def remove_runtime(self, name: str, architecture: str | None) -> dict[str, Any]:
+        """Have the server take a runtime pack away.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        query = "" if architecture is None else f"?{urlencode({'architecture': architecture})}"
+        return self._ours("DELETE", f"runtimes/{quote(name, safe='')}{query}")
 
     def runtime_contents(self, name: str) -> dict[str, Any] | None:
         """What a runtime of the server brings, `packages` above all; `None` if there is nobody who can say."""
@@ -329,6 +373,25 @@ class Client:
         except CommandError:
             return None
         return answer if isinstance(answer.get("packages"), list) else None
+
+    def api(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+    ) -> dict[str, Any]:
+        """Call an operation of Lambda's API by its method and path; the parts of the path are quoted.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        body = None if document is None else json.dumps(document).encode()
+        fields = dict(headers) if document is None else {"content-type": "application/json", **headers}
+        with self._request(method, f"{path}?{urlencode(query)}" if query else path, body, fields) as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
     def accounts(self) -> dict[str, Any]:
         """The accounts of the server: `{"accounts": [...]}`.
@@ -402,6 +465,25 @@ class Client:
             raise _stranger(self._endpoint.url)
         return document
 
+    def verify(self, path: str, archive: bytes) -> Iterator[dict[str, Any]]:
+        """Ask a page that answers in NDJSON: its documents, as they come.
+
+        Args:
+            path: After `/_lamella/`, with the query.
+            archive: A zip archive, or nothing.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        headers = {"content-type": "application/zip"}
+        with self._request("POST", f"/_lamella/{path}", archive, headers) as answer:
+            try:
+                for line in answer:
+                    if line.strip():
+                        yield _decoded(line, self._endpoint.url)
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(self._endpoint.url, error) from error
+
     def page(
         self,
         method: str,
@@ -433,6 +515,29 @@ class Client:
         with self._request(method, f"/_lamella/{tail}", body, headers) as answer:
             return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
+    def lines(
+        self, method: str, path: str, *, query: Mapping[str, str], file: SentFile | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Ask a page below `/_lamella/` that takes long and answers in NDJSON: its documents, as they come.
+
+        Args:
+            method: Of HTTP.
+            path: After `/_lamella/`; quoted.
+            query: Parameters.
+            file: Sent as the body.
+
+        Raises:
+            CommandError: As `invoke`; also while iterating.
+        """
+        target, url = f"/_lamella/{path}?{urlencode(query)}", self._endpoint.url
+        with self._request(method, target, file, timeout_s=_ANSWER_TIMEOUT_S) as answer:
+            try:
+                for line in answer:
+                    if line.strip():  # the others tell the server whether anybody still listens
+                        yield _decoded(line, url)
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(url, error) from error
+
     def _ours(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()
         headers = {} if document is None else {"content-type": "application/json"}
@@ -444,7 +549,9 @@ class Client:
         scope, key = self._endpoint.scope(), self._endpoint.key
         return scope if self._operator is None or key is None else {**scope, "key": key.id}
 
-    def _signed(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, str]:
+    def _signed(
+        self, method: str, path: str, body: bytes | SentFile | None, headers: Mapping[str, str]
+    ) -> dict[str, str]:
         """The headers of a request, signed as well as can be."""
         endpoint = self._endpoint
         if path.startswith("/_lamella/"):
@@ -462,7 +569,7 @@ class Client:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | SentFile | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = _ANSWER_TIMEOUT_S,
     ) -> http.client.HTTPResponse:
@@ -476,9 +583,11 @@ class Client:
             raise _unreachable(self._endpoint.url, error) from error
         try:
             connection.sock.settimeout(timeout_s)
+            content = body.file if isinstance(body, SentFile) else body
+            length = {"content-length": str(body.size_bytes)} if isinstance(body, SentFile) else {}
             # With "close" the response owns the socket, so that nothing but it needs closing.
             fields = self._signed(method, path, body, headers or {})
-            connection.request(method, url.path + path, body, {**fields, "connection": "close"})
+            connection.request(method, url.path + path, content, {**fields, **length, "connection": "close"})
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()

@@ -12,7 +12,9 @@ from lamella.cli import (
     channel,
     doctor,
     events,
+    extension,
     fleet,
+    image,
     init,
     invoke,
     key,
@@ -58,7 +60,23 @@ def lamella(
         os.environ["LAMELLA_DEBUG"] = "1"
 
 
-for _noun in (serve, doctor, init, invoke, events, logs, trace, layer, channel, fleet, runtime, account, key):
+for _noun in (
+    serve,
+    doctor,
+    init,
+    invoke,
+    events,
+    logs,
+    trace,
+    layer,
+    channel,
+    fleet,
+    runtime,
+    extension,
+    image,
+    account,
+    key,
+):
     _noun.register(app)
 
 

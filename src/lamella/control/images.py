@@ -18,7 +18,7 @@ from lamella.control.code import uploaded
 from lamella.control.configuration import check_size
 from lamella.control.limits import profile_of
 from lamella.control.services import services_of
-from lamella.domain._api_errors import InvalidParameterValueException, ServiceException
+from lamella.domain._api_errors import InvalidParameterValueException
 from lamella.domain.errors import AccessDeniedException, ApiError
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionVersion
 from lamella.domain.image import IMAGE, IMAGE_URI, ImageReference
@@ -89,19 +89,19 @@ async def deployed(
     try:
         found = await services.images.resolve(reference.uri)
     except ImageError as error:
-        raise _refusal(reference, error) from error
+        raise _refusal(error) from error
     digest = _chosen(ctx, reference, found, config.architecture)
     async with services.garbage.referencing():
         yield image_code(config, reference.uri, digest)
 
 
-def _refusal(reference: ImageReference, error: ImageError) -> ApiError:
-    """Why a function cannot have an image; the error begins with what AWS would say, where that is known."""
+def _refusal(error: ImageError) -> ApiError:
+    """Why a function cannot have an image; the error begins with what AWS would say, where that is known.
+
+    A registry that cannot be asked is no `ServiceException`, which clients would try again and again.
+    """
     if error.code == "ImageAccessDenied":
-        text = "Lambda does not have permission to access the ECR image. Check the ECR permissions. "
-        return AccessDeniedException(f"{text if reference.of_aws else ''}{error}")
-    if error.code == "InternalError":
-        return ServiceException(str(error))
+        return AccessDeniedException(str(error))
     return InvalidParameterValueException(str(error))
 
 

@@ -146,12 +146,28 @@ class _Closing(io.BufferedReader):
         self._file.close()
 
 
+def open_archive(path: Path, tag: str = "") -> "OciArchive | DockerArchive":
+    """An archive of either kind.
+
+    Args:
+        path: Of the file.
+        tag: Of the image in it that is meant; may be empty if there is one.
+
+    Raises:
+        ImageError: It is none, or has no such image.
+    """
+    reference = Reference("oci-archive", "", str(path), tag)
+    members = ArchiveMembers(reference)
+    # What `docker save` writes today is both; the layout has the manifests as they were built.
+    return OciArchive(reference, members) if "index.json" in members else DockerArchive(reference, members)
+
+
 class OciArchive:
     """Implements `ImageSource` for an OCI layout in an archive."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, members: ArchiveMembers | None = None) -> None:
         self._reference = reference
-        self._members = ArchiveMembers(reference)
+        self._members = members or ArchiveMembers(reference)
 
     def document(self, digest: str) -> tuple[bytes, str]:
         """See the protocol."""
@@ -181,9 +197,9 @@ class DockerArchive:
     its unpacked archive.
     """
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, members: ArchiveMembers | None = None) -> None:
         self._reference = reference
-        self._members = ArchiveMembers(reference)
+        self._members = members or ArchiveMembers(reference)
         self._manifests: dict[str, bytes] = {}
         self._blobs: dict[str, str] = {}  # names of members
         self._tags: list[str] = []

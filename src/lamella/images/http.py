@@ -8,21 +8,27 @@ from typing import Final, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as LateError
 
 from lamella.images.reference import DELETED, DENIED, INTERNAL
+from lamella.images.source import Stopped
 from lamella.ports.images import ImageError
 
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 5
 FIRST_PAUSE_S: Final = 0.2
+"""Before the second attempt; each later one waits twice as long."""
+
 _LONGEST_PAUSE_S: Final = 10.0
 _REDIRECTS: Final = 5
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
-_TIMEOUT: Final = urllib3.Timeout(connect=10, read=30)
+_LONGEST_S: Final = 45.0
+"""After so long there is no further attempt: whoever creates a function waits for some of the answers."""
+
+_TIMEOUT: Final = urllib3.Timeout(connect=5, read=15)
 _USER_AGENT: Final = "lamella"
 
 
@@ -42,11 +48,11 @@ class Web:
     """Connections by the environment's rules for proxies, and the system's certificate authorities.
 
     Args:
-        first_pause_s: Before the second attempt; each later one waits twice as long.
+        stopped: Whether nobody waits any more: then there is no further attempt.
     """
 
-    def __init__(self, first_pause_s: float = FIRST_PAUSE_S) -> None:
-        self._first_pause_s = first_pause_s
+    def __init__(self, stopped: Stopped) -> None:
+        self._stopped = stopped
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def close(self) -> None:
@@ -60,17 +66,19 @@ class Web:
         Raises:
             ImageError: It was, as often as it is tried.
         """
-        reason, pause_s = "", 0.0
-        for number in range(_ATTEMPTS):
-            if number:
-                time.sleep(max(pause_s, self._first_pause_s * 2 ** (number - 1)))
+        began_s, number = time.monotonic(), 1
+        while True:
             try:
                 return attempt()
             except DroppedError as error:
-                reason, pause_s = str(error), error.pause_s
-        raise ImageError(
-            f"The registry {host} cannot be asked: {reason}, {_ATTEMPTS} times in a row. Try again later.", INTERNAL
-        )
+                late = time.monotonic() - began_s > _LONGEST_S
+                if number == _ATTEMPTS or late or self._stopped():
+                    times = f", {number} times in a row" if number > 1 else ""
+                    raise ImageError(
+                        f"The registry {host} cannot be asked: {error}{times}. Try again later.", INTERNAL
+                    ) from None
+                time.sleep(max(error.pause_s, FIRST_PAUSE_S * 2 ** (number - 1)))
+                number += 1
 
     @contextmanager
     def get(
@@ -121,7 +129,9 @@ class Web:
             answer.close()
             raise
         finally:
-            if answer.length_remaining:  # not worth waiting for
+            if answer.length_remaining == 0:
+                answer.drain_conn()  # has nothing to wait for, and lets the connection be used again
+            else:
                 answer.close()
             answer.release_conn()
 
@@ -168,6 +178,8 @@ def _failures(host: str) -> Iterator[None]:
         raise DroppedError(f"it cannot be reached ({_reason(error)})") from None
     except LateError:
         raise DroppedError("it does not answer in time") from None
+    except ProtocolError:
+        raise DroppedError("the connection was dropped") from None
     except HTTPError as error:
         raise DroppedError(f"the connection failed ({type(error).__name__})") from None
 

@@ -213,11 +213,16 @@ class LayerTree:
             return
         if path == target:
             return
-        with self._place(path) as (parent, name), self._parent(target) as (home, target_name):
+        folder, _, target_name = target.rpartition(b"/")
+        with self._place(path) as (parent, name):
             try:
-                os.link(target_name, name, src_dir_fd=home, dst_dir_fd=parent, follow_symlinks=False)
+                home = open_directory(self._root, folder)
+                try:
+                    os.link(target_name, name, src_dir_fd=home, dst_dir_fd=parent, follow_symlinks=False)
+                finally:
+                    os.close(home)
             except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.EPERM):  # the second for a directory
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
                     raise
                 raise self._refused(
                     f"{_shown(path)} is a hard link to {_shown(target)}, which is no file of the same layer"

@@ -11,6 +11,7 @@ from lamella.domain.function import Architecture
 from lamella.ports.images import StoredImage
 
 _FORMAT: Final = 1
+_URIS_MOST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,19 @@ class ImageRecord:
     """An image and what this node has to do with it.
 
     Attributes:
-        places: Where it has been fetched from, `registry/repository` or a path: the last of them first.
+        uris: What it was fetched as: the last of them first.
         fetched_s: When, in seconds since the epoch.
         kept: Whether it stays though nothing uses it, as an operator wanted it here.
     """
 
     image: StoredImage
-    places: tuple[str, ...]
+    uris: tuple[str, ...]
     fetched_s: float
     kept: bool = False
 
-    def seen_at(self, place: str) -> "ImageRecord":
-        """The same image, known from one more place."""
-        return replace(self, places=tuple(dict.fromkeys((place, *self.places)))[:10])
+    def seen_as(self, uri: str) -> "ImageRecord":
+        """The same image, known by one more name."""
+        return replace(self, uris=tuple(dict.fromkeys((uri, *self.uris)))[:_URIS_MOST])
 
     def to_json(self) -> str:
         """As stored."""
@@ -83,7 +84,7 @@ class ImageRecord:
             "env": dict(image.env),
             "user": image.user,
             "labels": dict(image.labels),
-            "places": self.places,
+            "uris": self.uris,
             "fetched_s": self.fetched_s,
             "kept": self.kept,
         }
@@ -109,7 +110,7 @@ class ImageRecord:
             user=document["user"],
             labels=dict(document["labels"]),
         )
-        return cls(image, tuple(document["places"]), document["fetched_s"], document["kept"])
+        return cls(image, tuple(document["uris"]), document["fetched_s"], document["kept"])
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from lamella.images.layers import LayerShelf, remove, sync_directory
 from lamella.images.points import add_points, copy_attributes, described_below
 from lamella.images.records import LayerRecord
+from lamella.images.users import add_user
 from lamella.ports.images import Overlays
 
 
@@ -105,5 +106,6 @@ class Roots:
         try:
             copy_attributes(root, attributes)
             add_points(root, shown)
+            add_user(root)
         finally:
             os.close(root)

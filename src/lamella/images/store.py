@@ -6,6 +6,7 @@ Layout::
     images/<digest>/      `image.json`, and `points/`: the uppermost tree, with what sandboxes are mounted on
     blobs/<digest>        packed layers that are being fetched; those of a try that failed are gone on with
     roots/<digest>/       where an image's trees are merged, while a server runs
+    names.json            what names that were given here stand for (`names.ImageNames`)
     staging/              what is being made or unmade; emptied at start
 
 An image is there if and only if its `image.json` is, which comes last.
@@ -21,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+from lamella.images.archives import open_archive
 from lamella.images.layers import LayerShelf, remove, sync_directory
 from lamella.images.layertree import Room
 from lamella.images.manifest import (
@@ -34,10 +36,11 @@ from lamella.images.manifest import (
     sha256,
     too_large,
 )
+from lamella.images.names import ImageNames, parse_name
 from lamella.images.records import ImageRecord, LayerRecord, used_layers, write_atomically
 from lamella.images.reference import DELETED, INTERNAL, INVALID, Reference
 from lamella.images.roots import Roots
-from lamella.images.source import ImageSource, damaged
+from lamella.images.source import ImageSource, Stopped, damaged
 from lamella.ports.errors import UnavailableError
 from lamella.ports.images import ImageError, ImageStore, Overlays, Platform, ResolvedImage, StoredImage
 
@@ -45,6 +48,18 @@ T = TypeVar("T")
 
 _RECENT_S: Final = 600.0
 """How long after it was fetched an image is spared: whoever wanted it may not have said so in the database yet."""
+
+
+_BLOB_KEPT_S: Final = 86_400.0
+"""How long a layer that was fetched in part waits for another try."""
+
+Progress = Callable[[int, int, int], None]
+"""Told how many layers are done, of how many, and the size in bytes of the next one, packed."""
+
+
+def silent(done: int, layers: int, size_bytes: int) -> None:
+    """Tell nobody."""
+    del done, layers, size_bytes
 
 
 class FilesystemImageStore(ImageStore):
@@ -60,7 +75,7 @@ class FilesystemImageStore(ImageStore):
         UnavailableError: The directory cannot be used.
     """
 
-    def __init__(self, root: Path, sources: Callable[[Reference], ImageSource], overlays: Overlays) -> None:
+    def __init__(self, root: Path, sources: Callable[[Reference, Stopped], ImageSource], overlays: Overlays) -> None:
         self._root = root
         self._sources = sources
         self._images = root / "images"
@@ -79,6 +94,7 @@ class FilesystemImageStore(ImageStore):
                 remove(leftover)
             self._shelf = LayerShelf(root / "layers", root / "staging")
             self._roots = Roots(self._images, root / "roots", root / "staging", self._shelf, overlays)
+            self._names = ImageNames(root / "names.json")
             self._records = self._read_records()
         except OSError as error:
             raise UnavailableError(f"image store {root}: {error.strerror}") from error
@@ -94,10 +110,33 @@ class FilesystemImageStore(ImageStore):
         """See the port."""
         return await self._run(self._asking, lambda: self._resolve(uri))
 
-    async def fetch(self, uri: str, digest: str) -> StoredImage:
-        """See the port. If the caller is cancelled, the work goes on in its thread."""
+    async def fetch(self, uri: str, digest: str, progress: Progress = silent) -> StoredImage:
+        """See the port. If the caller is cancelled, the work goes on in its thread.
+
+        Args:
+            uri: See the port.
+            digest: See the port.
+            progress: Told how far it is; called in that thread.
+        """
         found = self.find(digest)
-        return found if found is not None else await self._run(self._fetching, lambda: self._fetch(uri, digest))
+        if found is None:
+            found = await self._run(self._fetching, lambda: self._fetch(uri, digest, progress))
+        return found
+
+    async def load(self, archive: Path, name: str, tag: str = "", progress: Progress = silent) -> ResolvedImage:
+        """Take images from an archive, and let a name stand for them: for their index, if it has one.
+
+        Args:
+            archive: A file as `docker save`, or whoever writes OCI archives, has written it.
+            name: As functions will name them.
+            tag: Of the image in the archive; may be empty if it has one.
+            progress: As for `fetch`.
+
+        Raises:
+            ImageError: The archive or an image in it is not valid; the name stands for what it did before.
+        """
+        reference = parse_name(name)
+        return await self._run(self._fetching, lambda: self._load(archive, reference, tag, progress))
 
     def find(self, digest: str) -> StoredImage | None:
         """See the port."""
@@ -125,9 +164,13 @@ class FilesystemImageStore(ImageStore):
         with self._guard:
             return [self._records[digest] for digest in sorted(self._records)]
 
-    async def keep(self, digest: str) -> None:
-        """Have an image stay though nothing uses it."""
-        await self._run(self._asking, lambda: self._keep(digest))
+    def names_of(self, digest: str) -> Sequence[str]:
+        """Names that were given to an image here."""
+        return self._names.names_of(digest)
+
+    async def keep(self, digest: str, uri: str) -> None:
+        """Have an image stay though nothing uses it, and remember that it was wanted by this name."""
+        await self._run(self._asking, lambda: self._keep(digest, uri))
 
     async def prune(self, in_use: Collection[str], *, everything: bool = False) -> list[str]:
         """See the port."""
@@ -138,38 +181,53 @@ class FilesystemImageStore(ImageStore):
         await self._run(self._asking, lambda: self._discard({digest}))
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(pool, work)
         try:
-            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, work))
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody is left to be told
+            raise
         except OSError as error:
             raise ImageError(f"The image store {self._root} fails: {error.strerror or error}.", INTERNAL) from error
 
     def _resolve(self, uri: str) -> ResolvedImage:
         reference = Reference.parse(uri)
-        source = self._sources(reference)
+        named = self._names.find(reference)
+        if named is not None:
+            return replace(named, uri=uri)
+        source = self._sources(reference, self._stopping.is_set)
         try:
-            data, media_type = source.document(reference.digest)
-            document = read_document(data, media_type, uri)
-            if isinstance(document, Index):
-                return ResolvedImage(uri, document.digest, document.platforms())
-            check_kinds(document, uri)
-            configuration = read_configuration(source.blob(document.config), uri)
-            return ResolvedImage(uri, document.digest, (Platform(configuration.architecture, document.digest),))
+            return _resolved(source, reference.digest, uri)
         finally:
             source.close()
 
-    def _fetch(self, uri: str, digest: str) -> StoredImage:
+    def _fetch(self, uri: str, digest: str, progress: Progress) -> StoredImage:
         reference = Reference.parse(uri).at(digest)
-        with self._alone_with(f"image {digest}"):
-            found = self.find(digest)
-            if found is not None:
-                return found
-            source = self._sources(reference)
-            try:
-                return self._fetch_from(source, digest, uri, reference.place)
-            finally:
-                source.close()
+        source = self._sources(reference, self._stopping.is_set)
+        try:
+            return self._fetch_from(source, digest, uri, progress)
+        finally:
+            source.close()
 
-    def _fetch_from(self, source: ImageSource, digest: str, uri: str, place: str) -> StoredImage:
+    def _load(self, archive: Path, reference: Reference, tag: str, progress: Progress) -> ResolvedImage:
+        try:
+            source = open_archive(archive, tag)
+            found = _resolved(source, "", str(reference))
+            for platform in found.platforms:
+                self._fetch_from(source, platform.digest, str(reference), progress)
+        except ImageError as error:  # where it lies for the moment says nothing to whoever has sent it
+            text = str(error).replace(f"oci-archive:{archive}", "The archive")
+            raise ImageError(text, error.code) from error
+        if not found.platforms:
+            raise ImageError("The archive has no image for linux on amd64 or arm64.", INVALID)
+        self._names.give(reference, found)
+        return found
+
+    def _fetch_from(self, source: ImageSource, digest: str, uri: str, progress: Progress) -> StoredImage:
+        with self._alone_with(f"image {digest}"):
+            return self.find(digest) or self._fetch_image(source, digest, uri, progress)
+
+    def _fetch_image(self, source: ImageSource, digest: str, uri: str, progress: Progress) -> StoredImage:
         data, media_type = source.document(digest)
         if sha256(data) != digest:
             raise damaged(f"The manifest of {uri}")
@@ -185,17 +243,18 @@ class FilesystemImageStore(ImageStore):
                 INVALID,
             )
         with self._counting_on(configuration.diff_ids):
-            layers = self._fetch_layers(source, manifest, configuration, uri)
+            layers = self._fetch_layers(source, manifest, configuration, uri, progress)
             self._roots.make(digest, configuration.diff_ids, layers, uri)
             image = _stored(digest, configuration, layers)
-            self._write(ImageRecord(image, (place,), time.time()))
+            self._write(ImageRecord(image, (uri,), time.time()))
         return image
 
     def _fetch_layers(
-        self, source: ImageSource, manifest: Manifest, configuration: Configuration, uri: str
+        self, source: ImageSource, manifest: Manifest, configuration: Configuration, uri: str, progress: Progress
     ) -> list[LayerRecord]:
         room, records = Room(IMAGE_MOST_BYTES), list[LayerRecord]()
         for diff_id, part in zip(configuration.diff_ids, manifest.layers, strict=True):
+            progress(len(records), len(manifest.layers), part.size_bytes)
             with self._alone_with(f"layer {diff_id}"):
                 record = self._shelf.find(diff_id)
                 if record is None:
@@ -218,10 +277,11 @@ class FilesystemImageStore(ImageStore):
         with self._guard:
             self._records[record.image.digest] = record
 
-    def _keep(self, digest: str) -> None:
-        record = self._records.get(digest)
-        if record is not None and not record.kept:
-            self._write(replace(record, kept=True))
+    def _keep(self, digest: str, uri: str) -> None:
+        with self._alone_with(f"image {digest}"):
+            record = self._records.get(digest)
+            if record is not None:
+                self._write(replace(record.seen_as(uri), kept=True))
 
     def _prune(self, in_use: frozenset[str], *, everything: bool) -> list[str]:
         now_s = time.time()
@@ -229,10 +289,21 @@ class FilesystemImageStore(ImageStore):
             record.image.digest
             for record in self.records()
             if record.image.digest not in in_use
-            and (everything or not (record.kept or now_s - record.fetched_s < _RECENT_S))
+            and (everything or not (self._is_wanted(record) or now_s - record.fetched_s < _RECENT_S))
         }
         self._discard(unused)
+        self._drop_blobs(older_than_s=0.0 if everything else _BLOB_KEPT_S)
         return sorted(unused)
+
+    def _drop_blobs(self, *, older_than_s: float) -> None:
+        """Take away what is left of layers that nobody has gone on with."""
+        for path in (self._root / "blobs").iterdir():
+            with self._alone_with(f"blob {path.name}"), suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= older_than_s:
+                    path.unlink()
+
+    def _is_wanted(self, record: ImageRecord) -> bool:
+        return record.kept or bool(self._names.names_of(record.image.digest))
 
     def _discard(self, digests: set[str]) -> None:
         """Take images away, and then every layer that no image has and nobody counts on."""
@@ -240,9 +311,12 @@ class FilesystemImageStore(ImageStore):
             for digest in digests & self._records.keys():
                 del self._records[digest]
                 (self._images / digest / "image.json").unlink(missing_ok=True)
+        self._names.forget(digests)
         for digest in digests:
-            self._roots.take_away(digest)
-            remove(self._images / digest)
+            with self._alone_with(f"image {digest}"):
+                if digest not in self._records:  # or else it has been fetched again
+                    self._roots.take_away(digest)
+                    remove(self._images / digest)
         for diff_id in self._shelf.all():
             with self._alone_with(f"layer {diff_id}"):
                 with self._guard:
@@ -293,6 +367,16 @@ class FilesystemImageStore(ImageStore):
                     self._wanted[diff_id] -= 1
                     if not self._wanted[diff_id]:
                         del self._wanted[diff_id]
+
+
+def _resolved(source: ImageSource, digest: str, uri: str) -> ResolvedImage:
+    data, media_type = source.document(digest)
+    document = read_document(data, media_type, uri)
+    if isinstance(document, Index):
+        return ResolvedImage(uri, document.digest, document.platforms())
+    check_kinds(document, uri)
+    configuration = read_configuration(source.blob(document.config), uri)
+    return ResolvedImage(uri, document.digest, (Platform(configuration.architecture, document.digest),))
 
 
 def _stored(digest: str, configuration: Configuration, layers: Sequence[LayerRecord]) -> StoredImage:

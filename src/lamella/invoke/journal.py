@@ -149,7 +149,8 @@ class Journal:
     def launch_failed(self, reason: str) -> None:
         """Log why the first program of a container image could not be started (EN-25)."""
         if self._text:
-            self._write(_one_line(f"IMAGE\tLaunch error: {reason}".encode(errors="replace")))
+            shown = "".join(char if char.isprintable() or char == "\t" else "?" for char in reason)
+            self._write(f"IMAGE\tLaunch error: {shown}\n".encode(errors="replace"))
 
     def framed(self, frames: Iterable[Frame]) -> None:
         """Log events of the framed log channel; the client has left out those below the log level (7.3)."""

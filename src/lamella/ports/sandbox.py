@@ -8,6 +8,11 @@ from typing import Final, Protocol
 
 from lamella.domain.network import Network
 
+FUNCTION_USER: Final = "sbx_user1051"
+FUNCTION_UID: Final = 993
+FUNCTION_GID: Final = 990
+"""Who processes of functions run as, as on AWS."""
+
 LOG_CHANNEL_FD: Final = 3
 """Number that `ProcessSpec.log_channel` has inside the process."""
 
@@ -45,7 +50,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to run inside a sandbox, as the unprivileged user `sbx_user1051`.
+    """A process to run inside a sandbox, as the unprivileged user `FUNCTION_USER`.
 
     Attributes:
         output: Write end of a pipe that becomes both stdout and stderr. The caller keeps its own copy and closes it.

@@ -11,15 +11,25 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.function import Architecture
-from lamella.elf import LibraryFinder
 from lamella.ports.images import ImageError, StoredImage
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
+from lamella.runtimes import debian_root
 from lamella.runtimes.errors import InterpreterMissingError, PackBuildError
 from lamella.runtimes.fetched import can_be_fetched, fetch_interpreter, kept_interpreter
+from lamella.runtimes.foreign import Emulations
 from lamella.runtimes.interpreters import find_interpreter
-from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, file_digest, host_architecture
-from lamella.runtimes.recipes import PROVIDED, Recipe, recipe_digest, recipe_for, remedy
+from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, file_digest
+from lamella.runtimes.recipes import (
+    PROVIDED,
+    Recipe,
+    foreign_remedy,
+    recipe_digest,
+    recipe_for,
+    recipe_of_debian,
+    remedy,
+)
 from lamella.runtimes.shelf import Key, Shelf
+from lamella.runtimes.system import System, host_architecture
 from lamella.runtimes.taken import is_pack_directory, take_directory, take_image
 from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
 
@@ -27,6 +37,7 @@ Progress = Callable[[str], None]
 
 _CLIENTS: Final = "clients"  # AWS's runtime clients that came as files, for the next build
 _INTERPRETERS: Final = "interpreters"  # those that were fetched, for the same
+_IMAGE_DELETED: Final = "ImageDeleted"  # see `ImageError.code`
 
 
 def _silent(message: str) -> None:
@@ -34,7 +45,7 @@ def _silent(message: str) -> None:
 
 
 def _no_images(digest: str) -> Path:
-    raise ImageError(f"There are no images here, and so no {digest}.", "ImageDeleted")
+    raise ImageError(f"There are no images here, and so no {digest}.", _IMAGE_DELETED)
 
 
 class PackCatalog(RuntimeCatalog):
@@ -44,15 +55,22 @@ class PackCatalog(RuntimeCatalog):
     call them in a thread. The directory belongs to one process at a time.
     """
 
-    def __init__(self, root: Path, image_root: Callable[[str], Path] = _no_images) -> None:
+    def __init__(
+        self,
+        root: Path,
+        image_root: Callable[[str], Path] = _no_images,
+        emulations: Emulations | None = None,
+    ) -> None:
         """Read what is installed; nothing is built.
 
         Args:
             root: `<data>/runtimes`; made if it is not there.
             image_root: `ImageStore.root`, for packs whose root is an image's.
+            emulations: Says what this host runs; it is tried if `None`.
         """
         self._root = root
         self._image_root = image_root
+        self._emulations = emulations or Emulations()
         self._shelf = Shelf(root)
         self._lock = threading.Lock()
         self._shelved = self._shelf.read()
@@ -61,9 +79,11 @@ class PackCatalog(RuntimeCatalog):
         """The pack that runs functions of this runtime and architecture: the newest, or the one of this digest.
 
         Raises:
-            RuntimeNotInstalledError: There is none; never another version silently.
+            RuntimeNotInstalledError: There is none, or this host cannot run it; never another version silently.
         """
         shelved = self._shelved
+        if (name, architecture) in shelved.current:
+            self._check_runs(name, architecture, RuntimeNotInstalledError)
         entry = shelved.current.get((name, architecture))
         if entry is not None and digest in {None, entry[0].digest}:
             return self._with_root(*entry)
@@ -76,6 +96,7 @@ class PackCatalog(RuntimeCatalog):
         if others:
             raise RuntimeNotInstalledError(
                 f"Runtime {name} is installed on this node for {others[0]} only, not for {architecture}."
+                f"{foreign_remedy(name, architecture)}"
             )
         installed = ", ".join(dict.fromkeys(found for found, _ in shelved.current)) or "none"
         raise RuntimeNotInstalledError(
@@ -145,9 +166,7 @@ class PackCatalog(RuntimeCatalog):
             try:
                 return self._add(key, source, progress)
             except InterpreterMissingError as error:
-                if not can_be_fetched(name):
-                    raise
-                return self._add(key, self._fetch(name, error, progress), progress)
+                return self._add_from_elsewhere(key, error, progress)
 
     def add_image(
         self, name: str, image: StoredImage, root: Path, place: str, *, progress: Progress = _silent
@@ -207,6 +226,8 @@ class PackCatalog(RuntimeCatalog):
         with self._lock:
             self._clear_leftovers()
             keys = [*self._shelved.current, *self._missing_defaults()]
+            for foreign in sorted({architecture for _, architecture in keys} - {host_architecture()}):
+                progress(self._emulations.of(foreign).complaint)
             for key in keys:
                 entry = self._shelved.current.get(key)
                 if entry is not None and entry[0].origin.is_current(recipe_digest(key[0])):
@@ -218,7 +239,7 @@ class PackCatalog(RuntimeCatalog):
                     if not self._shelved.current and key == keys[-1]:
                         raise
                     outcome = "is not installed" if entry is None else "stays at its older build"
-                    progress(f"Runtime {key[0]} {outcome}: {error}")
+                    progress(f"Runtime {_shown(key)} {outcome}: {error}")
         return built
 
     def prune(self, in_use: Collection[str]) -> list[str]:
@@ -244,39 +265,63 @@ class PackCatalog(RuntimeCatalog):
         keys = [(name, host_architecture()) for name in wanted if not self._shelf.was_removed(name)]
         return [key for key in keys if key not in self._shelved.current]
 
+    def _check_runs(self, name: str, architecture: Architecture, error: type[RuntimeNotInstalledError]) -> None:
+        emulation = self._emulations.of(architecture)
+        if not emulation.ok:
+            raise error(f"Runtime {name} for {architecture} cannot run on this host: {emulation.complaint}")
+
     def _add(self, key: Key, source: Path | None, progress: Progress) -> RuntimePack:
         name, architecture = key
-        recipe = recipe_for(name, source, self._root / _CLIENTS, architecture)
-        progress(f"Building runtime {name}" + (f" from {recipe.interpreter}" if recipe.interpreter else ""))
-        return self._install(lambda staging: _build(staging, name, recipe, architecture), progress)
+        self._check_runs(name, architecture, PackBuildError)
+        return self._build(key, recipe_for(name, source, self._root / _CLIENTS, architecture), progress)
 
-    def _install(self, make: Callable[[Path], Manifest], progress: Progress) -> RuntimePack:
-        with self._shelf.staging() as staging:
-            manifest = make(staging)
-            with (staging / MANIFEST).open("w") as file:
-                file.write(manifest.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            self._shelf.install(staging, manifest)
-        self._shelved = self._shelf.read()
-        progress(f"Runtime {manifest.name} is ready: {manifest.size_bytes / 1e6:.0f} MB, {manifest.version}")
-        return self.find(manifest.name, manifest.architecture)
-
-    def _fetch(self, name: str, missing: InterpreterMissingError, progress: Progress) -> Path:
-        """An interpreter from elsewhere.
+    def _add_from_elsewhere(self, key: Key, missing: InterpreterMissingError, progress: Progress) -> RuntimePack:
+        """Add a runtime whose interpreter this host does not have.
 
         Raises:
             PackBuildError: It cannot be had; says as well where it was looked for on this host.
         """
+        name, architecture = key
+        if not can_be_fetched(name):
+            raise missing
         directory = self._root / _INTERPRETERS
-        kept = kept_interpreter(directory, name)
-        if kept is not None:
-            return kept
-        progress(f"This host has no {name}; fetching one")
+        source = kept_interpreter(directory, name)
+        if source is None:
+            progress(f"This host has no {name}; fetching one")
+            try:
+                source = fetch_interpreter(directory, name)
+            except PackBuildError as error:
+                if name not in debian_root.LANGUAGES:
+                    raise PackBuildError(f"{missing}\n{error}") from error
+                progress("uv cannot fetch it; making it of Debian's packages")
+                return self._build(key, recipe_of_debian(name, None, self._root / _CLIENTS, architecture), progress)
+        return self._add(key, source, progress)
+
+    def _build(self, key: Key, recipe: Recipe, progress: Progress) -> RuntimePack:
+        name, architecture = key
+        progress(f"Building runtime {_shown(key)}" + (f" from {recipe.interpreter}" if recipe.interpreter else ""))
+        if architecture is not host_architecture():
+            progress(self._emulations.of(architecture).detail)
+        with self._shelf.staging() as scratch:
+            system = recipe.unpack(scratch, progress) if recipe.unpack else System.host()
+            return self._install(lambda staging: _tree_of(staging, name, recipe, system), progress)
+
+    def _install(self, make: Callable[[Path], Manifest], progress: Progress) -> RuntimePack:
         try:
-            return fetch_interpreter(directory, name)
-        except PackBuildError as error:
-            raise PackBuildError(f"{missing}\n{error}") from error
+            with self._shelf.staging() as staging:
+                manifest = make(staging)
+                with (staging / MANIFEST).open("w") as file:
+                    file.write(manifest.to_json())
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._check_runs(manifest.name, manifest.architecture, PackBuildError)
+                self._shelf.install(staging, manifest)
+        except OSError as error:
+            raise PackBuildError(f"The runtime cannot be put together below {self._root}: {error}") from error
+        self._shelved = self._shelf.read()
+        key = (manifest.name, manifest.architecture)
+        progress(f"Runtime {_shown(key)} is ready: {manifest.size_bytes / 1e6:.0f} MB, {manifest.version}")
+        return self._with_root(*self._shelved.current[key])
 
     def _with_root(self, manifest: Manifest, pack: RuntimePack) -> RuntimePack:
         """The pack, with the root of its image if it has one.
@@ -289,10 +334,10 @@ class PackCatalog(RuntimeCatalog):
         try:
             return replace(pack, rootfs=self._image_root(manifest.image))
         except ImageError as error:
-            raise RuntimeNotInstalledError(
-                f"Runtime {manifest.name} was made from {manifest.origin.place}, which is not on this node any more: "
-                f"{error} Add it again with: lamella runtime add {manifest.name} --image {manifest.origin.place}"
-            ) from error
+            place = manifest.origin.place
+            gone = f"its image {place} is not on this node any more. Add it again with: lamella runtime add"
+            reason = f"{gone} {manifest.name} --image {place}" if error.code == _IMAGE_DELETED else str(error)
+            raise RuntimeNotInstalledError(f"Runtime {manifest.name} cannot be used: {reason}") from error
 
     def _clear_leftovers(self) -> None:
         self._shelf.clear_leftovers()
@@ -306,17 +351,23 @@ class PackCatalog(RuntimeCatalog):
         return Path(recorded) if recorded is not None and Path(recorded).exists() else None
 
 
-def _build(staging: Path, name: str, recipe: Recipe, architecture: Architecture) -> Manifest:
+def _shown(key: Key) -> str:
+    """A runtime in words; its architecture only if that is not the host's."""
+    name, architecture = key
+    return name if architecture is host_architecture() else f"{name} for {architecture}"
+
+
+def _tree_of(staging: Path, name: str, recipe: Recipe, system: System) -> Manifest:
     """Build a pack's tree below `staging`, and say what it is."""
     rootfs = staging / ROOTFS
     rootfs.mkdir()
-    tree = RootTree(rootfs, LibraryFinder())
+    tree = RootTree(rootfs, system)
     remarks = recipe.populate(tree)
     tree.harden()
     digest = tree_digest(rootfs, tree.derived)
     return Manifest(
         name=name,
-        architecture=architecture,
+        architecture=system.architecture,
         digest=digest,
         version=f"{recipe.family}:{recipe.release}.v{digest[:8]}",
         entrypoints=recipe.entrypoints,

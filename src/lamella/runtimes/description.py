@@ -15,7 +15,7 @@ FORMAT: Final = 1
 LIMIT_BYTES: Final = 1024 * 1024
 """Of the document; a pack of ours has some 100 kB, most of it where each file came from."""
 
-_RELEASE: Final = re.compile(r"(?P<family>[a-z]+)\.?(?P<release>[0-9a-z.]*?)(?:\.x)?")
+_RELEASE: Final = re.compile(r"(?P<family>[a-z]+)\.?(?P<release>[0-9a-z.-]*?)(?:\.x)?")
 _VARIABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,255}")
 _PATH: Final = re.compile(r"(/[^/]+)+")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")

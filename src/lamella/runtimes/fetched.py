@@ -99,5 +99,6 @@ def _run(command: list[str], name: str, *, scratch: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PackBuildError(f"The interpreter of {name} cannot be fetched: {error}") from error
     if result.returncode != 0:
-        reason = " ".join(line.strip() for line in result.stderr.strip().splitlines()[-4:])
+        lines = [line.strip() for line in result.stderr.strip().splitlines()]
+        reason = ": ".join([*lines[:2], *lines[2:][-1:]])  # what, where from, and why not
         raise PackBuildError(f"The interpreter of {name} cannot be fetched: {reason[:1000]}")

@@ -19,7 +19,7 @@ def base_image(name: str) -> str | None:
 
     `python3.12` → `public.ecr.aws/lambda/python:3.12`.
     """
-    if name not in RUNTIMES:
-        return None
+    if name not in RUNTIMES or RUNTIMES[name].deprecated_on is None:
+        return None  # unknown, or in the model before it was announced
     match = _IMAGES.fullmatch(name)
     return None if match is None else f"{_REGISTRY}/{match['language']}:{match['tag']}"

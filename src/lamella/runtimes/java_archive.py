@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from lamella.runtimes.tree import SEARCH_PATH, RootTree
+from lamella.runtimes.tree import SEARCH_PATH, RootTree, chroot_program
 
 ARCHIVE: Final = "/var/lang/lib/server/runtime.jsa"
 """Where it is inside the sandbox, as on AWS."""
@@ -56,8 +55,8 @@ def archive_classes(tree: RootTree, class_path: str, options: Sequence[str]) -> 
     Returns:
         A remark if there is no archive.
     """
-    chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if os.geteuid() != 0 or chroot is None:
+    chroot = chroot_program()
+    if chroot is None:
         return "Without an archive of classes, which takes root and chroot to make: cold starts take longer"
     for file in (tree.path("/var/lang/lib/modules"), *tree.path("/var/runtime/lib").glob("*.jar")):
         os.utime(file, (_MADE_AT_S, _MADE_AT_S))

@@ -1,12 +1,14 @@
 """What runtimes could be added to this node, and what they would be made from."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Final
 
 from lamella.domain.runtimes import RUNTIMES
-from lamella.runtimes import interpreters, java, node
+from lamella.runtimes import debian_root, interpreters, java, node
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.fetched import pinned
 from lamella.runtimes.images import base_image
@@ -20,7 +22,7 @@ class Offer:
     Attributes:
         name: As functions name it; of an interpreter that is not used, what its file name lets expect.
         kind: `host`, `network` or `image`.
-        source: Path of the interpreter, or reference of the image; empty if it is fetched.
+        source: Path of the interpreter, or reference of the image; of one that is fetched, whose it is, or empty.
         version: Full version of an interpreter of this host; empty if it is not known before.
         problem: Why it cannot be used; empty if it can.
     """
@@ -36,23 +38,29 @@ class Offer:
 _PYTHONS_OF_UV: Final = tuple(f"python3.{minor}" for minor in range(9, 15))
 
 
-def offers() -> list[Offer]:
-    """All ways to have a runtime here, by name; starts each interpreter that it finds: takes up to a second."""
+def offers(today: date) -> list[Offer]:
+    """All ways to have a runtime here, by name; starts each interpreter that it finds: takes up to a second.
+
+    AWS's images are among them for runtimes that nothing else makes, until AWS allows no new functions to have them.
+    """
     found = [*(Offer(name, "host") for name in PROVIDED), *_pythons(), *_nodes(), *_javas()]
     here = {offer.name for offer in found if not offer.problem}
     fetched = [name for name in (*_PYTHONS_OF_UV, *pinned()) if name not in here and name in RUNTIMES]
     found += [Offer(name, "network") for name in fetched]
     here.update(fetched)
-    for name in RUNTIMES:
-        image = base_image(name)
-        if image is not None and name not in here:
+    of_debian = [name for name in debian_root.LANGUAGES if name not in here]
+    found += [Offer(name, "network", "Debian's packages") for name in of_debian]
+    here.update(of_debian)
+    for name, runtime in RUNTIMES.items():
+        image, until = base_image(name), runtime.create_blocked_on
+        if image is not None and name not in here and until is not None and until > today:
             found.append(Offer(name, "image", image))
     return sorted(found, key=lambda offer: _order(offer.name))
 
 
 def _order(name: str) -> tuple[str, list[int], str]:
-    letters = name.rstrip("0123456789.x")
-    return letters, [int(part) for part in name[len(letters) :].split(".") if part.isdigit()], name
+    """Languages by name, versions of each by number."""
+    return re.split(r"[.\d]", name)[0], [int(part) for part in re.findall(r"\d+", name)], name
 
 
 def _pythons() -> Iterator[Offer]:

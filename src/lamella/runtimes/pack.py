@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,6 @@ from lamella.runtimes.tree import tree_digest
 MANIFEST: Final = "pack.json"
 ROOTFS: Final = "rootfs"
 _FORMAT: Final = 1
-
-
-def host_architecture() -> Architecture:
-    """The instruction set of this host, under Lambda's name for it."""
-    return Architecture.ARM64 if platform.machine() in {"aarch64", "arm64"} else Architecture.X86_64
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +138,7 @@ class Manifest:
         return RuntimePack(
             name=self.name,
             architecture=self.architecture,
-            rootfs=directory / ROOTFS,
+            rootfs=(directory / ROOTFS).resolve(),  # an operator, or a test, may keep the trees elsewhere
             digest=self.digest,
             version=self.version,
             entrypoints=self.entrypoints,

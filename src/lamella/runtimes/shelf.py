@@ -12,7 +12,8 @@ from typing import Final
 from lamella.domain.function import Architecture
 from lamella.ports.runtimes import RuntimePack
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
-from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, file_digest, host_architecture, read_manifest
+from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, file_digest, read_manifest
+from lamella.runtimes.system import host_architecture
 from lamella.runtimes.tree import tree_digest
 
 _CURRENT: Final = "current"

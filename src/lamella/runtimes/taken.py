@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from lamella.domain.function import Architecture
-from lamella.elf import LibraryFinder
 from lamella.ports.images import StoredImage
 from lamella.runtimes.description import LIMIT_BYTES, Description, described, parse_description, release_of
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import trusted
 from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, file_digest
+from lamella.runtimes.system import System
 from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
 
 LABEL: Final = "lamella.runtime-pack"
@@ -57,7 +57,7 @@ def take_directory(source: Path, name: str, architecture: Architecture | None, s
     says = parse_description(text, name=name, architecture=architecture, place=str(source / MANIFEST))
     rootfs = staging / ROOTFS
     _copy_tree(place / ROOTFS, rootfs)
-    tree = RootTree(rootfs, LibraryFinder())
+    tree = RootTree(rootfs, System.host())
     _complete(tree)
     _check_entry(tree, says, str(source))
     tree.harden()
@@ -79,13 +79,16 @@ def take_image(image: StoredImage, root: Path, name: str, place: str) -> Manifes
         PackBuildError: It has no runtime in it, or its label describes another.
     """
     label = image.labels.get(LABEL)
+    tree = RootTree(root, System.host())
     if label is None:
         says = described(name, image.architecture)
+        if name.startswith("python") and not tree.path(f"/var/lang/bin/{name}").exists():
+            raise PackBuildError(f"{place} has no /var/lang/bin/{name}: it is not AWS's image of {name}")
     else:
         says = parse_description(
             label[:LIMIT_BYTES], name=name, architecture=image.architecture, place=f"The label {LABEL} of {place}"
         )
-    _check_entry(RootTree(root, LibraryFinder()), says, place)
+    _check_entry(tree, says, place)
     env = {
         key: value
         for key, value in image.env.items()
@@ -161,8 +164,8 @@ def _check_entry(tree: RootTree, says: Description, place: str) -> None:
         if stat.S_ISREG(status.st_mode) and status.st_mode & 0o111:
             return
     raise PackBuildError(
-        f"{place} has no program {' or '.join(own)}, with which a runtime {says.name} starts. It has to be made from one "
-        "of AWS's base images, or be built like one"
+        f"{place} has no program {' or '.join(own)}, with which a runtime {says.name} starts. It has to be made from "
+        "one of AWS's base images, or be built like one"
     )
 
 

@@ -9,12 +9,16 @@ import pytest
 from lamella.domain.function import Architecture
 from lamella.ports.runtimes import RuntimeNotInstalledError
 from lamella.runtimes import PackBuildError, PackCatalog, PackDamagedError, host_architecture, verify
+from lamella.runtimes.foreign import Emulation, Emulations
+from lamella.runtimes.interpreters import probe
 from lamella.runtimes.pack import Manifest, Origin
 from lamella.runtimes.recipes import recipe_digest
 from lamella.runtimes.tree import tree_digest
 
 HOST = host_architecture()
 OTHER = Architecture.ARM64 if host_architecture() is Architecture.X86_64 else Architecture.X86_64
+EVERYTHING = Emulations(lambda _: Emulation(True, "yes"))
+NOTHING_ELSE = Emulations(lambda architecture: Emulation(architecture is HOST, "no", "do"))
 
 
 def install(
@@ -73,8 +77,26 @@ def test_a_runtime_that_cannot_be_built_gets_no_such_advice(tmp_path: Path) -> N
 
 def test_another_architecture_is_not_this_one(tmp_path: Path) -> None:
     install(tmp_path, "provided.al2")
-    with pytest.raises(RuntimeNotInstalledError, match="only"):
+    with pytest.raises(
+        RuntimeNotInstalledError, match=f"only.* lamella runtime add provided.al2 --architecture {OTHER}$"
+    ):
         PackCatalog(tmp_path).find("provided.al2", OTHER)
+
+
+def test_a_host_that_cannot_run_it_says_so_when_a_runtime_is_asked_for_and_when_it_is_added(tmp_path: Path) -> None:
+    """Found, listed and taken away it is all the same."""
+    install(tmp_path, "provided.al2", architecture=OTHER)
+    packs = PackCatalog(tmp_path, emulations=NOTHING_ELSE)
+    with pytest.raises(
+        RuntimeNotInstalledError, match=f"provided.al2 for {OTHER} cannot run on this host: no. Remedy: do"
+    ):
+        packs.find("provided.al2", OTHER)
+    with pytest.raises(PackBuildError, match="cannot run on this host"):
+        packs.add("provided.al2023", architecture=OTHER)
+    assert packs.manifest("provided.al2", OTHER).architecture is OTHER
+    assert [pack.name for pack in packs.packs()] == ["provided.al2"]
+    packs.remove("provided.al2", OTHER)
+    assert packs.packs() == []
 
 
 def test_one_name_stands_for_a_pack_of_each_architecture(tmp_path: Path) -> None:
@@ -82,7 +104,7 @@ def test_one_name_stands_for_a_pack_of_each_architecture(tmp_path: Path) -> None
         architecture: install(tmp_path, "provided.al2", architecture, architecture=architecture)
         for architecture in Architecture
     }
-    packs = PackCatalog(tmp_path)
+    packs = PackCatalog(tmp_path, emulations=EVERYTHING)
     for architecture, digest in digests.items():
         assert packs.find("provided.al2", architecture).digest == digest
         assert packs.find("provided.al2", architecture, digest).rootfs == tmp_path / "provided.al2" / digest / "rootfs"
@@ -96,15 +118,25 @@ def test_one_name_stands_for_a_pack_of_each_architecture(tmp_path: Path) -> None
 def test_a_pack_of_another_architecture_is_superseded_alone(tmp_path: Path) -> None:
     native = install(tmp_path, "provided.al2", "native")
     old, new = (install(tmp_path, "provided.al2", content, architecture=OTHER) for content in "12")
-    packs = PackCatalog(tmp_path)
+    packs = PackCatalog(tmp_path, emulations=EVERYTHING)
     assert [pack.digest for pack in packs.packs()] == [native, new]
     assert packs.find("provided.al2", OTHER, old).digest == old
     assert packs.prune(()) == [old]
 
 
-def test_this_host_builds_for_itself_only(tmp_path: Path) -> None:
-    with pytest.raises(PackBuildError, match=f"not for {OTHER}"):
-        PackCatalog(tmp_path).add("provided.al2", architecture=OTHER)
+@pytest.mark.parametrize(
+    ("name", "source", "words"),
+    [
+        ("java17", None, f"cannot build java17 for {OTHER}: .* It can build for {OTHER} provided.al2,"),
+        ("python3.11", "/usr/bin/python3", "made of Debian's packages; leave out --from"),
+    ],
+)
+def test_what_cannot_be_built_for_another_architecture(
+    tmp_path: Path, name: str, source: str | None, words: str
+) -> None:
+    packs = PackCatalog(tmp_path, emulations=EVERYTHING)
+    with pytest.raises(PackBuildError, match=words):
+        packs.add(name, None if source is None else Path(source), architecture=OTHER)
 
 
 def test_packs_are_listed_by_name(tmp_path: Path) -> None:
@@ -259,7 +291,9 @@ def test_a_program_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_runtimes_are_refused_with_those_that_can_be_built(tmp_path: Path) -> None:
-    with pytest.raises(PackBuildError, match=r"provided\.al2023, provided\.al2, python3\.X, nodejsNN\.x, javaNN\.$"):
+    with pytest.raises(
+        PackBuildError, match=r"provided\.al2023, provided\.al2, python3\.X, nodejsNN\.x, javaNN, ruby3\.3\.$"
+    ):
         PackCatalog(tmp_path).add("go1.x")
 
 
@@ -301,3 +335,15 @@ def test_a_program_of_another_user_is_not_run(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PackBuildError, match="No such file"):
         PackCatalog(tmp_path / "packs").add("python3.11", tmp_path / "python3.11")
+
+
+def test_an_interpreter_that_was_moved_has_its_modules_beside_it(tmp_path: Path) -> None:
+    """Its build says where they were when it was installed."""
+    dynload = tmp_path / "lib-dynload"
+    dynload.mkdir()
+    (tmp_path / "os.py").write_text("")
+    program = fake_python(tmp_path / "python3.11", "3, 11, 1")
+    program.write_text(program.read_text().replace('"stdlib": "/nowhere"', f'"stdlib": "{tmp_path}"'))
+    assert probe(program).dynload == dynload
+    dynload.rmdir()
+    assert probe(program).dynload == Path("/nowhere")

@@ -15,6 +15,7 @@ from lamella.runtimes.recipes import language_of, recipe_digest, remedy
         ("nodejs8.10", None),
         ("java17", "java"),
         ("java8.al2", None),
+        ("ruby3.3", "ruby"),
         ("ruby3.4", None),
         ("java17/../../etc", None),
     ],

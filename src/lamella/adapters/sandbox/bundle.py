@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from lamella.adapters.sandbox import seccomp
-from lamella.ports.sandbox import ProcessSpec, SandboxError, SandboxSpec
+from lamella.ports.sandbox import FUNCTION_GID, FUNCTION_UID, ProcessSpec, SandboxError, SandboxSpec
 
 Json = dict[str, Any]  # Any: the shapes are those of the OCI runtime specification
 
-FUNCTION_UID: Final = 993  # `sbx_user1051`, as on AWS
-FUNCTION_GID: Final = 990
 _KEEPER_ID: Final = 65_534  # another user, so that function code may neither signal nor inspect PID 1
 _KEEPER_PATH: Final = (
     "/dev/init"  # in a file system of the sandbox's own, so the shared root needs no mount point for it

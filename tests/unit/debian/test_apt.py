@@ -1,4 +1,4 @@
-from lamella.layers.build.apt import _SHARED, explain
+from lamella.debian.apt import _SHARED, explain
 
 DUMP = """APT::Architecture "amd64";
 Acquire::http::Proxy "http://proxy:3128";
