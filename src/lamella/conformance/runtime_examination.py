@@ -30,7 +30,7 @@ from lamella.ports.sandbox import SandboxProvider, SandboxSpec
 
 _HANDLERS: Final = resources.files("lamella.conformance") / "handlers"
 _HANDLER_FILES: Final = {
-    **{f"verify.{ending}": f"kit-handler.{ending}" for ending in ("py", "js", "sh", "php", "rb")},
+    **{f"verify.{ending}": f"kit-handler.{ending}" for ending in ("py", "js", "ts", "sh", "php", "rb", "lua")},
     "Verify.class": "Verify.class",
 }
 """What handlers are called in a function, and here. Each runtime finds its own by its ending."""
