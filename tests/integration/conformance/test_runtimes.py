@@ -11,7 +11,7 @@ from tests.integration.conformance.conftest import REPOSITORY, Patient, examine_
 from lamella.conformance.report import Report, Verdict
 from lamella.conformance.scenario import Pace
 from lamella.runtimes.catalog import PackCatalog
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 
 pytestmark = pytest.mark.sandbox
 
