@@ -3,7 +3,8 @@
 # Quick the second time: the work is done again only when this file, pyproject.toml or uv.lock has changed.
 # With the word `bench` it installs what `make bench` needs as well: a C compiler that can link statically. With
 # `clients` it installs the toolchains that the tests of AWS's runtime clients and of extensions are built with; with
-# `postgres` the programs of PostgreSQL, of which tests start one of their own.
+# `postgres` the programs of PostgreSQL, of which tests start one of their own; with `images` a registry of container
+# images, of which they do as well.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -37,7 +38,12 @@ case "${1:-}" in
 		programs="$programs initdb pg_dump"
 		stamp=$stamp-postgres
 		;;
-	*) echo "usage: scripts/setup.sh [bench | clients | postgres]" >&2; exit 2 ;;
+	images)
+		packages="$packages docker-registry mmdebstrap"
+		programs="$programs docker-registry mmdebstrap"
+		stamp=$stamp-images
+		;;
+	*) echo "usage: scripts/setup.sh [bench | clients | images | postgres]" >&2; exit 2 ;;
 esac
 
 say() { printf '%s\n' "setup: $*" >&2; }

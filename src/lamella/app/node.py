@@ -60,11 +60,13 @@ from lamella.lifecycle.admission import Limits
 from lamella.neighbour.proxy import Neighbours
 from lamella.pages import Credentials, Downloads, Events, Health, Logs, Runtimes, Traces, host_pages, sandbox_pages
 from lamella.pages.channels import ChannelPages
+from lamella.pages.images import ImagePages
 from lamella.pages.mirror import MirrorPages
 from lamella.pages.retention import RetentionPages
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
+from lamella.runtimes.pack import host_architecture
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +122,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             locations=signer,
             garbage=plane.garbage,
             aws=aws,
+            images=stores.images,
             settings=ControlSettings(
                 allow_deprecated_runtimes=settings.allow_deprecated_runtimes,
                 networks=granted,
@@ -138,8 +141,16 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
+        images = ImagePages(stores.images, _images_in_use, settings.data / "workshop", host_architecture())
         pages = _HostPages(
-            settings, stores, router, downloads, keyring, workshop, _layer_pages(settings, channels, mirrors)
+            settings,
+            stores,
+            router,
+            downloads,
+            keyring,
+            workshop,
+            images,
+            _layer_pages(settings, channels, mirrors),
         )
         door = Door(
             settings.region,
@@ -147,7 +158,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads={**workshop.layers.uploads, **mirrors.uploads, **conformance.uploads},
+            uploads={**workshop.layers.uploads, **mirrors.uploads, **images.uploads, **conformance.uploads},
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -242,6 +253,7 @@ def _router(
         NodeServices(sandboxes, stores.logs, freezer, inside.door, Tasks(), stores.recorders.make, measurements),
         Networks(granted),
         permissions=Permissions(stores.records.functions, settings.organizations),
+        images=stores.images,
     )
 
 
@@ -265,10 +277,12 @@ def _plane(
         scale=settings.async_retry_scale,
     )
     router.on_deletion(dispatcher.function_deleted)
-    transitions = Transitions(stores.functions, router, delay_s=settings.state_delay_s)
+    transitions = Transitions(stores.functions, router, stores.images, delay_s=settings.state_delay_s)
     stack.push_async_callback(transitions.close)
     invoking = InvokeServices(router, stream_rate_limit=settings.stream_rate_limit)
     guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
+    garbage = Garbage(stores.functions, stores.layers, stores.artifacts, stores.images)
+    garbage.keep_images(router.mounted_images)
     sources = MappingPorts(stores.records.accounts, stores.checkpoints, aws, destinations, RoutedCallee(router), clock)
     return _Plane(
         router=router,
@@ -277,7 +291,7 @@ def _plane(
         dispatcher=dispatcher,
         mappings=Mappings(sources, delay_s=settings.state_delay_s),
         transitions=transitions,
-        garbage=Garbage(stores.functions, stores.layers, stores.artifacts),
+        garbage=garbage,
         clock=clock,
     )
 
@@ -334,6 +348,7 @@ class _HostPages:
         downloads: Downloads,
         keyring: Keyring,
         workshop: Workshop,
+        images: ImagePages,
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
@@ -347,15 +362,23 @@ class _HostPages:
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
+            images.pages(),
             *more,
         )
         self._workshop = workshop
+        self._images = images
 
     def drain(self) -> None:
         """Tell load balancers to go elsewhere, and end what would go on for ever."""
         self._health.draining = True
         self._logs.stop()
         self._workshop.layers.stop()
+        self._images.stop()
+
+
+async def _images_in_use() -> frozenset[str]:
+    """None: functions of images are not run yet."""
+    return frozenset()
 
 
 def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPages) -> dict[tuple[str, str], Page]:
@@ -391,7 +414,7 @@ def _claim(address: Address) -> socket.socket:
 
 
 async def _collect(garbage: Garbage, router: Router, users: Sequence[_ArtifactUser]) -> None:
-    """Take away archives that nothing refers to, now and then: a deletion need not wait for the disk."""
+    """Take away archives and images that nothing refers to, now and then: a deletion need not wait for the disk."""
 
     def in_use() -> frozenset[str]:
         return frozenset(router.mounted_digests()).union(*(user.digests_in_use() for user in users))
@@ -400,8 +423,9 @@ async def _collect(garbage: Garbage, router: Router, users: Sequence[_ArtifactUs
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
             count = await garbage.collect(in_use=in_use)
+            images = await garbage.collect_images()
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
-            _log.exception("artifacts that nothing refers to could not be deleted")
+            _log.exception("artifacts or images that nothing refers to could not be deleted")
             continue
-        if count:
-            _log.info("deleted %d artifacts that nothing refers to", count)
+        if count or images:
+            _log.info("deleted %d artifacts and %d images that nothing refers to", count, len(images))

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from lamella.adapters.filesystem.artifacts import FilesystemArtifactStore
 from lamella.adapters.filesystem.directory import SQLITE_FILE, DataDirectory
 from lamella.adapters.logs import FileLogStore
+from lamella.adapters.sandbox.overlays import KernelOverlays
 from lamella.adapters.sql.aliases import SqlAliasStore
 from lamella.adapters.sql.checkpoints import SqlCheckpointStore
 from lamella.adapters.sql.credentials import SqlCredentialStore
@@ -18,6 +20,10 @@ from lamella.adapters.sql.queue import SqlEventQueue
 from lamella.adapters.sql.records import SqlAccountRecordStore, SqlFunctionRecordStore
 from lamella.adapters.traces import FileTraceStore
 from lamella.config.settings import Settings
+from lamella.images.allowed import Registry
+from lamella.images.credentials import AuthFiles, default_files
+from lamella.images.sources import Sources
+from lamella.images.store import FilesystemImageStore
 from lamella.invoke.recorders import Recorders
 from lamella.ports.logs import LogStore
 from lamella.ports.records import Records
@@ -39,6 +45,7 @@ class Stores:
     queue: SqlEventQueue
     artifacts: FilesystemArtifactStore
     packs: PackCatalog
+    images: FilesystemImageStore
     logs: LogStore
     recorders: Recorders
 
@@ -57,6 +64,8 @@ async def open_stores(settings: Settings, directory: DataDirectory, stack: Async
     await asyncio.to_thread(packs.ensure_defaults, progress=_log.info)
     # Nothing runs yet, so the only superseded packs in use are those that functions keep.
     await asyncio.to_thread(packs.prune, await functions.kept_runtimes())
+    images = await asyncio.to_thread(_image_store, settings)
+    stack.push_async_callback(asyncio.to_thread, images.close)
     queue = SqlEventQueue(database, history=settings.async_history)
     stack.push_async_callback(queue.close)
     logs = FileLogStore(settings.data / "logs")
@@ -73,9 +82,23 @@ async def open_stores(settings: Settings, directory: DataDirectory, stack: Async
         queue=queue,
         artifacts=artifacts,
         packs=packs,
+        images=images,
         logs=logs,
         recorders=recorders,
     )
+
+
+def _image_store(settings: Settings) -> FilesystemImageStore:
+    """Open the store of images; blocks.
+
+    Raises:
+        UnavailableError: It cannot be used.
+    """
+    named = settings.image_auth_file
+    credentials = AuthFiles((named,), must_exist=True) if named else AuthFiles(default_files(os.environ))
+    registries = [Registry.parse(text) for text in settings.image_registries]
+    sources = Sources(registries, settings.image_paths, credentials.find)
+    return FilesystemImageStore(settings.data / "images", sources, KernelOverlays())
 
 
 def _database(settings: Settings, directory: DataDirectory) -> Database:

@@ -7,6 +7,7 @@ from lamella.domain.quotas import UNZIPPED, LimitProfile
 from lamella.pages.conformance import Conformance, Trees
 from lamella.pages.conformance_extension import ExtensionPage
 from lamella.ports.sandbox import SandboxProvider
+from lamella.runtimes.pack import host_architecture
 from lamella.spool import Upload
 
 
@@ -14,7 +15,15 @@ def open_conformance(settings: Settings, stores: Stores, sandboxes: SandboxProvi
     """Set it up. The directory of uploads is the workshop's, and there already."""
     account, region = settings.account_id, settings.region
     examiner = RuntimeExaminer(sandboxes, stores.packs, settings.data / "conformance", account=account, region=region)
-    trees = Trees(stores.artifacts, stores.layers, stores.functions, stores.aliases, stores.packs)
+    trees = Trees(
+        stores.artifacts,
+        stores.layers,
+        stores.functions,
+        stores.aliases,
+        stores.packs,
+        stores.images,
+        host_architecture(),
+    )
     uploads, limits = settings.data / "workshop", LimitProfile(settings.limits)
     conformance = Conformance(examiner, trees, directory=uploads, limits=limits, account=account, region=region)
     extensions = ExtensionPage(conformance, trees, sandboxes, settings.data / "conformance", account, region)

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from lamella.cli.eventstream import EventStreamError, read_messages
@@ -32,6 +32,20 @@ _INVOKE_TIMEOUT_S: Final = 5_430.0
 
 
 @dataclass(frozen=True, slots=True)
+class SentFile:
+    """A body that is too large for memory.
+
+    Attributes:
+        file: At its begin.
+        sha256: Of all of it, in hexadecimal digits.
+    """
+
+    file: BinaryIO
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """What requests are signed with.
 
@@ -44,7 +58,14 @@ class Key:
     session_token: str = field(default="", repr=False)
 
     def headers(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, *, region: str, now: dt.datetime
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SentFile,
+        *,
+        region: str,
+        now: dt.datetime,
     ) -> dict[str, str]:
         """The headers of a request, and those that sign it.
 
@@ -61,7 +82,7 @@ class Key:
         if self.session_token:
             signed["x-amz-security-token"] = self.session_token
         names = sorted(signed)
-        digest = hashlib.sha256(body).hexdigest()
+        digest = body.sha256 if isinstance(body, SentFile) else hashlib.sha256(body).hexdigest()
         canonical = canonical_request(method, parts.path, parts.query, signed.items(), names, digest)
         made = signature(self.secret, timestamp, region, _SERVICE, canonical)
         scope = f"{self.id}/{timestamp[:8]}/{region}/{_SERVICE}/{TERMINATOR}"
@@ -452,6 +473,29 @@ class Client:
         with self._request(method, f"/_lamella/{tail}", body, headers) as answer:
             return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
+    def lines(
+        self, method: str, path: str, *, query: Mapping[str, str], file: SentFile | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Ask a page below `/_lamella/` that takes long and answers in NDJSON: its documents, as they come.
+
+        Args:
+            method: Of HTTP.
+            path: After `/_lamella/`; quoted.
+            query: Parameters.
+            file: Sent as the body.
+
+        Raises:
+            CommandError: As `invoke`; also while iterating.
+        """
+        target, url = f"/_lamella/{path}?{urlencode(query)}", self._endpoint.url
+        with self._request(method, target, file, timeout_s=_ANSWER_TIMEOUT_S) as answer:
+            try:
+                for line in answer:
+                    if line.strip():  # the others tell the server whether anybody still listens
+                        yield _decoded(line, url)
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(url, error) from error
+
     def _ours(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()
         headers = {} if document is None else {"content-type": "application/json"}
@@ -463,7 +507,9 @@ class Client:
         scope, key = self._endpoint.scope(), self._endpoint.key
         return scope if self._operator is None or key is None else {**scope, "key": key.id}
 
-    def _signed(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> dict[str, str]:
+    def _signed(
+        self, method: str, path: str, body: bytes | SentFile | None, headers: Mapping[str, str]
+    ) -> dict[str, str]:
         """The headers of a request, signed as well as can be."""
         endpoint = self._endpoint
         if path.startswith("/_lamella/"):
@@ -481,7 +527,7 @@ class Client:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | SentFile | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = _ANSWER_TIMEOUT_S,
     ) -> http.client.HTTPResponse:
@@ -495,9 +541,11 @@ class Client:
             raise _unreachable(self._endpoint.url, error) from error
         try:
             connection.sock.settimeout(timeout_s)
+            content = body.file if isinstance(body, SentFile) else body
+            length = {"content-length": str(body.size_bytes)} if isinstance(body, SentFile) else {}
             # With "close" the response owns the socket, so that nothing but it needs closing.
             fields = self._signed(method, path, body, headers or {})
-            connection.request(method, url.path + path, body, {**fields, "connection": "close"})
+            connection.request(method, url.path + path, content, {**fields, **length, "connection": "close"})
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()

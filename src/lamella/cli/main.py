@@ -14,6 +14,7 @@ from lamella.cli import (
     events,
     extension,
     fleet,
+    image,
     invoke,
     key,
     layer,
@@ -58,7 +59,22 @@ def lamella(
         os.environ["LAMELLA_DEBUG"] = "1"
 
 
-for _noun in (serve, doctor, invoke, events, logs, trace, layer, channel, fleet, runtime, extension, account, key):
+for _noun in (
+    serve,
+    doctor,
+    invoke,
+    events,
+    logs,
+    trace,
+    layer,
+    channel,
+    fleet,
+    runtime,
+    image,
+    extension,
+    account,
+    key,
+):
     _noun.register(app)
 
 

@@ -31,6 +31,16 @@ _LABELS: Final = {
 _WIDTH: Final = 110
 
 
+def check_writable(file: Path | None) -> None:
+    """Before anything that takes its time.
+
+    Raises:
+        CommandError: The file could not be written.
+    """
+    if file is not None and not file.absolute().parent.is_dir():
+        raise CommandError(f"cannot write {file}: there is no directory {file.absolute().parent}", Status.USAGE)
+
+
 def examine(client: Client, kind: str, query: Sequence[tuple[str, str]], archive: bytes) -> Report:
     """Have the server examine something; each scenario is told on stderr when it begins.
 
@@ -66,17 +76,15 @@ def show(report: Report, *, everything: bool) -> None:
     """
     for note in report["notes"]:
         out.say(out.printable(str(note)))
-    rows = list(report["checks"])
-    failed = any(row["verdict"] == "fail" for row in rows)
-    # What a failure was in the way of goes without saying why.
-    hidden = [] if everything or not failed else [row["id"] for row in rows if row["verdict"] == "untried"]
-    for row in rows:
-        wrong = row["verdict"] == "fail" or (row["verdict"] == "untried" and not hidden)
-        if wrong or everything:
+    untried: dict[str, list[str]] = {}
+    for row in report["checks"]:
+        if row["verdict"] == "fail" or everything:
             _show_row(row, whole=row["verdict"] == "fail")
-    if hidden:
-        text = f"Not tried, as a failure was in the way: {', '.join(hidden)}."
-        print(textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
+        elif row["verdict"] == "untried":
+            untried.setdefault(str(row["seen"]), []).append(str(row["id"]))
+    for reason, checks in untried.items():
+        print(f"{_coloured('untried ', _LABELS['untried', 'error'][1])}{out.printable(reason)}")
+        print(_folded("ids", ", ".join(checks)))
         print()
     if report["output"] and not report["passed"]:
         print("The last that it printed:")

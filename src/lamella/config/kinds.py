@@ -196,6 +196,13 @@ def path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    return () if text == EMPTY_LIST else tuple(path(part.strip()) for part in text.split(","))
+
+
+PATHS: Final = written("none, or paths such as /srv/images,/var/lib/images", _paths)
+
+
 def neighbour(text: str) -> str:
     """Raise `ValueError` unless it is a word or a URL that `neighbour` takes."""
     if text not in ("auto", "off", "moto"):

@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 from lamella.config import kinds
 from lamella.config.kinds import Address, Kind
+from lamella.images.allowed import Registry
 from lamella.neighbour.endpoint import parse_override
 
 SYSTEM_FILE: Final = Path("/etc/lamella/lamella.toml")
@@ -194,6 +195,32 @@ class Settings:
         "Single services that another server answers for, by the name that signatures have for them, separated by "
         "commas: `s3=http://127.0.0.1:9000,sqs=http://127.0.0.1:9324`.",
     )
+    image_registries: tuple[str, ...] = _row(
+        ("ecr", "public.ecr.aws"),
+        kinds.listed(
+            "none, or registries such as public.ecr.aws,localhost:5000,ecr=http://127.0.0.1:5000", Registry.parse
+        ),
+        "Registries that container images may be fetched from, as clients name them, separated by commas. `ecr` stands "
+        "for all private registries of ECR (`111122223333.dkr.ecr.us-east-1.amazonaws.com`), `any` for whatever there "
+        "is. `NAME=URL` says which registry stands for one: with `ecr=http://127.0.0.1:5000` AWS's names are served by "
+        "your own. Registries on loopback are asked by HTTP, others by HTTPS.",
+    )
+    image_auth_file: Path | None = field(
+        default=None,
+        metadata={
+            "kind": kinds.written("a path", kinds.path),
+            "meaning": "File with credentials for registries, as `docker login`, `podman login` and `skopeo login` "
+            "write it. It is read anew for each image.",
+            "default": "those of the user who runs the server: $XDG_RUNTIME_DIR/containers/auth.json, "
+            "~/.config/containers/auth.json, ~/.docker/config.json",
+        },
+    )
+    image_paths: tuple[Path, ...] = _row(
+        (),
+        kinds.PATHS,
+        "Directories of the server's machine below which clients may name container images, such as "
+        "`oci:/srv/images/hello`, separated by commas. The server reads what is there with its own rights.",
+    )
     freeze: bool = _row(
         default=True,
         kind=kinds.SWITCH,
@@ -342,7 +369,7 @@ def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(value) or kinds.EMPTY_LIST
+        return ",".join(map(str, value)) or kinds.EMPTY_LIST
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

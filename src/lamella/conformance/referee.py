@@ -40,12 +40,20 @@ from lamella.conformance.scenario import Scenario
 from lamella.conformance.sending import Sender, unpacked
 from lamella.conformance.usage import usage_of
 from lamella.domain.function import Architecture
+from lamella.domain.image import Launch
 from lamella.httpserver.exchange import Exchange, Phase
 from lamella.httpserver.limits import Limits
 from lamella.httpserver.message import Answer as HttpAnswer
 from lamella.httpserver.message import Buffered, Refusal, Request, refusal_status
 from lamella.httpserver.server import HttpServer
-from lamella.invoke.entrypoint import InvalidEntrypointError, View, find_entrypoint, launch_problem
+from lamella.invoke.entrypoint import (
+    InvalidEntrypointError,
+    InvalidWorkingDirectoryError,
+    View,
+    check_command,
+    find_entrypoint,
+    launch_problem,
+)
 from lamella.invoke.output import Output
 from lamella.ports.sandbox import ExitStatus, Process, ProcessSpec, Sandbox, SandboxError, SandboxProvider, SandboxSpec
 
@@ -76,12 +84,14 @@ class Program:
         arguments: After the program.
         variables: All of its environment variables.
         directory: Where it is started.
+        launch: How a container image's first program is started, in place of candidates, arguments and directory.
     """
 
     candidates: tuple[str, ...]
     variables: Mapping[str, str]
     arguments: tuple[str, ...] = ()
     directory: str = "/var/task"
+    launch: Launch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,21 +262,21 @@ class Referee:
     async def _start(self, sandbox: Sandbox, command: Start) -> None:
         name, patient = command.process, self._patient
         program = patient.programs[name]
+        variables = {**program.variables, **command.variables}
         try:
-            first = find_entrypoint(program.candidates, patient.view, patient.architecture)
-        except InvalidEntrypointError as error:
+            argv, directory = _started(program, variables, patient)
+        except (InvalidEntrypointError, InvalidWorkingDirectoryError) as error:
             self._events.put_nowait(NotStarted(name, str(error)))
             return
         if (earlier := self._running.get(name)) is not None:
             earlier.output.close()
         running = _Running(Output(lambda lines: self._printed(name, running, lines)))
         self._running[name] = running
-        variables = {**program.variables, **command.variables}
-        spec = ProcessSpec((first, *program.arguments), variables, program.directory, running.output.write_end)
+        spec = ProcessSpec(argv, variables, directory, running.output.write_end)
         try:
             running.process = await sandbox.start_process(spec)
         except SandboxError as error:
-            problem = launch_problem(first, patient.view, patient.architecture)
+            problem = launch_problem(argv[0], patient.view, patient.architecture)
             self._events.put_nowait(NotStarted(name, problem or str(error)))
             return
         running.process.add_exit_callback(lambda status: self._ended(name, running, status))
@@ -329,6 +339,20 @@ class Referee:
             exchange.respond(command.status, headers, command.body)
         else:
             exchange.start(_in_pieces(exchange, command, headers))
+
+
+def _started(program: Program, variables: Mapping[str, str], patient: Patient) -> tuple[tuple[str, ...], str]:
+    """The program with its arguments, and where it starts.
+
+    Raises:
+        InvalidEntrypointError: There is none that could be started.
+        InvalidWorkingDirectoryError: It could not start where it should.
+    """
+    if program.launch is not None:
+        check_command(program.launch, variables.get("PATH", ""), patient.view, patient.architecture)
+        return program.launch.argv, program.launch.working_directory
+    first = find_entrypoint(program.candidates, patient.view, patient.architecture)
+    return (first, *program.arguments), program.directory
 
 
 def _measured(process: str, pid: int, connection: int) -> Measured:

@@ -35,6 +35,7 @@ from lamella.control.updating import store_update
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
 from lamella.domain.function import LATEST, Architecture, FunctionConfig, FunctionKey, FunctionVersion
 from lamella.domain.image import IMAGE, ZIP
+from lamella.domain.image_code import updated_image
 from lamella.domain.quotas import FUNCTION_NAME, LIST_FUNCTIONS_PAGE, LIST_PAGE
 from lamella.domain.tenancy import TENANCY
 from lamella.lifecycle.function import created
@@ -136,6 +137,8 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
     config = runnable(ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False)
     await check_deployment(ctx, latest.key)
     async with deployed(ctx, config, req, account=latest.key.account) as (artifact, config):
+        if latest.config.package_type == IMAGE:
+            config = updated_image(latest, config)
         changed = replace(latest, artifact=artifact, config=config)
         if req.get("DryRun"):
             return wire.function_configuration(changed)

@@ -1,4 +1,4 @@
-"""Taking away archives that nothing refers to any more.
+"""Taking away archives and container images that nothing refers to any more.
 
 What is referred to is read from two stores, one after the other, and the archives are deleted after that. A handler
 that commits a new reference in between would be left with a reference to nothing: so handlers and collection exclude
@@ -6,18 +6,26 @@ each other. `ArtifactStore.release` cannot see to that alone, as it may come aft
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
+from lamella.ports.images import ImageStore
 from lamella.ports.stores import ArtifactStore, FunctionStore, LayerStore
+
+ImageUser: TypeAlias = Callable[[], Collection[str]]
+"""Tells digests of the images that it uses; asked when nobody makes references."""
 
 
 class Garbage:
     """Collects what is dead, while nobody makes references."""
 
-    def __init__(self, functions: FunctionStore, layers: LayerStore, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self, functions: FunctionStore, layers: LayerStore, artifacts: ArtifactStore, images: ImageStore
+    ) -> None:
         self._functions: Final = functions
+        self._images: Final = images
+        self._image_users: Final[list[ImageUser]] = []
         self._layers: Final = layers
         self._artifacts: Final = artifacts
         self._referencing = 0
@@ -49,3 +57,21 @@ class Garbage:
             await self._changed.wait_for(lambda: self._referencing == 0)
             live = in_use() | await self._functions.digests() | await self._layers.digests()
             return await self._artifacts.collect(live)
+
+    def keep_images(self, user: ImageUser) -> None:
+        """Have somebody asked from now on for digests of the images that he uses, besides functions."""
+        self._image_users.append(user)
+
+    async def images_in_use(self) -> frozenset[str]:
+        """Digests of all images that function versions have, or somebody else uses."""
+        return frozenset(await self._functions.images()).union(*(user() for user in self._image_users))
+
+    async def collect_images(self, *, everything: bool = False) -> list[str]:
+        """Take away every image that nobody uses; returns the digests of those that went.
+
+        Args:
+            everything: As for `ImageStore.prune`.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._referencing == 0)
+            return await self._images.prune(await self.images_in_use(), everything=everything)

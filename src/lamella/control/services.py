@@ -13,6 +13,7 @@ from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.functions import FunctionObserver
 from lamella.ports.gate import LayerGate, OpenGate
+from lamella.ports.images import ImageStore
 from lamella.ports.runtimes import RuntimeCatalog
 from lamella.ports.stores import AliasStore, ArtifactStore, FunctionStore, LayerStore
 
@@ -52,6 +53,7 @@ class ControlServices:
     locations: LocationSigner
     garbage: Garbage
     aws: AwsServices
+    images: ImageStore
     settings: ControlSettings = ControlSettings()
     gate: LayerGate = field(default_factory=OpenGate)
 

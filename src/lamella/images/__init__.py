@@ -1,1 +1,1 @@
-"""Container images on this node: fetched without a daemon, kept once, and shown to sandboxes as read-only roots."""
+"""Container images of this node: where they come from, how they are unpacked, and the roots made of them."""

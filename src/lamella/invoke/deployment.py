@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from lamella.domain.function import FunctionKey, FunctionVersion
+from lamella.domain.image import Launch
 from lamella.httpserver.server import Handler
 from lamella.invoke.entrypoint import View
 from lamella.invoke.freezer import Freezer
@@ -25,7 +26,11 @@ from lamella.ports.sandbox import SandboxProvider, SandboxSpec
 
 @dataclass(frozen=True)
 class Deployment:
-    """What every environment of one function version has in common."""
+    """What every environment of one function version has in common.
+
+    Attributes:
+        launch: How the program of a function's image is started; `None` if it has none.
+    """
 
     version: FunctionVersion
     pack: RuntimePack
@@ -36,6 +41,19 @@ class Deployment:
     endpoint_url: str
     secret_access_key: str
     provisioned: bool = False
+    launch: Launch | None = None
+
+    @property
+    def handler(self) -> str:
+        """What stands for the handler, as runtime and extensions are told."""
+        return (self.version.config.handler or "") if self.launch is None else self.launch.handler
+
+    @cached_property
+    def command(self) -> Launch | None:
+        """What to start, where a pack or an image names a command; `None` if there are candidates."""
+        if self.launch is not None or self.pack.command is None:
+            return self.launch
+        return Launch(self.pack.command, (), self.pack.working_directory)
 
     @cached_property
     def extensions(self) -> tuple[str, ...]:

@@ -147,7 +147,7 @@ class EnvironmentHost:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
         version = deployment.version
-        self.facts = FunctionFacts(version.key.name, version.version, version.config.handler or "", version.key.account)
+        self.facts = FunctionFacts(version.key.name, version.version, deployment.handler, version.key.account)
         self._stream_name = f"{datetime.now(UTC):%Y/%m/%d}/[{version.version}]{self.id}"
         self._log: LogStream = node.logs.open_stream(version.key, self._stream_name)
         self._recorder = node.recorder_for(self.id, version.key, version.version, self._stream_name)
@@ -168,6 +168,7 @@ class EnvironmentHost:
                 function_lines=self._journal.function_lines,
                 extension_lines=self._journal.extension_lines,
                 framed=self._journal.framed if deployment.pack.managed else None,
+                launch_failed=self._journal.launch_failed,
                 started=self._process_started,
             ),
             node.tasks,
@@ -454,6 +455,7 @@ class EnvironmentHost:
             initialization_type=deployment.initialization_type,
             log_channel=deployment.pack.managed,
             address=self._address(),
+            launch=deployment.launch,
         )
         return Programs(
             view=deployment.view,
@@ -461,6 +463,8 @@ class EnvironmentHost:
             entrypoints=deployment.pack.entrypoints,
             runtime_variables=variables,
             extension_variables=extension_variables(variables, deployment.pack, version.config.environment or {}),
+            working_directory=deployment.pack.working_directory,
+            command=deployment.command,
         )
 
     def freeze_now(self) -> None:

@@ -146,6 +146,12 @@ class Journal:
         if self._telemetry.active:
             self._emit_lines("extension", lines)
 
+    def launch_failed(self, reason: str) -> None:
+        """Log why the first program of a container image could not be started (EN-25)."""
+        if self._text:
+            shown = "".join(char if char.isprintable() or char == "\t" else "?" for char in reason)
+            self._write(f"IMAGE\tLaunch error: {shown}\n".encode(errors="replace"))
+
     def framed(self, frames: Iterable[Frame]) -> None:
         """Log events of the framed log channel; the client has left out those below the log level (7.3)."""
         active = self._telemetry.active
@@ -244,9 +250,11 @@ class Journal:
                     "instanceId": self._log_stream,
                     "instanceMaxMemory": self._memory_mib * _MIB,
                 }
-                # In text it is the first line of a stream; an init inside an invocation has none (4.3).
-                text = b"" if phase is InitPhase.INVOKE else report.init_start(self._pack, region)
-                self._say(_INFO, "initStart", record, text)
+                # In text it is the first line of a stream; an init inside an invocation has none (4.3), and where there
+                # is no version of a runtime to be told, as with images, there is nothing to say (7.3).
+                told = phase is not InitPhase.INVOKE and self._pack.version
+                level = _INFO if self._pack.version else _DEBUG
+                self._say(level, "initStart", record, report.init_start(self._pack, region) if told else b"")
             case RecordInitRuntimeDone(phase, status, error_type):
                 record = {"initializationType": self._initialization_type, "phase": phase}
                 _add_status(record, status, error_type)
@@ -282,6 +290,8 @@ class Journal:
                 assert_never(command)
 
     def _runtime(self) -> dict[str, object]:
+        if not self._pack.version:
+            return {}
         return {
             "runtimeVersion": self._pack.version,
             "runtimeVersionArn": report.runtime_arn(self._pack, self._version.key.region),

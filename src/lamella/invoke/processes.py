@@ -13,7 +13,15 @@ from typing import Final
 
 from lamella.domain.errors import FunctionErrorType
 from lamella.domain.function import Architecture
-from lamella.invoke.entrypoint import InvalidEntrypointError, View, find_entrypoint, launch_problem
+from lamella.domain.image import Launch
+from lamella.invoke.entrypoint import (
+    InvalidEntrypointError,
+    InvalidWorkingDirectoryError,
+    View,
+    check_command,
+    find_entrypoint,
+    launch_problem,
+)
 from lamella.invoke.output import Frame, FramedOutput, Output
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.events import Event, ExtensionExited, ExtensionLaunchFailed, LaunchFailed, RuntimeExited
@@ -50,6 +58,8 @@ class Programs:
         entrypoints: Candidates for the runtime's first program (EN-20).
         runtime_variables: Of its process.
         extension_variables: Of the process of each extension (EN-02).
+        working_directory: Where the runtime starts, unless `command` says so.
+        command: What to start instead of a candidate (EN-25).
     """
 
     view: View
@@ -57,6 +67,22 @@ class Programs:
     entrypoints: Sequence[str]
     runtime_variables: Mapping[str, str]
     extension_variables: Mapping[str, str]
+    working_directory: str = "/var/task"
+    command: Launch | None = None
+
+    def runtime(self, output: int, log_channel: int | None) -> ProcessSpec:
+        """The runtime's first process.
+
+        Raises:
+            InvalidEntrypointError: There is no program that could be started.
+            InvalidWorkingDirectoryError: It could not start where it should.
+        """
+        variables = self.runtime_variables
+        if self.command is None:
+            program = find_entrypoint(self.entrypoints, self.view, self.architecture)
+            return ProcessSpec((program,), variables, self.working_directory, output, log_channel)
+        check_command(self.command, variables.get("PATH", ""), self.view, self.architecture)
+        return ProcessSpec(self.command.argv, variables, self.command.working_directory, output, log_channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +94,7 @@ class Listeners:
         function_lines: Complete lines that the runtime printed.
         extension_lines: The same of extensions.
         framed: Records from the framed log channel; `None` if the runtime has none (6.5).
+        launch_failed: Gets what the log says when the command of an image could not be started.
         started: Gets the name of each program and its process id on the host.
     """
 
@@ -75,6 +102,7 @@ class Listeners:
     function_lines: Callable[[bytes], None]
     extension_lines: Callable[[bytes], None]
     framed: Callable[[Iterable[Frame]], None] | None
+    launch_failed: Callable[[str], None]
     started: Callable[[str, int], None]
 
 
@@ -168,13 +196,18 @@ class Processes:
 
     async def _launch_runtime(self, sandbox: Sandbox, programs: Programs, generation: int) -> None:
         try:
-            program = find_entrypoint(programs.entrypoints, programs.view, programs.architecture)
             channel = None if self._frames is None else self._frames.write_end
-            process = await sandbox.start_process(
-                ProcessSpec((program,), programs.runtime_variables, "/var/task", self._output.write_end, channel)
+            spec = programs.runtime(self._output.write_end, channel)
+            process = await sandbox.start_process(spec)
+        except (InvalidEntrypointError, InvalidWorkingDirectoryError) as error:
+            if generation == self._generation and programs.command is not None:
+                self._listeners.launch_failed(f"{error}\t{programs.command}")
+            kind = (
+                FunctionErrorType.RUNTIME_INVALID_ENTRYPOINT
+                if isinstance(error, InvalidEntrypointError)
+                else FunctionErrorType.RUNTIME_INVALID_WORKING_DIR
             )
-        except InvalidEntrypointError as error:
-            self._tell(generation, LaunchFailed(FunctionErrorType.RUNTIME_INVALID_ENTRYPOINT, str(error)))
+            self._tell(generation, LaunchFailed(kind, str(error)))
             return
         except SandboxError as error:
             if generation == self._generation:
@@ -183,7 +216,7 @@ class Processes:
             return
         if generation == self._generation:
             self._runtime = process
-            self._listeners.started(program, process.pid)
+            self._listeners.started(spec.argv[0], process.pid)
             if self._runtime_signal:
                 process.signal_group(self._runtime_signal)
         else:

@@ -9,7 +9,8 @@ from time import monotonic, time
 from typing import Final
 
 from lamella.domain.alias import Alias
-from lamella.domain.function import FunctionKey, FunctionVersion, State
+from lamella.domain.function import NO_ARCHIVE, FunctionKey, FunctionVersion, State
+from lamella.domain.image import IMAGE
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.runtimes import kept_runtime
@@ -19,6 +20,7 @@ from lamella.invoke.deployment import Deployment, NodeServices
 from lamella.invoke.eager import Slot
 from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
+from lamella.invoke.images import pack_of
 from lamella.invoke.job import Job
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
@@ -30,6 +32,7 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.variables import takes_snapshots
 from lamella.lifecycle.admission import Concurrency, Limits, Throttle
 from lamella.lifecycle.rates import Backoff
+from lamella.ports.images import ImageStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError
 from lamella.ports.sandbox import SandboxSpec
 from lamella.ports.stores import ArtifactStore, FunctionStore
@@ -112,6 +115,7 @@ class Router:
         networks: Networks | None = None,
         *,
         permissions: Permissions,
+        images: ImageStore,
     ) -> None:
         self.targets: Final = targets
         self.permissions: Final = permissions
@@ -119,6 +123,7 @@ class Router:
         self._functions = functions
         self._artifacts = artifacts
         self._runtimes = runtimes
+        self._images = images
         self._node = node
         self._networks = networks or Networks(NetworkPolicy())
         self._loop = asyncio.get_running_loop()
@@ -156,12 +161,20 @@ class Router:
 
     def mounted_digests(self) -> frozenset[str]:
         """Digests of the artifacts that environments mount, whether or not a row still refers to them."""
-        versions = [pool.deployment.version for pool in (*self._pools, *self.provisions.pools.values(), *self._retired)]
         return frozenset(
             digest
-            for version in versions
+            for version in self._mounted_versions()
             for digest in (version.artifact.digest, *(layer.artifact.digest for layer in version.config.layers))
+            if digest != NO_ARCHIVE
         )
+
+    def mounted_images(self) -> frozenset[str]:
+        """Digests of the container images that functions' environments are made from, as above."""
+        versions = self._mounted_versions()
+        return frozenset(version.artifact.code_sha256 for version in versions if version.config.package_type == IMAGE)
+
+    def _mounted_versions(self) -> list[FunctionVersion]:
+        return [pool.deployment.version for pool in (*self._pools, *self.provisions.pools.values(), *self._retired)]
 
     async def resolve(self, key: FunctionKey, qualifier: str | None) -> FunctionVersion | None:
         """The version to run for a name; see `Targets.resolve`."""
@@ -373,8 +386,12 @@ class Router:
 
     def _deployment(self, version: FunctionVersion) -> Deployment:
         config, settings = version.config, self._settings
-        pack = self._runtimes.find(config.runtime or "", config.architecture, kept_runtime(config))
-        task = self._artifacts.tree(version.artifact.digest)
+        launch = None
+        if config.package_type == IMAGE:
+            (pack, launch), task = pack_of(self._images, version), None
+        else:
+            pack = self._runtimes.find(config.runtime or "", config.architecture, kept_runtime(config))
+            task = self._artifacts.tree(version.artifact.digest)
         layers = tuple(self._artifacts.tree(layer.artifact.digest) for layer in config.layers)
         return Deployment(
             version=version,
@@ -395,6 +412,7 @@ class Router:
             freeze=settings.freeze,
             endpoint_url=settings.endpoint_url,
             secret_access_key=settings.secret_access_key,
+            launch=launch,
         )
 
     def _init_timeout_s(self, version: FunctionVersion) -> float:

@@ -23,6 +23,7 @@ from lamella.awsapi.context import Context
 from lamella.awsapi.payload import require_json
 from lamella.awsapi.registry import operation
 from lamella.domain._api_errors import (
+    CodeArtifactUserFailedException,
     InvalidRequestContentException,
     RequestTooLargeException,
     ResourceConflictException,
@@ -37,6 +38,7 @@ from lamella.domain.quotas import SYNCHRONOUS_PAYLOAD
 from lamella.domain.tenancy import check_tenant
 from lamella.invoke.asynchronous import AsynchronousServices, accept, check_size
 from lamella.invoke.eager import drive
+from lamella.invoke.images import ImageNotHereError
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router
 from lamella.invoke.stream import DEFAULT_CONTENT_TYPE, RateLimit, ResponseStream
 from lamella.invoke.targets import NotReadyError
@@ -228,6 +230,11 @@ def api_error(error: BaseException) -> BaseException:
             )
         case DeletedError():
             return ResourceNotFoundException(f"Function not found: {error}")
+        case ImageNotHereError():
+            # Source of the first two sentences: an answer of AWS quoted in a public repository, 2026.
+            return CodeArtifactUserFailedException(
+                f"ERROR: Lambda cannot initialize the provided container image. Verify the image. {error}"
+            )
         case RuntimeNotInstalledError():
             return ServiceException(str(error))
         case EnvironmentFailedError():

@@ -10,6 +10,7 @@ from typing import Final
 
 from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, FunctionKey, FunctionVersion, State
+from lamella.domain.image_code import as_invoked
 from lamella.ports.stores import AliasStore, FunctionStore
 
 
@@ -144,7 +145,7 @@ class Targets:
             if changes != self._changes:
                 continue  # what was read may be what has been deleted since, which must not be remembered
             # Whoever settled it meanwhile knows better.
-            return self._of(key).versions.setdefault(number, found)
+            return self._of(key).versions.setdefault(number, as_invoked(found))
         return known
 
     async def _alias(self, key: FunctionKey, name: str) -> Alias | None:

@@ -1,10 +1,16 @@
-"""The environment variables of a runtime process (rules EN-01, EN-03)."""
+"""The environment variables of a runtime process (rules EN-01, EN-03).
+
+Of a function's container image there are fewer: its `PATH`, its locale and its time zone are its own, and where it
+names none there are none. Source: environments that functions on AWS have printed, quoted in
+bruceadams/run-command-on-aws-lambda (2022, Alpine Linux) and in a question about Spring Cloud Function (2025).
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from lamella.domain.function import LATEST, FunctionVersion
+from lamella.domain.image import Launch
 from lamella.ports.runtimes import RuntimePack
 from lamella.ports.sandbox import LOG_CHANNEL_FD
 
@@ -16,9 +22,12 @@ ON_DEMAND: Final = "on-demand"
 SNAP_START: Final = "snap-start"
 PROVISIONED: Final = "provisioned-concurrency"
 
-_MAY_BE_CHANGED: Final = {
+_TRACING: Final = {
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
     "AWS_XRAY_DAEMON_ADDRESS": f"{SANDBOX_ADDRESS}:2000",
+}
+_MAY_BE_CHANGED: Final = {
+    **_TRACING,
     "LANG": "en_US.UTF-8",
     "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
     "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
@@ -37,10 +46,12 @@ def runtime_variables(
     initialization_type: str = ON_DEMAND,
     log_channel: bool = False,
     address: str = SANDBOX_ADDRESS,
+    launch: Launch | None = None,
 ) -> dict[str, str]:
     """All variables of the runtime process; a later group wins over an earlier one (EN-03).
 
-    `address` is that of the sandbox; in `endpoint_url` it takes the place of `{address}`.
+    `address` is that of the sandbox; in `endpoint_url` it takes the place of `{address}`. `launch` says how the
+    program of a function's image is started.
 
     `AWS_ENDPOINT_URL`, where AWS's API answers inside the sandbox, is ours: on AWS it is absent, but without it a
     function's SDK would look for the real AWS. The customer may set another.
@@ -64,8 +75,8 @@ def runtime_variables(
         "LAMBDA_TASK_ROOT": "/var/task",
         "_AWS_XRAY_DAEMON_ADDRESS": SANDBOX_ADDRESS,
         "_AWS_XRAY_DAEMON_PORT": "2000",
-        "_HANDLER": config.handler or "",
-        "PWD": "/var/task",
+        "_HANDLER": (config.handler or "") if launch is None else launch.handler,
+        "PWD": pack.working_directory if launch is None else launch.working_directory,
     }
     if pack.managed:
         reserved["SHLVL"] = "0"
@@ -88,9 +99,9 @@ def runtime_variables(
     else:
         credentials = _credentials(version, secret_access_key)
     return {
-        **_MAY_BE_CHANGED,
-        **pack.env,
+        **(_TRACING if pack.brings_code else _MAY_BE_CHANGED),
         "AWS_ENDPOINT_URL": endpoint_url.format(address=address),
+        **pack.env,
         **customers,
         **credentials,
         **reserved,
@@ -104,7 +115,7 @@ def probe_variables(pack: RuntimePack, *, account: str, region: str, memory_mib:
     there: nobody answers.
     """
     variables = {
-        **_MAY_BE_CHANGED,
+        **(_TRACING if pack.brings_code else _MAY_BE_CHANGED),
         **pack.env,
         "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "lamella",
@@ -120,7 +131,7 @@ def probe_variables(pack: RuntimePack, *, account: str, region: str, memory_mib:
         "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{_RUNTIME_API_PORT}",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LAMBDA_TASK_ROOT": "/var/task",
-        "PWD": "/var/task",
+        "PWD": pack.working_directory,
         "_HANDLER": "",
     }
     if pack.execution_env is not None:
@@ -148,14 +159,15 @@ _KEPT_FROM_EXTENSIONS: Final = frozenset(
 def extension_variables(runtime: Mapping[str, str], pack: RuntimePack, customers: Mapping[str, str]) -> dict[str, str]:
     """The variables of an extension process, from those of the runtime beside it (EN-02).
 
-    What the runtime's own family needs, such as `PYTHONPATH`, is not for extensions, unless the customer has set it.
+    What the runtime's own family needs, such as `PYTHONPATH`, is not for extensions, unless the customer has set it. An
+    image's variables are: to AWS's emulator they are the customer's.
     """
     kept = {
         name: value
         for name, value in runtime.items()
         if not name.startswith("_")
         and name not in _KEPT_FROM_EXTENSIONS
-        and (name not in pack.env or name in customers)
+        and (name not in pack.env or name in customers or pack.brings_code)
     }
     return {**kept, "PWD": "/"}
 

@@ -8,8 +8,11 @@ only one of them moves at a time, so one table holds the pairs.
 invoked for weeks, and here an idle function has none. A version whose creation failed stays so until an update
 succeeds. That an update can mend it is known of AWS for images that have become unreadable, and not for all failures.
 
-A change takes effect when it is settled. The machine works on values: the caller stores the result under the revision
-that it read, so that of two changes at once only one is kept.
+A change takes effect when it is settled. Code that cannot be had, which only happens to container images, never does:
+an active version has what it had before, which is kept with it until then.
+
+The machine works on values: the caller stores the result under the revision that it read, so that of two changes at
+once only one is kept.
 """
 
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from lamella.domain.function import FunctionVersion, LastUpdateStatus, State
-from lamella.domain.image import IMAGE
+from lamella.domain.image_code import with_image_before, without_image_before
 
 CREATING: Final = "Creating"
 BEING_CREATED: Final = "The function is being created."
@@ -26,12 +29,13 @@ BEING_CREATED: Final = "The function is being created."
 Source: answers of AWS recorded in LocalStack's tests, 2022 to 2025.
 """
 
-NOT_RUN: Final = (
-    "Lamella does not run container images yet. The configuration of the function is kept. Create it with a .zip file "
-    "archive to invoke it."
-)
-NOT_RUN_CODE: Final = "InvalidConfiguration"
-"""Of the reasons that the model has, the one that blames neither the image nor its registry."""
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a creation or an update cannot take effect; `code` is one of the model's `StateReasonCode`."""
+
+    reason: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,9 @@ def advance(version: FunctionVersion, event: FunctionEvent, *, revision_id: str)
     state_reason = state_code = update_reason = update_code = ""
     if state is State.FAILED:
         state_reason, state_code = version.state_reason, version.state_reason_code
+    if not isinstance(event, UpdateRequested):
+        restore = isinstance(event, UpdateFailed) and state is State.ACTIVE
+        version = with_image_before(version) if restore else without_image_before(version)
     match event:
         case CreationSucceeded() | UpdateSucceeded():
             pass
@@ -156,11 +163,17 @@ def advance(version: FunctionVersion, event: FunctionEvent, *, revision_id: str)
     )
 
 
-def outcome(version: FunctionVersion) -> FunctionEvent:
-    """How the creation or update that is under way ends."""
+def outcome(version: FunctionVersion, problem: Problem | None = None) -> FunctionEvent:
+    """How the creation or update that is under way ends.
+
+    Args:
+        version: As it is stored.
+        problem: Why its code cannot be used, if it cannot.
+    """
     creating = version.state is State.PENDING
-    if version.config.package_type == IMAGE:
-        return CreationFailed(NOT_RUN, NOT_RUN_CODE) if creating else UpdateFailed(NOT_RUN, NOT_RUN_CODE)
+    if problem is not None:
+        kind = CreationFailed if creating else UpdateFailed
+        return kind(problem.reason, problem.code)
     return CreationSucceeded() if creating else UpdateSucceeded()
 
 

@@ -17,10 +17,12 @@ from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.conformance.runtime_examination import RuntimeExaminer, Subject
 from lamella.conformance.scenario import Pace
 from lamella.domain.function import Architecture, FunctionVersion
+from lamella.domain.image import IMAGE, Launch
 from lamella.domain.names import FunctionReference, parse_layer_version
 from lamella.domain.quotas import UNZIPPED, LimitProfile
 from lamella.frontdoor import PageError
 from lamella.httpserver.exchange import Exchange
+from lamella.invoke.images import pack_of
 from lamella.pages.examining import Tell, Turns
 from lamella.ports.images import ImageError, ImageStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
@@ -41,7 +43,8 @@ class Trees:
     functions: FunctionStore
     aliases: AliasStore
     runtimes: RuntimeCatalog
-    images: ImageStore | None = None
+    images: ImageStore
+    architecture: Architecture
 
 
 class Conformance:
@@ -125,7 +128,7 @@ class Conformance:
         if named == ["function"]:
             subject = await self._function(query["function"], stack)
         elif named == ["image"]:
-            subject = Subject(name, await self._image(query["image"]))
+            subject = await self._image(query["image"])
         else:
             subject = Subject(name, self._pack(query.get("pack") or _DEFAULT_PACK))
         layers = [value for key, value in pairs if key == "layer"]
@@ -133,6 +136,8 @@ class Conformance:
             raise PageError(400, f"There are {_LAYERS_MOST} layers at most.")
         trees = [await self.layer(layer, archive, stack) for layer in layers]
         code = query.get("code")
+        if subject.launch is not None and (trees or code is not None):
+            raise PageError(400, "A container image takes no layers and no other code.")
         return replace(
             subject,
             name=name,
@@ -168,9 +173,11 @@ class Conformance:
         reference = FunctionReference.parse(arn, account=account, region=region)
         version = await self._version(reference)
         config = version.config
-        if config.package_type != "Zip":
-            raise PageError(400, "The function is an image: name the image itself.")
         try:
+            if config.package_type == IMAGE:
+                pack, launch = pack_of(self._trees.images, version)
+                variables = dict(config.environment or {})
+                return Subject(arn, pack, handler=launch.handler, variables=variables, launch=launch)
             pack = self._trees.runtimes.find(config.runtime or "", config.architecture)
         except RuntimeNotInstalledError as error:
             raise PageError(404, str(error)) from error
@@ -188,32 +195,32 @@ class Conformance:
             raise PageError(404, f"There is no function {reference.arn}.")
         return version
 
-    async def _image(self, uri: str) -> RuntimePack:
-        images = self._trees.images
-        if images is None:
-            raise PageError(501, "This server keeps no container images.")
+    async def _image(self, uri: str) -> Subject:
+        images, architecture = self._trees.images, self._trees.architecture
         try:
             resolved = await images.resolve(uri)
-            here = [one for one in resolved.platforms if one.architecture is Architecture.X86_64]
-            if not (here or resolved.platforms):
-                raise PageError(400, f"The image {uri[:200]} is for no architecture of Lambda's.")
-            stored = await images.fetch(uri, (here or list(resolved.platforms))[0].digest)
+            fitting = [one for one in resolved.platforms if one.architecture is architecture]
+            if not fitting:
+                raise PageError(400, f"The image {uri[:200]} is not for {architecture.value}.")
+            stored = await images.fetch(uri, fitting[0].digest)
             root = images.root(stored.digest)
         except ImageError as error:
             raise PageError(400, f"{error.code}: {error}") from error
-        return RuntimePack(
-            name="image",
+        launch = Launch.of(Launch(stored.entrypoint, stored.command, stored.working_directory), {})
+        pack = RuntimePack(
+            name="",
             architecture=stored.architecture,
             rootfs=root,
             digest=stored.digest,
-            version="image",
+            version="",
             entrypoints=(),
             env=stored.env,
             execution_env="AWS_Lambda_Image",
-            command=(*stored.entrypoint, *stored.command),
-            working_directory=stored.working_directory or "/",
+            command=launch.argv,
+            working_directory=launch.working_directory,
             brings_code=True,
         )
+        return Subject(uri, pack, handler=launch.handler, launch=launch)
 
     def _kept(self, digest: str, stack: AsyncExitStack) -> Path:
         """The tree of an artifact, which is not collected meanwhile."""
@@ -232,7 +239,7 @@ def _options(query: Mapping[str, str]) -> dict[str, Any]:  # Any: arguments of `
         chosen[name] = [word for word in query.get(name, "").split(",") if word]
         unknown = [word for word in chosen[name] if word not in RUNTIME_CHECKS]
         if unknown:
-            raise PageError(400, f"There is no check {unknown[0][:80]!r}.")
+            raise PageError(400, f"There is no check {unknown[0][:80]!r}; there is {', '.join(RUNTIME_CHECKS)}.")
     try:
         idle_s = float(query.get("idle_s", Pace().idle_s))
     except ValueError:

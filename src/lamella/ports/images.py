@@ -67,7 +67,8 @@ class ImageError(Exception):
     """An image cannot be had; the text is fit for who named it, and says what to do.
 
     Attributes:
-        code: The model's `StateReasonCode`: `ImageAccessDenied`, `ImageDeleted` or `InvalidImage`.
+        code: The model's `StateReasonCode`: `ImageAccessDenied`, `ImageDeleted` or `InvalidImage`; `InternalError` if
+            it is this node that cannot, for want of room as a rule.
     """
 
     def __init__(self, text: str, code: str) -> None:
@@ -97,7 +98,8 @@ class ImageStore(Protocol):
             digest: Of its manifest, as `resolve` told it.
 
         Raises:
-            ImageError: It cannot be had, or is not an image that could run; nothing of it is left.
+            ImageError: It cannot be had, or is not an image that could run. Layers that were fetched by then stay until
+                the next `prune`, so that another try need not begin anew.
         """
 
     def find(self, digest: str) -> StoredImage | None:
@@ -115,12 +117,35 @@ class ImageStore(Protocol):
     def images(self) -> Sequence[StoredImage]:
         """All that are here, by digest."""
 
-    async def prune(self, in_use: Collection[str]) -> list[str]:
+    async def prune(self, in_use: Collection[str], *, everything: bool = False) -> list[str]:
         """Take away images and layers that nothing uses.
 
         Args:
             in_use: Digests of images that functions, runtimes or environments have.
+            everything: Take also those that an operator fetched for later, and those fetched in the last minutes,
+                which somebody may be about to use.
 
         Returns:
             Digests of the images that went.
         """
+
+
+class Overlays(Protocol):
+    """How directories are merged into one."""
+
+    def mount(self, lower: Sequence[Path], target: Path) -> None:
+        """Show directories merged and read-only, in the mount namespace of the caller.
+
+        Args:
+            lower: The uppermost first; at least two.
+            target: An empty directory.
+
+        Raises:
+            OSError: It cannot be done.
+        """
+
+    def mount_writable(self, lower: Sequence[Path], target: Path, upper: Path, work: Path) -> None:
+        """The same, but what is changed goes to `upper`; `work` is an empty directory beside it."""
+
+    def unmount(self, target: Path) -> None:
+        """Take it away; who still has a file open keeps that."""

@@ -16,7 +16,7 @@ class RuntimePack:
         name: `python3.11`, `provided.al2023` ...: the `Runtime` member of a function.
         rootfs: Read-only root tree, with `/var/lang`, `/var/runtime`, a synthetic `/etc`, and empty mount points.
         digest: SHA-256 over the tree, 64 hex digits.
-        version: As INIT_START prints it, e.g. `python:3.11.v1a2b3c4d`.
+        version: As INIT_START prints it, e.g. `python:3.11.v1a2b3c4d`; empty for an image, of which it prints nothing.
         entrypoints: Candidates for the first program, in order, as seen inside the sandbox (rule EN-20).
         env: Variables of this runtime family beyond those of every runtime (rule EN-01), e.g. `PYTHONPATH`.
         execution_env: Value of `AWS_EXECUTION_ENV`, or `None` if the variable is absent, as for `provided.*`.

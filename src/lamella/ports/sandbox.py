@@ -8,6 +8,11 @@ from typing import Final, Protocol
 
 from lamella.domain.network import Network
 
+FUNCTION_USER: Final = "sbx_user1051"
+FUNCTION_UID: Final = 993
+FUNCTION_GID: Final = 990
+"""Who processes of functions run as, as on AWS."""
+
 LOG_CHANNEL_FD: Final = 3
 """Number that `ProcessSpec.log_channel` has inside the process."""
 
@@ -19,7 +24,7 @@ class SandboxSpec:
     Attributes:
         id: 32 hex digits; unique on this node, also the name of its cgroup.
         rootfs: Read-only root tree of the runtime pack; holds empty mount points for the other paths.
-        task: Tree mounted read-only at `/var/task`.
+        task: Tree mounted read-only at `/var/task`; `None` if the root has it, and `/opt`, as that of an image.
         layers: Trees merged at `/opt` in this order: a later one's file replaces an earlier one's.
         memory_mib: Hard limit of all processes together; swap is not allowed.
         cpus: Share of CPU time as a number of processors; `None` does not limit.
@@ -32,7 +37,7 @@ class SandboxSpec:
 
     id: str
     rootfs: Path
-    task: Path
+    task: Path | None = None
     layers: tuple[Path, ...] = ()
     memory_mib: int = 128
     cpus: float | None = None
@@ -45,7 +50,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to run inside a sandbox, as the unprivileged user `sbx_user1051`.
+    """A process to run inside a sandbox, as the unprivileged user `FUNCTION_USER`.
 
     Attributes:
         output: Write end of a pipe that becomes both stdout and stderr. The caller keeps its own copy and closes it.

@@ -119,6 +119,9 @@ class FunctionStore(Protocol):
     async def digests(self) -> frozenset[str]:
         """Digests of all artifacts that any function version refers to, as code or as a layer."""
 
+    async def images(self) -> Mapping[str, str]:
+        """Digests of all container images that function versions have, each with a name of it."""
+
 
 class AliasStore(Protocol):
     """Aliases of functions. They refer to versions that exist, and go with their function."""

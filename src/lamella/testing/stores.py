@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, NO_ARCHIVE, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.image_code import images_of
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.runtimes import kept_runtime
 from lamella.ports.errors import ConflictError
@@ -141,6 +142,9 @@ class MemoryFunctionStore:
     async def digests(self) -> frozenset[str]:
         code = {version.artifact.digest for version in self._all()} - {NO_ARCHIVE}
         return frozenset(code | {layer.artifact.digest for version in self._all() for layer in version.config.layers})
+
+    async def images(self) -> Mapping[str, str]:
+        return {digest: uri for version in self._all() for digest, uri in images_of(version).items()}
 
     def with_records(self) -> list[FunctionKey]:
         """All functions, sorted; for the store of their records."""

@@ -18,6 +18,7 @@ from lamella.domain.function import (
     LayerReference,
     State,
 )
+from lamella.domain.image_code import image_code, updated_image
 from lamella.ports.errors import ConflictError
 from lamella.ports.stores import FunctionStore, Page
 from lamella.testing.stores import MemoryFunctionStore
@@ -369,6 +370,28 @@ class FunctionStoreContract:
         assert await store.kept_runtimes() == {"b", "c"}
         await store.delete(key("follows"), "1")
         assert await store.kept_runtimes() == {"b"}
+
+    async def test_names_the_images_that_versions_have(self, store: FunctionStore) -> None:
+        assert await store.images() == {}
+
+        def of(name: str, uri: str, digest: str) -> FunctionVersion:
+            artifact, config = image_code(replace(latest().config, package_type="Image"), uri, digest)
+            return replace(latest(name), artifact=artifact, config=config)
+
+        await store.create(latest("archive"), {})
+        await store.create(of("f", "r/f:1", "a" * 64), {})
+        await store.publish(of("f", "r/f:2", "b" * 64))
+        after = of("g", "r/g:2", "c" * 64)
+        before = replace(of("g", "r/g:1", "d" * 64), state=State.ACTIVE)
+        await store.create(replace(after, config=updated_image(before, after.config)), {})
+        await store.create(of("unknown", "r/h:1", ""), {})
+        assert await store.images() == {
+            "a" * 64: "r/f:1",
+            "b" * 64: "r/f:2",
+            "c" * 64: "r/g:2",
+            "d" * 64: "r/g:1",
+        }
+        assert await store.digests() == {latest().artifact.digest}
 
     async def test_counts_functions_and_bytes_of_all_versions(self, store: FunctionStore) -> None:
         assert await store.usage(ACCOUNT, REGION) == (0, 0)

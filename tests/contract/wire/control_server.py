@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
+from tests.support.scripted_images import ScriptedImages
 
 import lamella.control.account
 import lamella.control.aliases
@@ -200,16 +201,17 @@ class ControlServer:
         self.signer = LocationSigner(b"0123456789abcdef")
         self.settings = ControlSettings()
         self.groups: list[object] = [self.records]
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self._released = self.run(self._released_event())
-        self.garbage = Garbage(self.functions, self.layers, self.artifacts)
-        self.transitions = Transitions(self.functions, self.observed, sleep=self._wait_released)
+        self.images = ScriptedImages()
+        self.garbage = Garbage(self.functions, self.layers, self.artifacts, self.images)
+        self.transitions = Transitions(self.functions, self.observed, self.images, sleep=self._wait_released)
         self.api = Api(_spec(), OPERATIONS)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=30)
 
     def client(self, *, account: str = ACCOUNT, region: str = REGION) -> Any:  # Any: boto3's clients have no types
         client = _session().client(
@@ -224,18 +226,18 @@ class ControlServer:
         return client
 
     def hold(self) -> None:
-        self._loop.call_soon_threadsafe(self._released.clear)
+        self.loop.call_soon_threadsafe(self._released.clear)
 
     def release(self) -> None:
         """Let transitions go on, and wait until all that were begun are over."""
-        self._loop.call_soon_threadsafe(self._released.set)
+        self.loop.call_soon_threadsafe(self._released.set)
         self.run(self.transitions.wait_settled())
 
     def close(self) -> None:
         self.run(self.transitions.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()
 
     async def _released_event(self) -> asyncio.Event:
         event = asyncio.Event()
@@ -278,6 +280,7 @@ class ControlServer:
             locations=self.signer,
             garbage=self.garbage,
             aws=self.aws,
+            images=self.images,
             settings=self.settings,
         )
         mine = (EventInvokeServices(self.observed), MappingServices(self.observed), self.provisioning)

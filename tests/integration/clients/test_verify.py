@@ -60,7 +60,7 @@ def test_a_failure_is_shown_and_written_for_ci(server: LamellaServer, tmp_path: 
     done = server.lamella("runtime", "verify", program, "--junit", written, check=False)
     assert done.returncode == 1
     assert "FAIL    EN-22  start-interpreter" in done.stdout
-    assert "Playing: the first event" in done.stderr
+    assert "Playing: the first events" in done.stderr
     assert "lamella: failed: start-interpreter" in done.stderr
     suite = ET.parse(written).getroot()[0]
     assert (suite.get("failures"), int(suite.get("errors", "0")) > 30) == ("1", True)

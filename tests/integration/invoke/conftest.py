@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,15 @@ from tests.support.server import LamellaServer
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[LamellaServer]:
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server reads container images."""
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="session")
+def server(image_folder: Path) -> Iterator[LamellaServer]:
     """A server whose functions are ready at once: the states in between are tested elsewhere."""
-    with LamellaServer(state_delay_s="0") as running:
+    with LamellaServer(state_delay_s="0", image_paths=str(image_folder)) as running:
         yield running
 
 

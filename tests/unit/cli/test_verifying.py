@@ -45,7 +45,7 @@ def test_what_failed_comes_with_reason_and_remedy(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     assert "FAIL    RT-21  bad: It is right.\n        seen: What was seen.\n        why:  Because." in shown
     assert "advice  RT-21  fragile" in shown
-    assert "untried RT-21  later" in shown
+    assert "untried What was seen.\n        ids:  later\n" in shown
     assert "good" not in shown
     assert shown.rstrip().endswith(
         "1 passed, 1 failed, 1 to think about, 1 not applicable, 1 untried in 1.5 s. It has faults."

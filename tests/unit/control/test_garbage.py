@@ -4,6 +4,7 @@ import zipfile
 from datetime import UTC, datetime
 
 import pytest
+from tests.support.scripted_images import ScriptedImages
 
 from lamella.control.garbage import Garbage
 from lamella.domain.layer import LayerKey, LayerVersion
@@ -22,7 +23,7 @@ ZIP = _zip()
 
 async def test_who_makes_a_reference_is_waited_for() -> None:
     layers, artifacts = MemoryLayerStore(), MemoryArtifactStore()
-    garbage = Garbage(MemoryFunctionStore(), layers, artifacts)
+    garbage = Garbage(MemoryFunctionStore(), layers, artifacts, ScriptedImages())
     async with asyncio.TaskGroup() as group:
         async with garbage.referencing():
             artifact = await artifacts.add(ZIP, max_unzipped_bytes=10)
@@ -38,7 +39,7 @@ async def test_who_makes_a_reference_is_waited_for() -> None:
 
 async def test_a_failed_reference_does_not_block_collection() -> None:
     artifacts = MemoryArtifactStore()
-    garbage = Garbage(MemoryFunctionStore(), MemoryLayerStore(), artifacts)
+    garbage = Garbage(MemoryFunctionStore(), MemoryLayerStore(), artifacts, ScriptedImages())
 
     async def fail() -> None:
         async with garbage.referencing():

@@ -1,4 +1,4 @@
-"""Which program starts the runtime, rules EN-20 to EN-22."""
+"""Which program starts the runtime, rules EN-20 to EN-22 and EN-25."""
 
 import struct
 from pathlib import Path
@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from lamella.domain.function import Architecture
-from lamella.invoke.entrypoint import InvalidEntrypointError, View, find_entrypoint
+from lamella.domain.image import Launch
+from lamella.invoke.entrypoint import (
+    InvalidEntrypointError,
+    InvalidWorkingDirectoryError,
+    View,
+    check_command,
+    find_entrypoint,
+)
 
 PROVIDED = ("/var/task/bootstrap", "/opt/bootstrap")
 
@@ -144,3 +151,121 @@ def test_a_file_of_a_later_layer_hides_a_directory(trees: Trees) -> None:
     trees.put(trees.layers[0], "other/tool", elf())
     trees.put(trees.layers[1], "bootstrap", b"#!/opt/other/tool\n")
     assert trees.find() == "/opt/bootstrap"
+
+
+def test_a_script_is_as_foreign_as_its_interpreter(trees: Trees) -> None:
+    trees.put(trees.rootfs, "bin/sh", elf(183))
+    trees.put(trees.task, "bootstrap", b"#!/bin/sh\n")
+    assert refused(trees) == "fork/exec /var/task/bootstrap: exec format error"
+    assert trees.find(architecture=Architecture.ARM64) == "/var/task/bootstrap"
+
+
+def test_scripts_that_interpret_each_other(trees: Trees) -> None:
+    trees.put(trees.task, "bootstrap", b"#!/var/task/bootstrap\n")
+    assert refused(trees) == "fork/exec /var/task/bootstrap: too many levels of symbolic links"
+
+
+class Image:
+    """The root of a container image."""
+
+    def __init__(self, trees: Trees) -> None:
+        self.trees, self.root = trees, trees.rootfs
+
+    def put(self, name: str, content: bytes = b"#!/bin/sh\n", mode: int = 0o755) -> None:
+        self.trees.put(self.root, name, content, mode)
+
+    def check(self, *argv: str, directory: str = "/", path: str = "/usr/bin:/bin") -> str:
+        """Why it cannot be started; empty if it can."""
+        try:
+            check_command(Launch(argv, (), directory), path, View(rootfs=self.root), Architecture.X86_64)
+        except InvalidEntrypointError as error:
+            return str(error)
+        return ""
+
+
+@pytest.fixture
+def image(trees: Trees) -> Image:
+    return Image(trees)
+
+
+def test_the_command_of_an_image(image: Image) -> None:
+    image.put("lambda-entrypoint.sh")
+    assert image.check("/lambda-entrypoint.sh", "app.handler") == ""
+    assert image.check("/other") == "fork/exec /other: no such file or directory"
+    assert image.check() == "Couldn't find valid bootstrap(s): []"
+    image.put("plain", mode=0o644)
+    assert image.check("/plain") == "fork/exec /plain: permission denied"
+    image.put("foreign", elf(183))
+    assert image.check("/foreign") == "fork/exec /foreign: exec format error"
+    (image.root / "usr").mkdir()
+    assert image.check("/usr") == "fork/exec /usr: permission denied"
+
+
+def test_a_name_is_searched_for_in_the_path_of_the_image(image: Image) -> None:
+    image.put("usr/local/bin/python", elf())
+    image.put("bin/python", mode=0o644)  # nothing to execute: the search goes on
+    assert image.check("python") == 'exec: "python": executable file not found in $PATH'
+    assert image.check("python", path="/bin:/usr/local/bin") == ""
+    assert image.check("python", path="") == 'exec: "python": executable file not found in $PATH'
+    assert image.check("python", path=":", directory="/usr/local/bin").endswith("not found in $PATH")
+    assert image.check("python", path="local/bin", directory="/usr") == ""
+
+
+def test_a_path_that_is_not_absolute_begins_at_the_working_directory(image: Image) -> None:
+    image.put("srv/run")
+    assert image.check("./run", directory="/srv") == ""
+    assert image.check("./run") == "fork/exec ./run: no such file or directory"
+
+
+def test_the_working_directory_of_an_image(image: Image) -> None:
+    image.put("run")
+    for directory, text in (
+        ("srv", "the working directory 'srv' is invalid, it needs to be an absolute path"),
+        ("/srv", "the working directory doesn't exist: /srv"),
+    ):
+        with pytest.raises(InvalidWorkingDirectoryError, match=text):
+            image.check("/run", directory=directory)
+    assert image.check("/run", directory="/run") == "fork/exec /run: not a directory"
+    (image.root / "closed").mkdir(mode=0o700)
+    assert image.check("/run", directory="/closed") == "fork/exec /run: permission denied"
+
+
+def test_what_only_root_can_reach(image: Image) -> None:
+    image.put("root/bin/run")
+    (image.root / "root").chmod(0o700)
+    assert image.check("/root/bin/run") == "fork/exec /root/bin/run: permission denied"
+    (image.root / "link").symlink_to("root/bin/run")
+    assert image.check("/link") == "fork/exec /link: permission denied"
+
+
+def test_links_of_an_image_lead_nowhere_on_the_host(image: Image, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(elf())
+    (tmp_path / "outside").chmod(0o755)
+    (image.root / "run").symlink_to(tmp_path / "outside")
+    assert image.check("/run") == "fork/exec /run: no such file or directory"
+    (image.root / "up").symlink_to("../../../../outside")
+    assert image.check("/up") == "fork/exec /up: no such file or directory"
+    (image.root / "root").symlink_to("/")
+    image.put("app")
+    assert image.check("/root/root/app") == ""
+    assert image.check("/root") == "fork/exec /root: permission denied"
+
+
+def test_extensions_of_an_image(image: Image) -> None:
+    view = View(rootfs=image.root)
+    assert view.files("/opt/extensions") == ()
+    image.put("opt/extensions/b")
+    image.put("opt/extensions/a/not-one")
+    (image.root / "opt/extensions/c").symlink_to("/nowhere")
+    assert view.files("/opt/extensions") == ("b", "c")
+    (image.root / "opt").rename(image.root / "elsewhere")
+    (image.root / "opt").symlink_to("elsewhere")
+    assert view.files("/opt/extensions") == ("b", "c")
+    assert view.find("/opt/extensions/b") == image.root / "elsewhere/extensions/b"
+
+
+def test_a_folder_of_extensions_may_be_a_link_inside_a_layer(trees: Trees) -> None:
+    trees.put(trees.layers[0], "real/a", b"#!/bin/sh\n")
+    (trees.layers[0] / "extensions").symlink_to("real")
+    view = View(rootfs=trees.rootfs, task=trees.task, layers=trees.layers)
+    assert view.files("/opt/extensions") == ("a",)

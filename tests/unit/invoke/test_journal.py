@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ class Listener:
 class Desk:
     """A journal, its log and its listener."""
 
-    def __init__(self, *, active: bool = True, initialization_type: str = "on-demand", **other: Any) -> None:
+    def __init__(
+        self, *, active: bool = True, initialization_type: str = "on-demand", pack: RuntimePack = PACK, **other: Any
+    ) -> None:
         config = FunctionConfig("role", "python3.13", "f.h", timeout_s=3, other=other)
         version = FunctionVersion(
             FunctionKey("123456789012", "eu-west-1", "f"),
@@ -74,7 +77,7 @@ class Desk:
         self.written: list[bytes] = []
         self.journal = Journal(
             version,
-            PACK,
+            pack,
             log_stream="2026/11/20/[$LATEST]0d5c",
             write=self.written.append,
             telemetry=self.listener,
@@ -121,6 +124,25 @@ def test_lines_of_a_cold_start() -> None:
         "REPORT RequestId: r-1\tDuration: 13.90 ms\tBilled Duration: 148 ms\tMemory Size: 128 MB"
         "\tMax Memory Used: 36 MB\tInit Duration: 133.29 ms\t\n"
     )
+
+
+def test_what_runs_on_no_runtime_has_no_version_of_one() -> None:
+    desk = Desk(pack=replace(PACK, version=""))
+    assert desk.record(*COLD_START).log.startswith("EXTENSION")
+    (start,) = [record for kind, record in desk.listener.events() if kind == "platform.initStart"]
+    assert not {"runtimeVersion", "runtimeVersionArn"} & set(start)
+    desk = Desk(pack=replace(PACK, version=""), LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "INFO"})
+    assert "initStart" not in desk.record(*COLD_START).log  # 7.3: it is told to those who want to know everything
+
+
+def test_why_an_image_could_not_be_started() -> None:
+    """EN-25: one line, whatever the image calls its program."""
+    desk = Desk()
+    desk.journal.launch_failed("fork/exec /a\x1b[31m\nREPORT: no\tEntrypoint: []")
+    assert desk.log == "IMAGE\tLaunch error: fork/exec /a?[31m?REPORT: no\tEntrypoint: []\n"
+    desk = json_desk()
+    desk.journal.launch_failed("no")
+    assert desk.log == ""
 
 
 def test_the_log_is_the_same_when_nobody_listens() -> None:

@@ -28,6 +28,7 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.admission import Concurrency, Limits
 from lamella.lifecycle.events import InitRequested, NextPolled, ResponsePosted
+from lamella.ports.images import ImageStore
 from lamella.ports.logs import LogStore
 from lamella.ports.runtimes import RuntimeCatalog, RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
@@ -267,6 +268,7 @@ async def test_an_idle_timeout_of_nothing_does_not_keep_the_loop_busy(bench: Ben
         cast("RuntimeCatalog", None),
         bench.node,
         permissions=cast("Permissions", None),
+        images=cast("ImageStore", None),
     )
     now_s = asyncio.get_running_loop().time()
     router.start()
@@ -301,6 +303,7 @@ async def test_the_router_waits_for_environments_that_take_their_time_to_leave(b
         cast("RuntimeCatalog", None),
         bench.node,
         permissions=cast("Permissions", None),
+        images=cast("ImageStore", None),
     )
     concurrency = router._concurrency.of(KEY)
     pool = Pool(bench.pool.deployment, bench.node, router._fleet, concurrency, on_empty=router._pool_emptied)

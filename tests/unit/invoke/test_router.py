@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.support.scripted_images import ScriptedImages
 
+from lamella.domain._api_errors import CodeArtifactUserFailedException
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
+from lamella.domain.image_code import image_code
 from lamella.domain.invocation import Invocation
 from lamella.httpserver.handler import Handler
 from lamella.invoke.deployment import NodeServices
 from lamella.invoke.freezer import Freezer
+from lamella.invoke.images import ImageNotHereError
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router, RouterSettings
+from lamella.invoke.service import api_error
 from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.admission import Limits, Throttle
@@ -87,6 +92,7 @@ class Node:
     ) -> None:
         self.functions = MemoryFunctionStore()
         self.provider = Provider()
+        self.images = ScriptedImages()
         settings = RouterSettings(
             max_environments=max_environments,
             idle_timeout_s=1,
@@ -118,6 +124,7 @@ class Node:
             Catalog(),
             services,
             permissions=Permissions(self.records),
+            images=self.images,
         )
 
     async def begins(self) -> bool:
@@ -294,3 +301,17 @@ async def test_only_those_beyond_the_rate_are_refused() -> None:
     node.provider.go.set()
     assert [await result for result in results[:2]] == [None, None]
     assert node.provider.asked == 2
+
+
+async def test_an_image_that_is_not_here_any_more(node: Node) -> None:
+    artifact, config = image_code(replace(VERSION.config, package_type="Image"), "localhost:5000/f:1", "a" * 64)
+    version = replace(VERSION, artifact=artifact, config=config)
+    with pytest.raises(ImageNotHereError, match="sha256:aaaa") as missing:
+        await node.router.invoke(version, EVENT, want_tail=False)
+    assert isinstance(api_error(missing.value), CodeArtifactUserFailedException)
+    await node.images.fetch("", "a" * 64)
+    with pytest.raises(EnvironmentFailedError):  # it gets as far as the sandbox
+        await node.router.invoke(version, EVENT, want_tail=False)
+    assert node.provider.rootfs == node.images.rootfs
+    assert node.router.mounted_images() == {"a" * 64}
+    assert node.router.mounted_digests() == frozenset()

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from lamella.domain.alias import Alias, Route
-from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
+from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.image_code import image_code, updated_image
 from lamella.invoke.targets import NotReadyError, Targets
 from lamella.testing.stores import MemoryAliasStore, MemoryFunctionStore
 
@@ -159,6 +160,17 @@ async def test_a_version_that_is_not_active_cannot_be_run(bench: Bench) -> None:
     bench.targets.function_settled(replace(LATEST, state=State.FAILED))
     with pytest.raises(NotReadyError):
         await bench.resolve(None)
+
+
+async def test_until_another_image_is_here_the_one_before_is_run(bench: Bench) -> None:
+    artifact, config = image_code(replace(LATEST.config, package_type="Image"), "r/f:1", "a" * 64)
+    before = replace(LATEST, key=replace(KEY, name="g"), artifact=artifact, config=config)
+    artifact, config = image_code(before.config, "r/f:2", "b" * 64)
+    changed = replace(before, artifact=artifact, config=updated_image(before, config))
+    await bench.functions.create(replace(changed, update_status=LastUpdateStatus.IN_PROGRESS), {})
+    found = await bench.targets.resolve(before.key, None)
+    assert found is not None
+    assert found.artifact.code_sha256 == "a" * 64
 
 
 async def test_what_is_settled_during_a_look_up_is_newer_than_what_was_found(bench: Bench) -> None:

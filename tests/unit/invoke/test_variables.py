@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion
-from lamella.invoke.variables import log_group, runtime_variables
+from lamella.domain.image import Launch
+from lamella.invoke.variables import extension_variables, log_group, runtime_variables
 from lamella.ports.runtimes import RuntimePack
 
 PYTHON = RuntimePack(
@@ -66,3 +67,36 @@ def test_a_sandbox_in_the_hosts_network_has_an_address_of_its_own() -> None:
     found = runtime_variables(version(), PYTHON, endpoint_url="http://{address}:4566", address="127.100.3.4", **given)
     assert found["AWS_LAMBDA_RUNTIME_API"] == found["AWS_LAMBDA_METADATA_API"] == "127.100.3.4:9001"
     assert found["AWS_ENDPOINT_URL"] == "http://127.100.3.4:4566"
+
+
+IMAGE = RuntimePack(
+    "",
+    Architecture.X86_64,
+    Path("/image"),
+    "cd" * 32,
+    "",
+    (),
+    {"PATH": "/usr/bin:/bin", "APP": "image", "MODE": "image", "AWS_REGION": "nowhere"},
+    "AWS_Lambda_Image",
+    brings_code=True,
+)
+
+
+def test_an_image_has_its_own_path_locale_and_time_zone() -> None:
+    found = runtime_variables(
+        version({"MODE": "customer"}),
+        IMAGE,
+        log_stream="s",
+        metadata_token="t",
+        endpoint_url="http://e",
+        secret_access_key="secret",
+        launch=Launch(("/entry",), ("app.lambda_handler", "x"), "/srv"),
+    )
+    assert (found["PATH"], found["APP"], found["MODE"]) == ("/usr/bin:/bin", "image", "customer")
+    assert not {"LANG", "TZ", "LD_LIBRARY_PATH", "SHLVL"} & set(found)
+    assert (found["AWS_EXECUTION_ENV"], found["_HANDLER"]) == ("AWS_Lambda_Image", "app.lambda_handler")
+    assert (found["PWD"], found["LAMBDA_TASK_ROOT"], found["AWS_REGION"]) == ("/srv", "/var/task", "eu-west-1")
+    assert found["AWS_XRAY_CONTEXT_MISSING"] == "LOG_ERROR"
+    extension = extension_variables(found, IMAGE, {"MODE": "customer"})
+    assert (extension["PATH"], extension["APP"], extension["MODE"]) == ("/usr/bin:/bin", "image", "customer")
+    assert not {"AWS_EXECUTION_ENV", "_HANDLER"} & set(extension)

@@ -5,13 +5,23 @@ from typing import get_args
 
 import pytest
 
-from lamella.domain.function import Artifact, FunctionConfig, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.function import (
+    Architecture,
+    Artifact,
+    FunctionConfig,
+    FunctionKey,
+    FunctionVersion,
+    LastUpdateStatus,
+    State,
+)
+from lamella.domain.image_code import as_invoked, image_code, images_of, updated_image
 from lamella.lifecycle.function import (
     TRANSITIONS,
     CreationFailed,
     CreationSucceeded,
     FunctionEvent,
     FunctionTransitionError,
+    Problem,
     UpdateFailed,
     UpdateRequested,
     UpdateSucceeded,
@@ -106,9 +116,51 @@ def test_a_failed_version_says_why_until_an_update_succeeds() -> None:
     assert (mended.state, mended.state_reason, mended.state_reason_code) == (State.ACTIVE, "", "")
 
 
-def test_what_is_under_way_ends_well_unless_it_is_an_image() -> None:
+def test_what_is_under_way_ends_well_unless_there_is_a_problem() -> None:
     assert outcome(created(VERSION)) == CreationSucceeded()
     assert outcome(replace(VERSION, state=State.ACTIVE)) == UpdateSucceeded()
-    image = replace(VERSION, config=replace(VERSION.config, package_type="Image"))
-    assert isinstance(outcome(created(image)), CreationFailed)
-    assert isinstance(outcome(replace(image, state=State.FAILED)), UpdateFailed)
+    problem = Problem("no such layer", "InvalidImage")
+    assert outcome(created(VERSION), problem) == CreationFailed("no such layer", "InvalidImage")
+    assert outcome(replace(VERSION, state=State.FAILED), problem) == UpdateFailed("no such layer", "InvalidImage")
+
+
+def of_image(state: State = State.ACTIVE) -> FunctionVersion:
+    """A version that is being updated from one image to another."""
+    artifact, config = image_code(replace(VERSION.config, package_type="Image"), "r/a:1", "a" * 64)
+    before = replace(VERSION, artifact=artifact, config=config, state=state)
+    artifact, config = image_code(replace(config, architecture=Architecture.ARM64), "r/a:2", "b" * 64)
+    after = replace(before, artifact=artifact, config=updated_image(before, config))
+    if state is State.FAILED:
+        after = replace(after, update_status=LastUpdateStatus.FAILED)
+    return advance(after, UpdateRequested(), revision_id="r-1")
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "digest", "uri", "architecture"),
+    [
+        (State.ACTIVE, UpdateSucceeded(), "b", "r/a:2", Architecture.ARM64),
+        (State.ACTIVE, UpdateFailed("no", "InvalidImage"), "a", "r/a:1", Architecture.X86_64),
+        (State.FAILED, UpdateSucceeded(), "b", "r/a:2", Architecture.ARM64),
+        (State.FAILED, UpdateFailed("no", "InvalidImage"), "b", "r/a:2", Architecture.ARM64),
+    ],
+)
+def test_the_image_that_ran_before_stays_if_the_other_cannot_be_had(
+    state: State, event: FunctionEvent, digest: str, uri: str, architecture: Architecture
+) -> None:
+    updating = of_image(state)
+    if state is State.ACTIVE:
+        assert images_of(updating) == {"a" * 64: "r/a:1", "b" * 64: "r/a:2"}
+        assert as_invoked(updating).artifact.code_sha256 == "a" * 64
+        assert as_invoked(updating).config.architecture is Architecture.X86_64
+    after = advance(updating, event, revision_id="r-2")
+    assert (after.artifact.code_sha256, after.config.architecture) == (digest * 64, architecture)
+    assert after.config.other == {"ImageUri": uri}
+    assert as_invoked(after) == after
+    assert images_of(after) == {digest * 64: uri}
+
+
+def test_an_archive_is_no_image() -> None:
+    assert images_of(VERSION) == {}
+    assert as_invoked(advance(replace(VERSION, state=State.ACTIVE), UpdateRequested(), revision_id="r")).config == (
+        VERSION.config
+    )

@@ -1,18 +1,16 @@
 """The documents an OCI runtime reads: `config.json` of a sandbox and `process.json` of a process that joins it."""
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from lamella.adapters.sandbox import seccomp
-from lamella.ports.sandbox import ProcessSpec, SandboxError, SandboxSpec
+from lamella.ports.sandbox import FUNCTION_GID, FUNCTION_UID, ProcessSpec, SandboxError, SandboxSpec
 
 Json = dict[str, Any]  # Any: the shapes are those of the OCI runtime specification
 
-FUNCTION_UID: Final = 993  # `sbx_user1051`, as on AWS
-FUNCTION_GID: Final = 990
 _KEEPER_ID: Final = 65_534  # another user, so that function code may neither signal nor inspect PID 1
 _KEEPER_PATH: Final = (
     "/dev/init"  # in a file system of the sandbox's own, so the shared root needs no mount point for it
@@ -122,8 +120,9 @@ def _mounts(spec: SandboxSpec, around: Surroundings) -> list[Json]:
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "noexec", "mode=755", "size=64k"),
         _bind(_KEEPER_PATH, around.keeper, "ro"),
-        _bind("/var/task", spec.task, "ro"),
     ]
+    if spec.task is not None:
+        mounts.append(_bind("/var/task", spec.task, "ro"))
     if len(spec.layers) == 1:
         mounts.append(_bind("/opt", spec.layers[0], "ro"))
     elif spec.layers:
@@ -176,3 +175,9 @@ def environment_problem(env: Mapping[str, str]) -> str | None:
     """Why `env` cannot be given to a process; `None` if it can."""
     bad = [name for name, value in env.items() if "\0" in name + value or "=" in name or not name]
     return f"cannot be environment variables: {bad}" if bad else None
+
+
+def words_problem(words: Sequence[str]) -> str | None:
+    """Why these cannot be arguments or a directory; `None` if they can. The runtime would cut them at the zero byte."""
+    bad = [word for word in words if "\0" in word]
+    return f"cannot be arguments of a process: {bad}" if bad else None

@@ -134,7 +134,7 @@ class OciSandbox:
             SandboxError: The runtime failed; call `destroy`.
         """
         for tree in (self._spec.rootfs, self._spec.task, *self._spec.layers):
-            if not tree.is_dir():
+            if tree is not None and not tree.is_dir():
                 raise SandboxError(f"cannot make a sandbox: {tree} is not a directory")
         if not self._spec.rootfs.stat().st_mode & stat.S_IXOTH:
             raise SandboxError(
@@ -157,7 +157,7 @@ class OciSandbox:
         """
         if self._destruction is not None:
             raise SandboxError(f"sandbox {self._spec.id} is being destroyed")
-        if problem := bundle.environment_problem(spec.env):
+        if problem := bundle.environment_problem(spec.env) or bundle.words_problem((*spec.argv, spec.cwd)):
             raise SandboxError(problem)
         name = f"process-{next(self._serials)}"
         document, pid_file, log = (self._parts.directory / f"{name}.{kind}" for kind in ("json", "pid", "log"))

@@ -11,6 +11,8 @@ from lamella.adapters.sql.documents import dump_function_version, load_function_
 from lamella.adapters.sql.paging import Listing, cut_page, read_marker
 from lamella.adapters.sql.schema import function_artifacts, function_records, function_versions, functions
 from lamella.domain.function import LATEST, NO_ARCHIVE, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.image import IMAGE
+from lamella.domain.image_code import images_of
 from lamella.domain.runtimes import UPDATE_RUNTIME_ON, kept_runtime
 from lamella.ports.errors import ConflictError
 from lamella.ports.stores import Page
@@ -214,6 +216,13 @@ class SqlFunctionStore:
         """See the port."""
         statement = select(function_artifacts.c.digest).distinct()
         return await self._database.read(lambda connection: frozenset(connection.execute(statement).scalars()))
+
+    async def images(self) -> Mapping[str, str]:
+        """See the port."""
+        of_image = function_versions.c.document["config", "package_type"].as_string() == IMAGE
+        statement = select(*_VERSION).where(of_image)
+        rows = await self._database.read(lambda connection: connection.execute(statement).mappings().all())
+        return {digest: uri for row in rows for digest, uri in images_of(_load(row)).items()}
 
     async def _page(self, listing: Listing, where: list[ColumnElement[bool]], limit: int) -> Page[FunctionVersion]:
         order = (function_versions.c.name, function_versions.c.number)

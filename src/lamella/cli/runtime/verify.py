@@ -14,7 +14,9 @@ from lamella.cli.options import EndpointUrl, Json, examples
 from lamella.cli.parcel import LAYER_ARN, Parcel
 
 _FUNCTION: Final = re.compile(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[^:]*:function:[^:]+(:[^:]+)?")
-_IMAGE: Final = re.compile(r"(oci|oci-archive|docker-archive):.+|[a-z0-9.-]+(:[0-9]+)?/.+")
+_IMAGE: Final = re.compile(
+    r"(oci|oci-archive|docker-archive):.+|(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+:[0-9]+)(:[0-9]+)?/.+"
+)
 
 
 def verify(
@@ -77,6 +79,7 @@ def verify(
 
     Status 1 if something failed. Advice does not count.
     """
+    verifying.check_writable(junit)
     server = client(endpoint_url)
     request = Parcel([("name", subject), ("idle_s", f"{idle:g}")])
     # The bootstrap's own layer comes last: what it brings goes before what it needs.
@@ -97,8 +100,10 @@ def _add_subject(request: Parcel, subject: str, runtime: str, server: Client) ->
         request.query.append(("pack", runtime))
         if path.is_dir() or zipfile.is_zipfile(path):
             request.query.append(("layer", request.pack(path)))
-        else:
+        elif path.is_file():
             request.query.append(("layer", request.pack_program(path, "bootstrap")))
+        else:
+            raise CommandError(f"{subject} is neither a file nor a directory", Status.USAGE)
     elif LAYER_ARN.fullmatch(subject):
         request.query += [("pack", runtime), ("layer", subject)]
     elif _FUNCTION.fullmatch(subject):

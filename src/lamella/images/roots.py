@@ -1,0 +1,111 @@
+"""Image roots: an image's layers merged, with what sandboxes are mounted on."""
+
+import os
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lamella.images.layers import LayerShelf, remove, sync_directory
+from lamella.images.points import add_points, copy_attributes, described_below
+from lamella.images.records import LayerRecord
+from lamella.images.users import add_user
+from lamella.ports.images import Overlays
+
+
+class Roots:
+    """Merges what the shelf has.
+
+    Args:
+        images: Where each image has its directory, with its uppermost tree `points` in it.
+        mounts: Where roots are mounted.
+        staging: For what is being made; on the same file system.
+        shelf: Has the layers.
+        overlays: Merges directories.
+    """
+
+    def __init__(self, images: Path, mounts: Path, staging: Path, shelf: LayerShelf, overlays: Overlays) -> None:
+        self._images = images
+        self._mounts = mounts
+        self._staging = staging
+        self._shelf = shelf
+        self._overlays = overlays
+        self._mounted: set[str] = set()
+
+    def make(self, digest: str, diff_ids: Sequence[str], layers: Sequence[LayerRecord], shown: str) -> None:
+        """Make the uppermost tree of an image whose layers are all here. Blocking: for threads.
+
+        Raises:
+            ImageError: Its layers leave no place for what sandboxes need.
+            OSError: The file system, or the kernel, does not take it.
+        """
+        work = self._staging / uuid.uuid4().hex
+        upper, scratch, target = work / "image/points", work / "work", work / "root"
+        for path in (upper, scratch, target):
+            path.mkdir(parents=True)
+        try:
+            upper.chmod(0o755)  # it is the root's own mode
+            self._overlays.mount_writable(self._lower(diff_ids, layers, self._empty()), target, upper, scratch)
+            try:
+                self._furnish(target, diff_ids, layers, shown)
+            finally:
+                self._overlays.unmount(target)
+            final = self._images / digest
+            if final.exists():  # what is left of an image that was damaged
+                final.rename(work / "litter")
+            (work / "image").rename(final)
+            sync_directory(self._images)
+        finally:
+            remove(work)
+
+    def root(self, digest: str, diff_ids: Sequence[str]) -> Path:
+        """Where an image is merged, now if it is not yet.
+
+        Raises:
+            OSError: Something of it is not there.
+        """
+        target = self._mounts / digest
+        if digest not in self._mounted:
+            target.mkdir(mode=0o755, exist_ok=True)
+            layers = [self._shelf.find(diff_id) or LayerRecord(0) for diff_id in diff_ids]
+            self._overlays.mount(self._lower(diff_ids, layers, self._images / digest / "points"), target)
+            self._mounted.add(digest)
+        return target
+
+    def take_away(self, digest: str) -> None:
+        """Unmount an image's root, if it is mounted."""
+        if digest in self._mounted:
+            self._mounted.discard(digest)
+            with suppress(OSError):
+                self._overlays.unmount(self._mounts / digest)
+        with suppress(OSError):
+            (self._mounts / digest).rmdir()
+
+    def close(self) -> None:
+        """Unmount all."""
+        for digest in sorted(self._mounted):
+            self.take_away(digest)
+
+    def _lower(self, diff_ids: Sequence[str], layers: Sequence[LayerRecord], top: Path) -> list[Path]:
+        """Trees to merge, the uppermost first; no fewer than two, as overlayfs wants it."""
+        trees = [self._shelf.tree(diff_id) for diff_id in diff_ids]
+        hiding = [number for number, layer in enumerate(layers) if layer.hides_all]
+        trees = trees[hiding[-1] :] if hiding else trees  # of roots alone, overlayfs does not heed the mark
+        distinct = list(dict.fromkeys(reversed(trees)))  # it refuses the same directory twice
+        return [top, *distinct] if distinct else [top, self._empty()]
+
+    def _empty(self) -> Path:
+        path = self._mounts / "empty"
+        path.mkdir(mode=0o755, exist_ok=True)
+        return path
+
+    def _furnish(self, target: Path, diff_ids: Sequence[str], layers: Sequence[LayerRecord], shown: str) -> None:
+        trees = [self._shelf.tree(diff_id) for diff_id in diff_ids]
+        attributes = described_below(trees, [layer.implied for layer in layers])
+        root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            copy_attributes(root, attributes)
+            add_points(root, shown)
+            add_user(root)
+        finally:
+            os.close(root)
