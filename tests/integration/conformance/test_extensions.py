@@ -111,6 +111,22 @@ class Faulty:
     mode: int = 0o755
 
 
+TCP: Final = """
+import socket
+listener = socket.create_server(("sandbox.localdomain", 4243))
+def read():
+    for line in listener.accept()[0].makefile("rb"):
+        queue.append(line)
+threading.Thread(target=read, daemon=True).start()
+identifier = register()
+body = {"schemaVersion": "2022-12-13", "types": TYPES, "buffering": {"timeoutMs": 25},
+        "destination": {"protocol": "TCP", "port": 4243}}
+call("PUT", "/2022-07-01/telemetry", body, {"Lambda-Extension-Identifier": identifier})
+while next_event(identifier)["eventType"] == "INVOKE":
+    ship()
+time.sleep(0.2)
+ship()
+"""
 SAYS: Final = ("says-why",)
 
 FAULTY: Final[Mapping[str, Faulty]] = {
@@ -209,6 +225,11 @@ def reports(catalog: PackCatalog) -> Iterator[dict[str, Report]]:
             )
             for name, faulty in FAULTY.items()
         }
+        wishes["tcp"] = Wish(
+            [layer_of(directory / "tcp", SHEBANG + PROGRAM + TCP)],
+            skipped=frozenset(EXTENSION_CHECKS) - {"telemetry-keeps-up", *Ordinary.checks} | {"start-time"},
+            pace=PACE,
+        )
         example = REPOSITORY / "examples/telemetry-extension/layer"
         wishes["example"] = Wish([example], skipped=frozenset({"start-time"}), pace=PACE)
         listing = layer_of(directory / "listing", LISTING.read_text(), name="telemetry-extension")
@@ -249,6 +270,13 @@ def test_the_example_is_found_to_be_sound(reports: dict[str, Report]) -> None:
     assert set(failed(report)) == {"every-runtime"}
     assert "a script needs its interpreter" in failed(report)["every-runtime"]
     assert report.results["ships"].seen.startswith("All 3 log lines")
+
+
+def test_telemetry_by_tcp_is_as_good(reports: dict[str, Report]) -> None:
+    report = reports["tcp"]
+    assert failed(report) == {}
+    assert report.results["telemetry-subscribes"].seen == "function by TCP to port 4243."
+    assert report.results["telemetry-keeps-up"].verdict is Verdict.PASS
 
 
 @pytest.mark.network
