@@ -36,7 +36,7 @@ from lamella.control.provisioned import ProvisioningServices, load_provisions
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
-from lamella.domain.function import FunctionKey
+from lamella.domain.function import Architecture, FunctionKey
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import LIMITS, Door, FrontDoor, Page
@@ -63,10 +63,12 @@ from lamella.pages.channels import ChannelPages
 from lamella.pages.images import ImagePages
 from lamella.pages.mirror import MirrorPages
 from lamella.pages.retention import RetentionPages
+from lamella.pages.runtimes import Users
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.offers import offers
+from lamella.runtimes.system import host_architecture
 
 _log = logging.getLogger(__name__)
 
@@ -149,6 +151,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             downloads,
             keyring,
             workshop,
+            clock,
             images,
             _layer_pages(settings, channels, mirrors),
         )
@@ -283,6 +286,7 @@ def _plane(
     guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
     garbage = Garbage(stores.functions, stores.layers, stores.artifacts, stores.images)
     garbage.keep_images(router.mounted_images)
+    garbage.keep_images(stores.packs.images)
     sources = MappingPorts(stores.records.accounts, stores.checkpoints, aws, destinations, RoutedCallee(router), clock)
     return _Plane(
         router=router,
@@ -348,6 +352,7 @@ class _HostPages:
         downloads: Downloads,
         keyring: Keyring,
         workshop: Workshop,
+        clock: Clock,
         images: ImagePages,
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
@@ -358,7 +363,7 @@ class _HostPages:
             self._logs,
             Traces(stores.recorders),
             Events(stores.queue, account=settings.account_id, region=settings.region),
-            Runtimes(stores.packs, workshop.runtime_contents.page),
+            Runtimes(stores.packs, stores.images, _users(stores), offers, clock, workshop.runtime_contents.page),
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
@@ -379,6 +384,15 @@ class _HostPages:
 async def _images_in_use() -> frozenset[str]:
     """None: functions of images are not run yet."""
     return frozenset()
+
+
+def _users(stores: Stores) -> Users:
+    """Who uses a runtime: function versions by their ARN."""
+
+    async def users(runtime: str, architecture: Architecture) -> list[str]:
+        return [key.arn(version) for key, version in await stores.functions.users_of(runtime, architecture)]
+
+    return users
 
 
 def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPages) -> dict[tuple[str, str], Page]:

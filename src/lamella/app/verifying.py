@@ -7,7 +7,7 @@ from lamella.domain.quotas import UNZIPPED, LimitProfile
 from lamella.pages.conformance import Conformance, Trees
 from lamella.pages.conformance_extension import ExtensionPage
 from lamella.ports.sandbox import SandboxProvider
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 from lamella.spool import Upload
 
 

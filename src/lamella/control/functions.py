@@ -28,6 +28,7 @@ from lamella.control.resolution import (
     not_found,
     unqualified,
 )
+from lamella.control.runtime_management import as_it_runs
 from lamella.control.services import aliases_of, services_of
 from lamella.control.signing import attach, check_deployment, check_signable
 from lamella.control.tags import check_network_tag, check_tag_count
@@ -101,7 +102,7 @@ async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.G
     if SOURCE_KEY in version.config.other:
         code["SourceKMSKeyArn"] = version.config.other[SOURCE_KEY]
     shown = shapes.GetFunctionResponse(
-        Configuration=wire.function_configuration(version, qualifier=reference.qualifier), Code=code
+        Configuration=wire.function_configuration(as_it_runs(ctx, version), qualifier=reference.qualifier), Code=code
     )
     tags = await services.functions.tags(version.key)
     if tags:
@@ -121,7 +122,7 @@ async def get_function_configuration(
     reference, version = await existing_version(
         ctx, req["FunctionName"], req.get("Qualifier"), "GetFunctionConfiguration"
     )
-    return wire.function_configuration(version, qualifier=reference.qualifier)
+    return wire.function_configuration(as_it_runs(ctx, version), qualifier=reference.qualifier)
 
 
 @operation("UpdateFunctionCode")

@@ -15,7 +15,7 @@ from lamella.awsapi.registry import operation
 from lamella.control.resolution import CANNOT_NOW, check_settled, existing_version
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException, ResourceConflictException
-from lamella.domain.function import FunctionConfig
+from lamella.domain.function import FunctionConfig, FunctionVersion
 from lamella.domain.image import IMAGE
 from lamella.domain.runtimes import (
     RUNTIME_VERSION,
@@ -64,6 +64,23 @@ async def put_runtime_management_config(
         raise ResourceConflictException(f"{CANNOT_NOW} Another change came first: {reference.arn}") from None
     services.observer.function_settled(changed)
     return _shown(reference.arn, other)
+
+
+def as_it_runs(ctx: Context, version: FunctionVersion) -> FunctionVersion:
+    """A function version with the runtime version that its next environment has, for those who ask.
+
+    One that follows updates remembers only what was the newest when it was changed. If the runtime is gone from this
+    node, that is what is shown.
+    """
+    config = version.config
+    if RUNTIME_VERSION not in config.other:
+        return version
+    try:
+        pack = services_of(ctx).runtimes.find(config.runtime or "", config.architecture, kept_runtime(config))
+    except RuntimeNotInstalledError:
+        return version
+    other = {**config.other, RUNTIME_VERSION: runtime_version_arn(ctx.region, pack.digest)}
+    return replace(version, config=replace(config, other=other))
 
 
 def _check_runtime(config: FunctionConfig) -> None:

@@ -58,4 +58,4 @@ class RuntimeCatalog(Protocol):
         """
 
     def packs(self) -> Sequence[RuntimePack]:
-        """All packs, by name."""
+        """All packs, by name; of two architectures the host's first."""

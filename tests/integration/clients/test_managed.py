@@ -1,6 +1,7 @@
 """What is particular to the server's runtimes of Node.js and Java; what all runtimes do is in `test_runtimes`."""
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -168,6 +169,35 @@ def test_node_streams(node: Create, client: Any, installed: Callable[[str], str]
         *chunks, end = list(answer["EventStream"])
         assert b"".join(chunk["PayloadChunk"]["Payload"] for chunk in chunks) == b"ab"
         assert end["InvokeComplete"].get("ErrorCode") == error_type
+
+
+PYTHON_LOGS = {
+    "function.py": """
+import logging
+def handler(event, context):
+    logging.getLogger("mine").warning("first\\nsecond %s", {"a": 1})
+"""
+}
+
+
+@pytest.mark.parametrize("language", [*NODES, "java", "python"])
+def test_logs_are_json_if_the_function_wants_them_so(client: Any, node: Create, java: Create, language: str) -> None:
+    """EN-01, `AWS_LAMBDA_LOG_FORMAT`: a record of several lines is one object, with the request's id."""
+    options = {"LoggingConfig": {"LogFormat": "JSON"}}
+    if language == "java":
+        answer, level, name = java("stream", **options).invoke(), "UNDEFINED", "AWSRequestId"
+        message = "got {}\nand that is all"
+    else:
+        message = "first\nsecond { a: 1 }" if language in NODES else "first\nsecond {'a': 1}"
+        level, name = ("INFO" if language in NODES else "WARNING"), "requestId"
+        if language in NODES:
+            answer = node(language, "index.echo", **options).invoke()
+        else:
+            answer = create(client, PYTHON_LOGS, runtime=f"python3.{sys.version_info.minor}", **options).invoke()
+    records = [json.loads(line) for line in answer.tail.splitlines() if line.startswith("{")]
+    (record,) = [record for record in records if record.get("message") == message]
+    assert (record["level"], record[name]) == (level, answer.request_id)
+    assert record["timestamp"].endswith("Z")
 
 
 def test_java_takes_and_gives_objects(java: Create) -> None:

@@ -11,20 +11,24 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
+from lamella.debian.errors import DebianError
 from lamella.domain.function import Architecture
-from lamella.layers.build.sources import Progress
-from lamella.layers.errors import LayerBuildError
+
+Progress: TypeAlias = Callable[[str], None]
+"""Told what is being done, in words for the operator."""
 
 _ARCHITECTURES: Final = {Architecture.X86_64: "amd64", Architecture.ARM64: "arm64"}
 _INST: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>\w+)\]\)", re.MULTILINE)
 _NO_NETWORK: Final = ("Temporary failure resolving", "Could not resolve", "Could not connect", "Connection timed out")
 _TIMEOUT_S: Final = 900
+_COMPLAINTS: Final = 5
+"""So many of apt's lines are shown: where there is no network, each package has one."""
 _LISTS_LAST_S: Final = 600
 """Lists of packages are not asked for again within this time: a layer is built for several targets in a row."""
 
@@ -77,31 +81,30 @@ def fetch(
         progress: Told what is being done.
 
     Raises:
-        LayerBuildError: There is no apt, no such package, no network.
+        DebianError: There is no apt, no such package, no network.
     """
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
-            raise LayerBuildError(
-                f"Debian packages need {program}, which this machine does not have: build this layer on Debian or "
-                "Ubuntu, or take the programs of this machine (native)"
+            raise DebianError(
+                f"Debian packages need {program}, which this machine does not have: do this on Debian or Ubuntu"
             )
     for package in packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+~:-]+)?", package):
-            raise LayerBuildError(f"{package!r} is not the name of a Debian package (name, or name=version)")
+            raise DebianError(f"{package!r} is not the name of a Debian package (name, or name=version)")
     if sources_list is not None and not sources_list.is_file():
-        raise LayerBuildError(f"There is no list of package sources {sources_list}")
+        raise DebianError(f"There is no list of package sources {sources_list}")
     name = _ARCHITECTURES[architecture]
     with _private_apt(name, sources_list) as (directory, configuration):
         apt = _Apt(configuration)
         warnings = _update(apt, directory / "updated", name, progress)
         planned = apt.run("install", "--simulate", "--", *packages)
         if planned.returncode != 0:
-            raise LayerBuildError(explain(planned.stderr + planned.stdout, name, offline=bool(warnings)))
+            raise DebianError(explain(planned.stderr + planned.stdout, name, offline=bool(warnings)))
         chosen = sorted(match.groups() for match in _INST.finditer(planned.stdout))
         progress(f"Fetching {len(chosen)} Debian packages")
         downloaded = apt.run("install", "--yes", "--download-only", "--", *packages)
         if downloaded.returncode != 0:
-            raise LayerBuildError(explain(downloaded.stderr, name, offline=bool(warnings)))
+            raise DebianError(explain(downloaded.stderr, name, offline=bool(warnings)))
         archives = directory / "cache/archives"
         return Fetched(tuple(_deb(archives, *facts) for facts in chosen), tuple(warnings))
 
@@ -117,7 +120,7 @@ def _update(apt: "_Apt", stamp: Path, architecture: str, progress: Progress) -> 
         stamp.touch()
         return []
     if updated.returncode != 0 and not any(sign in updated.stderr for sign in _NO_NETWORK):
-        raise LayerBuildError(f"apt cannot read its package lists:\n{_complaints(updated.stderr)}")
+        raise DebianError(f"apt cannot read its package lists:\n{_complaints(updated.stderr)}")
     return ["The package sources cannot be reached: the lists of packages may be old"]
 
 
@@ -141,7 +144,8 @@ def explain(message: str, architecture: str, *, offline: bool) -> str:
 
 def _complaints(text: str) -> str:
     lines = [line for line in text.splitlines() if line.startswith(("E:", "W:")) or " : Depends:" in line]
-    return "\n".join(lines) or text.strip()
+    more = [f"(and {len(lines) - _COMPLAINTS} more)"] if len(lines) > _COMPLAINTS else []
+    return "\n".join(lines[:_COMPLAINTS] + more) or text.strip()
 
 
 @contextmanager
@@ -161,7 +165,7 @@ def _private_apt(architecture: str, sources_list: Path | None) -> Iterator[tuple
             configuration.write_text(_configuration(directory, architecture, sources_list))
             yield directory, configuration
     except OSError as error:
-        raise LayerBuildError(f"Cannot keep Debian packages in {directory}: {error.strerror or error}") from error
+        raise DebianError(f"Cannot keep Debian packages in {directory}: {error.strerror or error}") from error
 
 
 def _configuration(directory: Path, architecture: str, sources_list: Path | None) -> str:
@@ -197,7 +201,7 @@ class _Apt:
         """Run apt-get.
 
         Raises:
-            LayerBuildError: It took too long.
+            DebianError: It took too long.
         """
         own = {
             "APT_CONFIG": str(self.configuration),
@@ -215,14 +219,12 @@ class _Apt:
                 timeout=_TIMEOUT_S,
             )
         except subprocess.TimeoutExpired:
-            raise LayerBuildError(
-                f"apt-get {arguments[0]} has taken {_TIMEOUT_S // 60} minutes: try again later"
-            ) from None
+            raise DebianError(f"apt-get {arguments[0]} has taken {_TIMEOUT_S // 60} minutes: try again later") from None
 
 
 def _deb(archives: Path, name: str, version: str, architecture: str) -> Deb:
     path = archives / f"{name}_{version.replace(':', '%3a')}_{architecture}.deb"
     result = subprocess.run(["dpkg-deb", "--field", path, "Source"], capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise LayerBuildError(f"The package {path.name} cannot be read: {result.stderr.strip()}")
+        raise DebianError(f"The package {path.name} cannot be read: {result.stderr.strip()}")
     return Deb(path, name, version, result.stdout.partition("(")[0].strip() or name)

@@ -1,6 +1,6 @@
 import pytest
 
-from lamella.layers.build.debtree import is_useless, link_target, merged
+from lamella.debian.unpack import is_useless, link_target, merged
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lamella.layers.build.apt import Deb
-from lamella.layers.build.dpkg import licence_of
-from lamella.layers.errors import LayerBuildError
+from lamella.debian.apt import Deb
+from lamella.debian.errors import DebianError
+from lamella.debian.licence import licence_of
 
 _LIBRARY: Final = re.compile(r"usr/lib/.*\.so(\.[\w.]+)?")
+# What `/bin` and the like are links to, which newer releases have in a package.
+_MERGED: Final = frozenset({"usr/bin", "usr/sbin", "usr/lib"})
 _COPYRIGHT_MOST_BYTES: Final = 1024 * 1024
 _USELESS: Final = re.compile(
     r"usr/share/(doc|doc-base|man|info|locale|lintian|bug|bash-completion|zsh|fish|applications|icons|pixmaps|menu"
@@ -96,7 +98,7 @@ def unpack(debs: Sequence[Deb], whole: frozenset[str], root: Path, leave_out: Se
         leave_out: Patterns of paths.
 
     Raises:
-        LayerBuildError: A package is damaged.
+        DebianError: A package is damaged.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # each waits for a program that decompresses
         parts = list(pool.map(lambda deb: _unpack(deb, root, deb.name in whole, leave_out), debs))
@@ -123,14 +125,14 @@ def _unpack(deb: Deb, root: Path, whole: bool, leave_out: Sequence[str]) -> tupl
                         paths.append(name)
         except (tarfile.TarError, OSError) as error:
             process.kill()
-            raise LayerBuildError(f"The package {deb.path.name} cannot be unpacked: {error}") from error
+            raise DebianError(f"The package {deb.path.name} cannot be unpacked: {error}") from error
     return paths, licence
 
 
 def _put(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, root: Path) -> bool:
     """Write one file or link of a package; whether there was something to write."""
     path = root / name
-    if not (member.isreg() or member.issym() or member.islnk()):
+    if not (member.isreg() or member.issym() or member.islnk()) or name in _MERGED:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-from lamella.layers.build.dpkg import licence_of
+from lamella.debian.licence import licence_of
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: jq
