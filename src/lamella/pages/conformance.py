@@ -125,13 +125,18 @@ class Conformance:
         if len(named) > 1:
             raise PageError(400, f"Say one of {', '.join(named)}.")
         name = query.get("name", "") or next((query[one] for one in named), "the runtime")
+        layers = [value for key, value in pairs if key == "layer"]
+        for arn in (*layers, query.get("function", "")):
+            # Of the account that asks; of any, where nobody is asked who they are.
+            account = _scope_of(arn, self._account, self._region)[0]
+            if arn.startswith("arn:") and query.get("account", account) != account:
+                raise PageError(404, f"There is no {arn[:200]}.")
         if named == ["function"]:
             subject = await self._function(query["function"], stack)
         elif named == ["image"]:
             subject = await self._image(query["image"])
         else:
             subject = Subject(name, self._pack(query.get("pack") or _DEFAULT_PACK, query.get("architecture", "")))
-        layers = [value for key, value in pairs if key == "layer"]
         if len(layers) > _LAYERS_MOST:
             raise PageError(400, f"There are {_LAYERS_MOST} layers at most.")
         trees = [await self.layer(layer, archive, stack) for layer in layers]
@@ -276,6 +281,6 @@ def _directory(archive: Path | None, name: str) -> Path:
 
 
 def _scope_of(arn: str, account: str, region: str) -> tuple[str, str]:
-    """Account and region of a function's ARN; the server's own for a name."""
+    """Account and region of an ARN; the server's own for a name."""
     parts = arn.split(":")
     return (parts[4], parts[3]) if len(parts) > 6 and parts[0] == "arn" else (account, region)

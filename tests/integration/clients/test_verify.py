@@ -59,7 +59,7 @@ def test_a_failure_is_shown_and_written_for_ci(server: LamellaServer, tmp_path: 
     program.chmod(0o755)
     done = server.lamella("runtime", "verify", program, "--junit", written, check=False)
     assert done.returncode == 1
-    assert "FAIL    EN-22  start-interpreter" in done.stdout
+    assert "FAIL    EN-22  start-interpreter" in done.stdout, done.stdout
     assert "Playing: the first events" in done.stderr
     assert "lamella: failed: start-interpreter" in done.stderr
     suite = ET.parse(written).getroot()[0]
@@ -96,6 +96,8 @@ def test_what_is_named_wrongly_is_told(server: LamellaServer, arguments: list[st
         ("layer=part-1", archive({"part-0/bootstrap": b""}), 400),
         ("code=part-0&layer=" + "&layer=".join(["part-0"] * 11), archive({"part-0/bootstrap": b""}), 400),
         ("pack=python3.11&function=f", b"", 400),
+        ("layer=arn:aws:lambda:us-east-1:111111111111:layer:l:1&account=222222222222", b"", 404),
+        ("function=arn:aws:lambda:us-east-1:111111111111:function:f&account=222222222222", b"", 404),
         ("idle_s=-1", b"", 400),
         ("idle_s=nan", b"", 400),
         ("layer=part-0", archive({"../part-0/bootstrap": b""}), 400),
