@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import conformance
+from botocore.model import OperationModel
 
 from lamella.app.operations import OPERATIONS
 from lamella.awsapi.registry import NOT_IMPLEMENTED
@@ -21,21 +22,27 @@ from lamella.layers.build.recipe import ARRAYS, TABLES, Recipe
 from lamella.layers.build.slim import DEFAULT_SLIM, MEANINGS
 from lamella.layers.build.tables import rows_of
 from lamella.layers.doctor.rules import GROUPS
+from lamella.scaffold import Language, languages
 
+SERVICES: Final = ("lambda", "lambda-core")
+"""botocore has two models of Lambda."""
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
 _UNBUILT: Final = re.compile(r"(.+) (?:is|are) not built")
 _README_BLOCK: Final = re.compile(r"(<!-- written: operations -->\n).*?(<!-- end -->)", re.DOTALL)
+_LANGUAGES_BLOCK: Final = re.compile(r"(<!-- written: languages -->\n).*?(<!-- end -->)", re.DOTALL)
+_NUMBER: Final = re.compile(r"\\d\+")  # in the pattern of a language's runtimes
+_ESCAPE: Final = "\\"
 _MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. -->\n"
 
 
 def operations_page() -> str:
-    """Every operation of the model, with a handler or with the reason for its absence."""
-    spec = ServiceSpec.load("lambda")
+    """Every operation of the models, with a handler or with the reason for its absence."""
+    operations = _operations()
     rows = [
         f"| `{name}` | `{operation.http['method']} {operation.http['requestUri'].partition('?')[0]}` | "
         f"{_one_line(OPERATIONS[name].__doc__)} |"
-        for name, operation in sorted(spec.operations.items())
+        for name, operation in sorted(operations.items())
         if name in OPERATIONS
     ]
     reasons: dict[str, list[str]] = {}
@@ -46,7 +53,7 @@ def operations_page() -> str:
         [
             f"{_MARK}# Operations",
             "",
-            f"{len(OPERATIONS)} of the {len(spec.operations)} operations in botocore's model are implemented.",
+            f"{len(OPERATIONS)} of the {len(operations)} operations of botocore's two models are implemented.",
             "",
             "## Implemented",
             "",
@@ -229,13 +236,33 @@ _UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "
 
 def readme(text: str) -> str:
     """The README with its block about operations as it should be."""
-    model = ServiceSpec.load("lambda").operations
     missing = [match[1] for reason in dict.fromkeys(NOT_IMPLEMENTED.values()) if (match := _UNBUILT.match(reason))]
     block = f"""
-{len(OPERATIONS)} of Lambda's {len(model)} operations work ([which ones](docs/reference/operations.md)).
+{len(OPERATIONS)} of Lambda's {len(_operations())} operations work ([which ones](docs/reference/operations.md)).
 Not in this version: {", ".join(missing)}.
 """
     return _README_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def _operations() -> dict[str, OperationModel]:
+    return {name: each for service in SERVICES for name, each in ServiceSpec.load(service).operations.items()}
+
+
+def languages_block(text: str) -> str:
+    """The page about languages with its block about `lamella init` as it should be."""
+    rows = [
+        f"| `{one.name}` | {one.title} | {_kind(one)} | {_one_line(one.about).removeprefix('here ').rstrip('.')} | "
+        f"{', '.join(one.needs)} |"
+        for one in languages().values()
+    ]
+    head = ["| `--runtime` | Language | Runtime of the function | In the layer | Needs |", "|---|---|---|---|---|"]
+    block = "\n".join(["", *head, *rows, ""])
+    return _LANGUAGES_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def _kind(language: Language) -> str:
+    """Which runtimes its functions can have."""
+    return f"`{language.runtime if language.is_custom else _NUMBER.sub('N', language.runtimes).replace(_ESCAPE, '')}`"
 
 
 def _one_line(text: str | None) -> str:
@@ -245,7 +272,7 @@ def _one_line(text: str | None) -> str:
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` compare them; returns the exit status."""
     status = 0
-    front = ROOT / "README.md"
+    front, tongues = ROOT / "README.md", DIRECTORY / "languages.md"
     pages = {
         DIRECTORY / "operations.md": operations_page(),
         DIRECTORY / "quotas.md": quotas_page(),
@@ -254,6 +281,7 @@ def main(arguments: list[str]) -> int:
         DIRECTORY / "verification.md": verification_page(),
         DIRECTORY / "conformance.md": _MARK + conformance.page(),
         front: readme(front.read_text(encoding="utf-8")),
+        tongues: languages_block(tongues.read_text(encoding="utf-8")),
     }
     for path, text in pages.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:

@@ -15,6 +15,7 @@ from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
 from lamella.adapters.destinations import AwsDestinations
 from lamella.adapters.filesystem.directory import DataDirectory
+from lamella.app.managed import Managed, open_managed
 from lamella.app.operations import OPERATIONS
 from lamella.app.outside import aws_client, choose_neighbours, start_neighbour
 from lamella.app.sandboxing import ENDPOINT_PORT, SANDBOX_ADDRESS, start_sandboxing
@@ -31,6 +32,7 @@ from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
 from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
+from lamella.control.managed_services import ManagedServices
 from lamella.control.mappings import MappingServices
 from lamella.control.provisioned import ProvisioningServices, load_provisions
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
@@ -109,7 +111,8 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
 
         inside = _Inside(downloads, neighbours, limits)
         measurements = Measurements()
-        router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, stack)
+        managed = open_managed(settings, stores, stores.images)
+        router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, managed, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
         conformance = open_conformance(settings, stores, sandboxes)
@@ -133,17 +136,19 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             ),
             gate=workshop.gate,
         )
-        services = _services(stores, plane, control, address.port)
-        api = Api(ServiceSpec.load("lambda"), OPERATIONS)
+        fetching = managed.serve(stores, router, clock, stack)
+        services = _services(stores, plane, control, fetching, address.port)
+        api = Api(ServiceSpec.load("lambda"), OPERATIONS, [ServiceSpec.load("lambda-core")])
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
-        await _resume(stores, plane, (workshop.examiner, conformance), stack)
+        await _resume(stores, plane, (workshop.examiner, conformance), fetching, managed, stack)
         channels = ChannelUpdates(services)
         stack.push_async_callback(channels.close)
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
-        images = ImagePages(stores.images, _images_in_use, settings.data / "workshop", host_architecture())
+        images = ImagePages(stores.images, plane.garbage.images_in_use, settings.data / "workshop", host_architecture())
+        runtimes = managed.pages(settings, channels.context)
         pages = _HostPages(
             settings,
             stores,
@@ -154,6 +159,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             clock,
             images,
             _layer_pages(settings, channels, mirrors),
+            runtimes.pages(),
         )
         door = Door(
             settings.region,
@@ -161,7 +167,13 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads={**workshop.layers.uploads, **mirrors.uploads, **images.uploads, **conformance.uploads},
+            uploads={
+                **workshop.layers.uploads,
+                **mirrors.uploads,
+                **images.uploads,
+                **conformance.uploads,
+                **runtimes.uploads,
+            },
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -230,6 +242,7 @@ def _router(
     inside: _Inside,
     measurements: Measurements,
     directory: DataDirectory,
+    managed: Managed,
     stack: AsyncExitStack,
 ) -> Router:
     freezer = Freezer()
@@ -257,6 +270,7 @@ def _router(
         Networks(granted),
         permissions=Permissions(stores.records.functions, settings.organizations),
         images=stores.images,
+        managed=managed.runtimes,
     )
 
 
@@ -287,6 +301,8 @@ def _plane(
     garbage = Garbage(stores.functions, stores.layers, stores.artifacts, stores.images)
     garbage.keep_images(router.mounted_images)
     garbage.keep_images(stores.packs.images)
+    garbage.keep_images(router.managed.digests)
+    garbage.keep_images(router.mounted_packs)
     sources = MappingPorts(stores.records.accounts, stores.checkpoints, aws, destinations, RoutedCallee(router), clock)
     return _Plane(
         router=router,
@@ -300,7 +316,7 @@ def _plane(
     )
 
 
-def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int) -> Services:
+def _services(stores: Stores, plane: _Plane, control: ControlServices, managed: ManagedServices, port: int) -> Services:
     """What the handlers of operations work with, a group for each that wants one."""
     return Services(
         control,
@@ -312,17 +328,28 @@ def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int
         EventInvokeServices(plane.dispatcher),
         stores.records,
         MappingServices(plane.mappings),
+        managed,
     )
 
 
-async def _resume(stores: Stores, plane: _Plane, users: Sequence[_ArtifactUser], stack: AsyncExitStack) -> None:
+async def _resume(
+    stores: Stores,
+    plane: _Plane,
+    users: Sequence[_ArtifactUser],
+    fetching: ManagedServices,
+    managed: Managed,
+    stack: AsyncExitStack,
+) -> None:
     """Go on where the last process ended, be it in the middle of something."""
     await plane.router.load()
+    await fetching.fetches.resume()
     await plane.urls.load(stores.records.functions)
     await plane.dispatcher.load(configurations(await stores.records.functions.every(EVENT_INVOKE_CONFIG)))
     await plane.transitions.resume()
     await plane.garbage.collect()
-    collector = asyncio.create_task(_collect(plane.garbage, plane.router, users), name="collect garbage")
+    collector = asyncio.create_task(
+        _collect(plane.garbage, plane.router, users, managed, fetching), name="collect garbage"
+    )
     stack.callback(collector.cancel)
     plane.router.start()
     await load_provisions(stores.records.functions, plane.router.provisions)
@@ -381,11 +408,6 @@ class _HostPages:
         self._images.stop()
 
 
-async def _images_in_use() -> frozenset[str]:
-    """None: functions of images are not run yet."""
-    return frozenset()
-
-
 def _users(stores: Stores) -> Users:
     """Who uses a runtime: function versions by their ARN."""
 
@@ -427,7 +449,9 @@ def _claim(address: Address) -> socket.socket:
     return claimed
 
 
-async def _collect(garbage: Garbage, router: Router, users: Sequence[_ArtifactUser]) -> None:
+async def _collect(
+    garbage: Garbage, router: Router, users: Sequence[_ArtifactUser], managed: Managed, fetching: ManagedServices
+) -> None:
     """Take away archives and images that nothing refers to, now and then: a deletion need not wait for the disk."""
 
     def in_use() -> frozenset[str]:
@@ -437,6 +461,8 @@ async def _collect(garbage: Garbage, router: Router, users: Sequence[_ArtifactUs
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
             count = await garbage.collect(in_use=in_use)
+            await fetching.fetches.expire()
+            await managed.contents.prune(managed.runtimes.digests() | router.mounted_packs())
             images = await garbage.collect_images()
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts or images that nothing refers to could not be deleted")

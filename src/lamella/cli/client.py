@@ -374,6 +374,25 @@ class Client:
             return None
         return answer if isinstance(answer.get("packages"), list) else None
 
+    def api(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+    ) -> dict[str, Any]:
+        """Call an operation of Lambda's API by its method and path; the parts of the path are quoted.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        body = None if document is None else json.dumps(document).encode()
+        fields = dict(headers) if document is None else {"content-type": "application/json", **headers}
+        with self._request(method, f"{path}?{urlencode(query)}" if query else path, body, fields) as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+
     def accounts(self) -> dict[str, Any]:
         """The accounts of the server: `{"accounts": [...]}`.
 

@@ -188,15 +188,18 @@ def _follow(lines: Iterator[dict[str, Any]], doing: str, *, json_: bool) -> None
         CommandError: It is not.
     """
     result: dict[str, Any] | None = None
-    with telling() as tell:
-        tell(f"{doing} ...")
-        for line in lines:
-            if error := line.get("error"):
-                raise CommandError(f"{error['code']}: {out.printable(error['message'])}")
-            if progress := line.get("progress"):
-                number, layers = progress["layers_done"] + 1, progress["layers"]
-                tell(f"{doing}: layer {number} of {layers}, {out.size(progress['next_bytes'])} ...")
-            result = line.get("result", result)
+    try:
+        with telling() as tell:
+            tell(f"{doing} ...")
+            for line in lines:
+                if error := line.get("error"):
+                    raise CommandError(f"{error['code']}: {out.printable(error['message'])}")
+                if progress := line.get("progress"):
+                    number, layers = progress["layers_done"] + 1, progress["layers"]
+                    tell(f"{doing}: layer {number} of {layers}, {out.size(progress['next_bytes'])} ...")
+                result = line.get("result", result)
+    except KeyboardInterrupt:
+        raise CommandError("interrupted; what the server has begun it may go on with", Status.INTERRUPTED) from None
     if result is None:
         raise CommandError("the server ended its answer too early; see its own log")
     if json_:

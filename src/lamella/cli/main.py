@@ -15,6 +15,7 @@ from lamella.cli import (
     extension,
     fleet,
     image,
+    init,
     invoke,
     key,
     layer,
@@ -62,6 +63,7 @@ def lamella(
 for _noun in (
     serve,
     doctor,
+    init,
     invoke,
     events,
     logs,
@@ -70,8 +72,8 @@ for _noun in (
     channel,
     fleet,
     runtime,
-    image,
     extension,
+    image,
     account,
     key,
 ):

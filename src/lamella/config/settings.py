@@ -208,11 +208,14 @@ class Settings:
     image_auth_file: Path | None = field(
         default=None,
         metadata={
-            "kind": kinds.written("a path", kinds.path),
+            "kind": kinds.written(
+                "a path, or the word usual", lambda text: None if text == "usual" else kinds.path(text)
+            ),
             "meaning": "File with credentials for registries, as `docker login`, `podman login` and `skopeo login` "
-            "write it. It is read anew for each image.",
-            "default": "those of the user who runs the server: $XDG_RUNTIME_DIR/containers/auth.json, "
-            "~/.config/containers/auth.json, ~/.docker/config.json",
+            "write it, read anew for each image. `usual` stands for where these programs keep it for the user who runs "
+            "the server: `$XDG_RUNTIME_DIR/containers/auth.json`, `~/.config/containers/auth.json`, "
+            "`~/.docker/config.json`.",
+            "default": "usual",
         },
     )
     image_paths: tuple[Path, ...] = _row(

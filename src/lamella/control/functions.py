@@ -19,6 +19,7 @@ from lamella.control.configuration import (
 )
 from lamella.control.following import intend, record, with_channels
 from lamella.control.images import check_members, check_update, deployed, location
+from lamella.control.managed_configuration import with_current_version
 from lamella.control.publishing import publish
 from lamella.control.resolution import (
     check_revision,
@@ -62,7 +63,9 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
         other={TENANCY: dict(req["TenancyConfig"])} if "TenancyConfig" in req else {},
     )
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, key, with_source_key(blank, req["Code"]), req), creating=True)
+        config = await runnable(
+            ctx, await configured(ctx, key, with_source_key(blank, req["Code"]), req), creating=True
+        )
         exists = ResourceConflictException(f"Function already exist: {key.name}")
         if await services.functions.get(key) is not None:
             raise exists
@@ -98,6 +101,7 @@ async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.G
     """Configuration, tags, reserved concurrency, and where the code can be downloaded."""
     services = services_of(ctx)
     reference, version = await existing_version(ctx, req["FunctionName"], req.get("Qualifier"), "GetFunction")
+    version = await with_current_version(ctx, version)
     code = location(version) if version.config.package_type == IMAGE else _download(ctx, version)
     if SOURCE_KEY in version.config.other:
         code["SourceKMSKeyArn"] = version.config.other[SOURCE_KEY]
@@ -122,7 +126,8 @@ async def get_function_configuration(
     reference, version = await existing_version(
         ctx, req["FunctionName"], req.get("Qualifier"), "GetFunctionConfiguration"
     )
-    return wire.function_configuration(as_it_runs(ctx, version), qualifier=reference.qualifier)
+    version = as_it_runs(ctx, await with_current_version(ctx, version))
+    return wire.function_configuration(version, qualifier=reference.qualifier)
 
 
 @operation("UpdateFunctionCode")
@@ -135,7 +140,9 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
     check_settled(latest)
     check_update(req, latest.config.package_type)
     architecture = architecture_of(req.get("Architectures"), latest.config.architecture)
-    config = runnable(ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False)
+    config = await runnable(
+        ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False
+    )
     await check_deployment(ctx, latest.key)
     async with deployed(ctx, config, req, account=latest.key.account) as (artifact, config):
         if latest.config.package_type == IMAGE:
@@ -163,7 +170,7 @@ async def update_function_configuration(
     check_settled(latest)
     check_members(req, latest.config.package_type)
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, latest.key, latest.config, req), creating=False)
+        config = await runnable(ctx, await configured(ctx, latest.key, latest.config, req), creating=False)
         if req.get("Layers"):
             await check_deployment(ctx, latest.key)
         check_size(ctx, latest.artifact, config.layers)

@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 from urllib3.exceptions import TimeoutError as LateError
 
 from lamella.images.reference import DELETED, DENIED, INTERNAL
+from lamella.images.source import Stopped
 from lamella.ports.images import ImageError
 
 T = TypeVar("T")
@@ -24,7 +25,10 @@ _LONGEST_PAUSE_S: Final = 10.0
 _REDIRECTS: Final = 5
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
-_TIMEOUT: Final = urllib3.Timeout(connect=10, read=30)
+_LONGEST_S: Final = 45.0
+"""After so long there is no further attempt: whoever creates a function waits for some of the answers."""
+
+_TIMEOUT: Final = urllib3.Timeout(connect=5, read=15)
 _USER_AGENT: Final = "lamella"
 
 
@@ -41,9 +45,14 @@ class DroppedError(Exception):
 
 
 class Web:
-    """Connections by the environment's rules for proxies, and the system's certificate authorities."""
+    """Connections by the environment's rules for proxies, and the system's certificate authorities.
 
-    def __init__(self) -> None:
+    Args:
+        stopped: Whether nobody waits any more: then there is no further attempt.
+    """
+
+    def __init__(self, stopped: Stopped) -> None:
+        self._stopped = stopped
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def close(self) -> None:
@@ -57,17 +66,19 @@ class Web:
         Raises:
             ImageError: It was, as often as it is tried.
         """
-        reason, pause_s = "", 0.0
-        for number in range(_ATTEMPTS):
-            if number:
-                time.sleep(max(pause_s, FIRST_PAUSE_S * 2 ** (number - 1)))
+        began_s, number = time.monotonic(), 1
+        while True:
             try:
                 return attempt()
             except DroppedError as error:
-                reason, pause_s = str(error), error.pause_s
-        raise ImageError(
-            f"The registry {host} cannot be asked: {reason}, {_ATTEMPTS} times in a row. Try again later.", INTERNAL
-        )
+                late = time.monotonic() - began_s > _LONGEST_S
+                if number == _ATTEMPTS or late or self._stopped():
+                    times = f", {number} times in a row" if number > 1 else ""
+                    raise ImageError(
+                        f"The registry {host} cannot be asked: {error}{times}. Try again later.", INTERNAL
+                    ) from None
+                time.sleep(max(error.pause_s, FIRST_PAUSE_S * 2 ** (number - 1)))
+                number += 1
 
     @contextmanager
     def get(

@@ -135,9 +135,9 @@ def read_document(data: bytes, media_type: str, shown: str) -> Manifest | Index:
     """
     try:
         document = _parsed(data)
-        kind = document.get("mediaType") or media_type.partition(";")[0].strip()
-        if kind not in (*MANIFESTS, *INDEXES):
-            # An OCI manifest may leave its type out, and a layout or web server may know none.
+        kind = _text(document, "mediaType") or media_type.partition(";")[0].strip()
+        if not document.get("mediaType") and kind not in (*MANIFESTS, *INDEXES):
+            # OCI's may leave their type out, and layouts and web servers may know none.
             kind = OCI_INDEX if "manifests" in document else OCI_MANIFEST if "layers" in document else kind
         if kind in INDEXES:
             return Index(sha256(data), _descriptors(document, "manifests"))
@@ -148,7 +148,7 @@ def read_document(data: bytes, media_type: str, shown: str) -> Manifest | Index:
             return _checked(manifest)
     except _MisshapenError as error:
         raise ImageError(f"The manifest of {shown} is not valid: {error}.", INVALID) from None
-    raise unsupported(shown, str(kind))
+    raise unsupported(shown, kind)
 
 
 def unsupported(shown: str, media_type: str) -> ImageError:
@@ -172,10 +172,10 @@ def read_configuration(data: bytes, shown: str) -> Configuration:
     """
     try:
         document = _parsed(data)
-        system, architecture = document.get("os", "linux"), document.get("architecture")
+        system, architecture = _text(document, "os") or "linux", _text(document, "architecture")
         if system != "linux" or architecture not in _ARCHITECTURES:
             raise ImageError(
-                f"The image {shown} is for {str(system)[:40]!r} on {str(architecture)[:40]!r}: Lambda runs linux "
+                f"The image {shown} is for {system[:40]!r} on {architecture[:40]!r}: Lambda runs linux "
                 "on amd64 or arm64.",
                 INVALID,
             )

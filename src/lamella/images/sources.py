@@ -1,7 +1,7 @@
 """Which places may be asked for images, and what asks them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lamella.images.allowed import Place, Registry, find_place
@@ -11,7 +11,7 @@ from lamella.images.http import Web
 from lamella.images.layout import Layout
 from lamella.images.reference import DENIED, Reference
 from lamella.images.registry import RegistryImage
-from lamella.images.source import ImageSource
+from lamella.images.source import ImageSource, Stopped
 from lamella.ports.images import ImageError
 
 
@@ -29,23 +29,25 @@ class Sources:
         paths: Directories of this machine below which images may be named: a client could otherwise have the server
             read any file of the host.
         credentials: Finds what to say to a registry about who asks.
-        web: Makes connections for one source.
     """
 
     registries: Sequence[Registry] = ()
     paths: Sequence[Path] = ()
     credentials: Callable[[Place], Credential | None] = _nobody
-    web: Callable[[], Web] = field(default=Web)
 
-    def __call__(self, reference: Reference) -> ImageSource:
+    def __call__(self, reference: Reference, stopped: Stopped) -> ImageSource:
         """The place.
+
+        Args:
+            reference: Names it.
+            stopped: Whether nobody waits for it any more.
 
         Raises:
             ImageError: It may not be asked, or is an archive that cannot be read.
         """
         if reference.transport == "registry":
             place = find_place(self.registries, reference)
-            return RegistryImage(reference, place, self.credentials, self.web())
+            return RegistryImage(reference, place, self.credentials, Web(stopped))
         self._check_path(reference)
         match reference.transport:
             case "oci":

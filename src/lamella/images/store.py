@@ -40,7 +40,7 @@ from lamella.images.names import ImageNames, parse_name
 from lamella.images.records import ImageRecord, LayerRecord, used_layers, write_atomically
 from lamella.images.reference import DELETED, INTERNAL, INVALID, Reference
 from lamella.images.roots import Roots
-from lamella.images.source import ImageSource, damaged
+from lamella.images.source import ImageSource, Stopped, damaged
 from lamella.ports.errors import UnavailableError
 from lamella.ports.images import ImageError, ImageStore, Overlays, Platform, ResolvedImage, StoredImage
 
@@ -49,6 +49,9 @@ T = TypeVar("T")
 _RECENT_S: Final = 600.0
 """How long after it was fetched an image is spared: whoever wanted it may not have said so in the database yet."""
 
+
+_BLOB_KEPT_S: Final = 86_400.0
+"""How long a layer that was fetched in part waits for another try."""
 
 Progress = Callable[[int, int, int], None]
 """Told how many layers are done, of how many, and the size in bytes of the next one, packed."""
@@ -72,7 +75,7 @@ class FilesystemImageStore(ImageStore):
         UnavailableError: The directory cannot be used.
     """
 
-    def __init__(self, root: Path, sources: Callable[[Reference], ImageSource], overlays: Overlays) -> None:
+    def __init__(self, root: Path, sources: Callable[[Reference, Stopped], ImageSource], overlays: Overlays) -> None:
         self._root = root
         self._sources = sources
         self._images = root / "images"
@@ -178,8 +181,12 @@ class FilesystemImageStore(ImageStore):
         await self._run(self._asking, lambda: self._discard({digest}))
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(pool, work)
         try:
-            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, work))
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody is left to be told
+            raise
         except OSError as error:
             raise ImageError(f"The image store {self._root} fails: {error.strerror or error}.", INTERNAL) from error
 
@@ -188,7 +195,7 @@ class FilesystemImageStore(ImageStore):
         named = self._names.find(reference)
         if named is not None:
             return replace(named, uri=uri)
-        source = self._sources(reference)
+        source = self._sources(reference, self._stopping.is_set)
         try:
             return _resolved(source, reference.digest, uri)
         finally:
@@ -196,7 +203,7 @@ class FilesystemImageStore(ImageStore):
 
     def _fetch(self, uri: str, digest: str, progress: Progress) -> StoredImage:
         reference = Reference.parse(uri).at(digest)
-        source = self._sources(reference)
+        source = self._sources(reference, self._stopping.is_set)
         try:
             return self._fetch_from(source, digest, uri, progress)
         finally:
@@ -285,7 +292,15 @@ class FilesystemImageStore(ImageStore):
             and (everything or not (self._is_wanted(record) or now_s - record.fetched_s < _RECENT_S))
         }
         self._discard(unused)
+        self._drop_blobs(older_than_s=0.0 if everything else _BLOB_KEPT_S)
         return sorted(unused)
+
+    def _drop_blobs(self, *, older_than_s: float) -> None:
+        """Take away what is left of layers that nobody has gone on with."""
+        for path in (self._root / "blobs").iterdir():
+            with self._alone_with(f"blob {path.name}"), suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= older_than_s:
+                    path.unlink()
 
     def _is_wanted(self, record: ImageRecord) -> bool:
         return record.kept or bool(self._names.names_of(record.image.digest))

@@ -37,6 +37,7 @@ Progress = Callable[[str], None]
 
 _CLIENTS: Final = "clients"  # AWS's runtime clients that came as files, for the next build
 _INTERPRETERS: Final = "interpreters"  # those that were fetched, for the same
+_IMAGE_DELETED: Final = "ImageDeleted"  # see `ImageError.code`
 
 
 def _silent(message: str) -> None:
@@ -44,7 +45,7 @@ def _silent(message: str) -> None:
 
 
 def _no_images(digest: str) -> Path:
-    raise ImageError(f"There are no images here, and so no {digest}.", "ImageDeleted")
+    raise ImageError(f"There are no images here, and so no {digest}.", _IMAGE_DELETED)
 
 
 class PackCatalog(RuntimeCatalog):
@@ -292,7 +293,7 @@ class PackCatalog(RuntimeCatalog):
             except PackBuildError as error:
                 if name not in debian_root.LANGUAGES:
                     raise PackBuildError(f"{missing}\n{error}") from error
-                progress(f"{error}; taking Debian's packages")
+                progress("uv cannot fetch it; making it of Debian's packages")
                 return self._build(key, recipe_of_debian(name, None, self._root / _CLIENTS, architecture), progress)
         return self._add(key, source, progress)
 
@@ -333,10 +334,10 @@ class PackCatalog(RuntimeCatalog):
         try:
             return replace(pack, rootfs=self._image_root(manifest.image))
         except ImageError as error:
-            raise RuntimeNotInstalledError(
-                f"Runtime {manifest.name} was made from {manifest.origin.place}, which is not on this node any more: "
-                f"{error} Add it again with: lamella runtime add {manifest.name} --image {manifest.origin.place}"
-            ) from error
+            place = manifest.origin.place
+            gone = f"its image {place} is not on this node any more. Add it again with: lamella runtime add"
+            reason = f"{gone} {manifest.name} --image {place}" if error.code == _IMAGE_DELETED else str(error)
+            raise RuntimeNotInstalledError(f"Runtime {manifest.name} cannot be used: {reason}") from error
 
     def _clear_leftovers(self) -> None:
         self._shelf.clear_leftovers()

@@ -138,7 +138,7 @@ class Manifest:
         return RuntimePack(
             name=self.name,
             architecture=self.architecture,
-            rootfs=directory / ROOTFS,
+            rootfs=(directory / ROOTFS).resolve(),  # an operator, or a test, may keep the trees elsewhere
             digest=self.digest,
             version=self.version,
             entrypoints=self.entrypoints,

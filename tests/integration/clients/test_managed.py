@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from tests.support.clients import archive_of
 from tests.support.functions import Answer, Function, create
 from tests.support.languages import NODES, host_java
 from tests.support.layers import publish
+from tests.support.projects import begin, check_greetings, deploy, make
+from tests.support.server import LamellaServer
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.network]
 
@@ -211,13 +214,18 @@ def test_java_takes_and_gives_streams(java: Create) -> None:
     assert "and that is all" in answer.tail
 
 
-def test_java_is_started_as_on_aws_and_from_its_archive(java: Create) -> None:
-    """EN-24: the wrapper sees the command line. It insists on the archive, without which Java would not start."""
+def test_java_is_started_as_on_aws_and_from_its_archive(server: LamellaServer, java: Create) -> None:
+    """EN-24: the wrapper sees the command line. It insists on the archive, without which Java would not start.
+
+    The archive is not the same each time it is made, and so is no part of the runtime's digest.
+    """
     wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper", "JAVA_TOOL_OPTIONS": "-Dmine=1"}}
     found = java("options", MemorySize=512, Environment=wrapped).invoke().document
     assert found[:4] == ["-Dmine=1", "-XX:MaxHeapSize=445645k", "-XX:+UseSerialGC", "-Xshare:on"]
     assert "-XX:SharedArchiveFile=/var/lang/lib/server/runtime.jsa" in found
     assert "-XX:TieredStopAtLevel=1" in found
+    manifest = json.loads((server.data / f"runtimes/{host_java()}/current/pack.json").read_text())
+    assert list(manifest["derived"]) == ["/var/lang/lib/server/runtime.jsa"]
     assert "-XX:MaxHeapSize=2834432k" in java("options", MemorySize=3008).invoke().document
 
 
@@ -237,3 +245,13 @@ def test_java_functions_that_do_not_load(
     answer = function.invoke()
     assert answer.error == "Unhandled"
     assert words in answer.document["errorMessage"]  # the client names no type for a method
+
+
+@pytest.mark.parametrize(("runtime", "language"), [(MODULES, "node"), (host_java(), "java")])
+def test_a_project_works_as_written(
+    server: LamellaServer, client: Any, installed: Callable[[str], str], tmp_path: Path, runtime: str, language: str
+) -> None:
+    """What `lamella init` writes, built, deployed and invoked."""
+    project = begin(server, installed(runtime), tmp_path)
+    make(server, project)
+    check_greetings(deploy(client, project), language)

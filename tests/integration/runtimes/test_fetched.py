@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from lamella.runtimes import PackBuildError, PackCatalog
+from lamella.debian.errors import DebianError
+from lamella.runtimes import PackBuildError, PackCatalog, debian_root, interpreters
 from lamella.runtimes.fetched import can_be_fetched, fetch_interpreter, kept_interpreter, pinned
 
 
@@ -72,6 +73,22 @@ def test_a_failure_says_where_it_was_looked_for_as_well(tmp_path: Path, fetcher:
     assert first.startswith("No python3.77 on this host (looked in /usr/bin")
     assert second == "The interpreter of python3.77 cannot be fetched: error: no network: cause: a: cause: the cable"
     assert list((tmp_path / "runtimes/interpreters").iterdir()) == []
+
+
+def test_debian_has_some_of_those_that_cannot_be_fetched(
+    tmp_path: Path, fetcher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(fetcher, "exit 2")
+    monkeypatch.setattr(interpreters, "candidates", lambda: iter(()))
+    monkeypatch.setattr(debian_root, "fetch", no_apt)
+    said: list[str] = []
+    with pytest.raises(PackBuildError, match=r"Cannot make python3\.13 for .* of Debian's packages: no apt"):
+        PackCatalog(tmp_path / "runtimes").add("python3.13", progress=said.append)
+    assert "uv cannot fetch it; making it of Debian's packages" in said
+
+
+def no_apt(*asked: object) -> None:
+    raise DebianError("no apt")
 
 
 def test_what_has_no_interpreter_in_it_is_not_kept(tmp_path: Path, fetcher: Path) -> None:

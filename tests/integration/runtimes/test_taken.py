@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lamella.domain.function import Architecture
-from lamella.ports.images import StoredImage
+from lamella.ports.images import ImageError, StoredImage
 from lamella.ports.runtimes import RuntimeNotInstalledError
 from lamella.runtimes import PackBuildError, PackCatalog, PackDamagedError, host_architecture, verify
 from lamella.runtimes.foreign import Emulation, Emulations
@@ -206,6 +206,12 @@ async def test_a_pack_is_an_images_root(tmp_path: Path, images: MemoryImageStore
     with pytest.raises(RuntimeNotInstalledError, match=r"lamella runtime add dotnet8 --image r/dotnet:8$"):
         later.find("dotnet8", HOST)
     assert later.manifest("dotnet8").image == IMAGE.digest
+
+    def forbidden(digest: str) -> Path:
+        raise ImageError(f"{digest} is damaged.", "InternalError")
+
+    with pytest.raises(RuntimeNotInstalledError, match=r"^Runtime dotnet8 cannot be used: abab.* is damaged\.$"):
+        PackCatalog(tmp_path / "runtimes", forbidden).find("dotnet8", HOST)
     later.remove("dotnet8")
     assert later.images() == frozenset()
 

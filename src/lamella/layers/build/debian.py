@@ -213,7 +213,9 @@ def _kept(tree: Unpacked, own: frozenset[str], programs: Mapping[str, str], dire
         unwanted = parent in _PROGRAMS and tree.owners[path] in own and path not in wanted
         if not unwanted and not (parent in directories and _LIBRARY.search(path)):
             kept.add(path)
-    return kept
+    # Modules of Lua are links, from where Lua looks, to libraries that no program needs.
+    linked = {(tree.root / path).resolve() for path in kept if (tree.root / path).is_symlink()}
+    return kept | {path for path in tree.whole - kept if tree.root / path in linked and _LIBRARY.search(path)}
 
 
 def _elf(path: Path) -> bool:
