@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # A file's tests share servers, so they stay in one process. ARGS="-n0 ..." runs all in this one, as a debugger wants it.
 PYTEST := .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo serve test check lint types imports generated links format probes conformance bench reference clean
+.PHONY: help setup demo serve test check lint types imports generated links format probes conformance bench languages reference clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,6 +67,10 @@ conformance: setup ## Run all tests, and write into the page about the execution
 bench: ## Measure, and print the budgets and the peers beside it
 	@scripts/setup.sh bench
 	@$(PYTHON) -m bench $(ARGS)
+
+languages: ## Build and measure a project in every language, and write the table of them into the README
+	@scripts/setup.sh clients
+	@$(PYTHON) -m bench.languages $(ARGS)
 
 clean: ## Remove everything that was made here; the data of servers stays
 	rm -rf .venv .tools .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

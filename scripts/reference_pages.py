@@ -10,30 +10,39 @@ from pathlib import Path
 from typing import Final
 
 import conformance
+from botocore.model import OperationModel
 
 from lamella.app.operations import OPERATIONS
 from lamella.awsapi.registry import NOT_IMPLEMENTED
 from lamella.awsapi.spec import ServiceSpec
+from lamella.conformance.extension_checks import EXTENSION_CHECKS
+from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.domain.quotas import QUOTAS
 from lamella.layers.build.recipe import ARRAYS, TABLES, Recipe
 from lamella.layers.build.slim import DEFAULT_SLIM, MEANINGS
 from lamella.layers.build.tables import rows_of
 from lamella.layers.doctor.rules import GROUPS
+from lamella.scaffold import Language, languages
 
+SERVICES: Final = ("lambda", "lambda-core")
+"""botocore has two models of Lambda."""
 ROOT: Final = Path(__file__).resolve().parent.parent
 DIRECTORY: Final = ROOT / "docs" / "reference"
 _UNBUILT: Final = re.compile(r"(.+) (?:is|are) not built")
 _README_BLOCK: Final = re.compile(r"(<!-- written: operations -->\n).*?(<!-- end -->)", re.DOTALL)
+_LANGUAGES_BLOCK: Final = re.compile(r"(<!-- written: languages -->\n).*?(<!-- end -->)", re.DOTALL)
+_NUMBER: Final = re.compile(r"\\d\+")  # in the pattern of a language's runtimes
+_ESCAPE: Final = "\\"
 _MARK: Final = "<!-- Written by python scripts/reference_pages.py; do not edit. -->\n"
 
 
 def operations_page() -> str:
-    """Every operation of the model, with a handler or with the reason for its absence."""
-    spec = ServiceSpec.load("lambda")
+    """Every operation of the models, with a handler or with the reason for its absence."""
+    operations = _operations()
     rows = [
         f"| `{name}` | `{operation.http['method']} {operation.http['requestUri'].partition('?')[0]}` | "
         f"{_one_line(OPERATIONS[name].__doc__)} |"
-        for name, operation in sorted(spec.operations.items())
+        for name, operation in sorted(operations.items())
         if name in OPERATIONS
     ]
     reasons: dict[str, list[str]] = {}
@@ -44,7 +53,7 @@ def operations_page() -> str:
         [
             f"{_MARK}# Operations",
             "",
-            f"{len(OPERATIONS)} of the {len(spec.operations)} operations in botocore's model are implemented.",
+            f"{len(OPERATIONS)} of the {len(operations)} operations of botocore's two models are implemented.",
             "",
             "## Implemented",
             "",
@@ -128,6 +137,49 @@ def findings_page() -> str:
     return "\n".join(lines)
 
 
+_VERIFICATION: Final = """\
+What [`lamella runtime verify`](../how-to/verify-runtimes.md) and `lamella extension verify` look at. Ids stay
+the same for ever; `--only` and `--skip` take them. Rules are those of [conformance](conformance.md).
+
+What is of weight **error** makes invocations fail or answers wrong, and the command ends with status 1.
+**Advice** is about what works on AWS as it is today, and is fragile or wasteful.
+
+## Events for handlers
+
+A runtime needs a handler to play with. The kit brings one as `verify.handler`, in `/var/task`, for Python
+(`verify.py`), Node.js (`verify.js`), Ruby (`verify.rb`), PHP (`verify.php`), shells (`verify.sh`) and Java
+(`Verify::handler`). For any other language name a function of your own with `--function` and `--handler`. It
+need not know these events: one that gives back every event as it is shows most of what there is to see, and
+whatever cannot be seen is *not applicable*.
+
+Events of the kit are JSON objects on one line, without spaces, with the member `verify` first.
+
+| Event | What the handler does |
+|---|---|
+| `{"verify":"actions"}` | gives a list of the names in this table that it knows: `["echo","error"]` |
+| `{"verify":"echo","value":…}` | gives back the value |
+| `{"verify":"error","message":"…"}` | raises an error with this message |
+| `{"verify":"print","text":"…"}` | prints the text as a line of the log |
+| `{"verify":"size","bytes":…}` | gives a text of so many letters `x` |
+| `{"verify":"environment","name":"…"}` | gives the value of an environment variable, or null |
+| `{"verify":"context"}` | gives `{"aws_request_id", "invoked_function_arn", "remaining_ms"}` of its context |
+| `{"verify":"stream","fail":false}` | streams its response; with `true` it fails after the first bytes |
+| anything else | gives it back |
+
+"""
+
+
+def verification_page() -> str:
+    """Every check of runtimes and extensions."""
+    lines = [f"{_MARK}# Checks of runtimes and extensions", "", _VERIFICATION]
+    for heading, checks in (("Runtimes", RUNTIME_CHECKS), ("Extensions", EXTENSION_CHECKS)):
+        lines += [f"## {heading}", ""]
+        for check in checks.values():
+            head = f"**{check.weight}**, {check.rule}: {check.title}"
+            lines += [f"### {check.id}", "", head, "", f"*Why:* {check.why}", "", f"*Fix:* {check.fix}", ""]
+    return "\n".join(lines)
+
+
 def recipe_page() -> str:
     """Every key of `layer.toml`."""
     lines = [
@@ -184,13 +236,33 @@ _UNITS: Final = {"bytes": "bytes", "s": "s", "MiB": "MB (of 1,048,576 bytes)", "
 
 def readme(text: str) -> str:
     """The README with its block about operations as it should be."""
-    model = ServiceSpec.load("lambda").operations
     missing = [match[1] for reason in dict.fromkeys(NOT_IMPLEMENTED.values()) if (match := _UNBUILT.match(reason))]
     block = f"""
-{len(OPERATIONS)} of Lambda's {len(model)} operations work ([which ones](docs/reference/operations.md)).
+{len(OPERATIONS)} of Lambda's {len(_operations())} operations work ([which ones](docs/reference/operations.md)).
 Not in this version: {", ".join(missing)}.
 """
     return _README_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def _operations() -> dict[str, OperationModel]:
+    return {name: each for service in SERVICES for name, each in ServiceSpec.load(service).operations.items()}
+
+
+def languages_block(text: str) -> str:
+    """The page about languages with its block about `lamella init` as it should be."""
+    rows = [
+        f"| `{one.name}` | {one.title} | {_kind(one)} | {_one_line(one.about).removeprefix('here ').rstrip('.')} | "
+        f"{', '.join(one.needs)} |"
+        for one in languages().values()
+    ]
+    head = ["| `--runtime` | Language | Runtime of the function | In the layer | Needs |", "|---|---|---|---|---|"]
+    block = "\n".join(["", *head, *rows, ""])
+    return _LANGUAGES_BLOCK.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def _kind(language: Language) -> str:
+    """Which runtimes its functions can have."""
+    return f"`{language.runtime if language.is_custom else _NUMBER.sub('N', language.runtimes).replace(_ESCAPE, '')}`"
 
 
 def _one_line(text: str | None) -> str:
@@ -200,14 +272,16 @@ def _one_line(text: str | None) -> str:
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` compare them; returns the exit status."""
     status = 0
-    front = ROOT / "README.md"
+    front, tongues = ROOT / "README.md", DIRECTORY / "languages.md"
     pages = {
         DIRECTORY / "operations.md": operations_page(),
         DIRECTORY / "quotas.md": quotas_page(),
         DIRECTORY / "findings.md": findings_page(),
         DIRECTORY / "layer-toml.md": recipe_page(),
+        DIRECTORY / "verification.md": verification_page(),
         DIRECTORY / "conformance.md": _MARK + conformance.page(),
         front: readme(front.read_text(encoding="utf-8")),
+        tongues: languages_block(tongues.read_text(encoding="utf-8")),
     }
     for path, text in pages.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:

@@ -29,6 +29,10 @@ case "${1:-}" in
 			command -v "${pair%:*}" >/dev/null || packages="$packages ${pair#*:}"
 		done
 		programs="$programs c++ cmake go jlink make mvn strip xz cargo"
+		# The tests of runtimes made of Debian's packages, and of functions for the other architecture.
+		if command -v apt-get >/dev/null; then
+			packages="$packages debian-archive-keyring qemu-user-static"
+		fi
 		stamp=$stamp-clients
 		;;
 	postgres)
@@ -49,16 +53,32 @@ esac
 say() { printf '%s\n' "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
+root=
+[ "$(id -u)" = 0 ] || root=sudo
+
+# Functions for the other architecture run through qemu, of which the kernel is told when the machine starts. Where
+# nothing does that, as in a machine without systemd, it is told here; that lasts until the machine stops.
+binfmt=/proc/sys/fs/binfmt_misc
+tell_of_qemu() {
+	for machine in aarch64 x86_64; do
+		file=/usr/lib/binfmt.d/qemu-$machine.conf
+		if ! [ -r "$file" ] || [ -e "$binfmt/qemu-$machine" ]; then
+			continue
+		fi
+		$root sh -c "[ -e $binfmt/register ] || mount -t binfmt_misc none $binfmt; cat $file >$binfmt/register" ||
+			say "the kernel could not be told of qemu: functions for $machine will not run"
+	done
+}
+
 key=$(cat scripts/setup.sh pyproject.toml uv.lock | sha256sum | cut -d' ' -f1)
 if [ -x .venv/bin/lamella ] && [ "$(cat "$stamp" 2>/dev/null)" = "$key" ]; then
+	[ "${1:-}" != clients ] || tell_of_qemu
 	exit 0
 fi
 
 # --- system packages ---------------------------------------------------------------------------------------------
 apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
 
-root=
-[ "$(id -u)" = 0 ] || root=sudo
 if [ "${1:-}" = clients ] && ! command -v cargo >/dev/null && command -v apt-cache >/dev/null; then
 	# Debian keeps a recent compiler for its browsers under these names; that of its release may be years old.
 	apt-cache show cargo-web >/dev/null 2>&1 || apt update || true
@@ -101,6 +121,8 @@ if [ -n "$missing" ]; then
 			{ cat "$log" >&2; fail "apt-get install failed; the packages are:$missing"; }
 	fi
 fi
+
+[ "${1:-}" != clients ] || tell_of_qemu
 
 # --- uv ----------------------------------------------------------------------------------------------------------
 if command -v uv >/dev/null && uv --version >/dev/null 2>&1; then

@@ -19,6 +19,7 @@ from typing import Final
 from lamella.domain.invocation import Invocation
 from lamella.fleet import function_machine as rollout
 from lamella.lifecycle import extension, function, retry, runtime, stream_batches
+from lamella.lifecycle.course import Course
 from lamella.lifecycle.environment import LEGAL, EnvironmentMachine, Phase
 from lamella.lifecycle.events import (
     DeadlinePassed,
@@ -195,9 +196,11 @@ def _state(machine: EnvironmentMachine) -> tuple[object, ...]:
     if machine.phase is Phase.SHUTDOWN:
         return (machine.phase, _step(machine), getattr(machine, "_ending"), *extensions)  # noqa: B009
     names = ["_runtime_alive", "_initialising", "_failure_posted"]
-    if machine.phase is Phase.INVOKE:
-        names += ["_replied", "_start_recorded", "_failure", "_runtime_done_s"]
     inside = [bool(getattr(machine, name)) for name in names]
+    if machine.phase is Phase.INVOKE:
+        course: Course = getattr(machine, "_course")  # noqa: B009
+        failed = getattr(machine, "_failure") is not None  # noqa: B009
+        inside += [course.replied, course.started, failed, course.runtime_done_s is not None]
     return (machine.phase, getattr(machine, "_runtime").state, *inside, *extensions)  # noqa: B009
 
 

@@ -80,7 +80,9 @@ _JSON: Final = (("Content-Type", "application/json"),)
 # Pages that need no signature: one tells nothing secret, the others have signatures of their own.
 _OPEN_PAGES: Final = frozenset({"health", "artifacts"})
 # Pages that an account may see as far as they are about it.
-_ACCOUNT_PAGES: Final = frozenset({"channels", "events", "layers", "logs", "retention", "subscriptions"})
+_ACCOUNT_PAGES: Final = frozenset(
+    {"channels", "events", "layers", "logs", "managed-runtimes", "retention", "runtime-contents", "subscriptions"}
+)
 # Pages that are for the operator whether or not signatures are required: what they make outlives that setting.
 _OPERATOR_PAGES: Final = frozenset({"accounts", "keys"})
 

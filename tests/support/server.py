@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 
 from lamella.runtimes.catalog import PackCatalog
+from lamella.runtimes.pack import MANIFEST, ROOTFS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The repository."""
@@ -296,13 +297,22 @@ class LamellaServer:
 
 
 def share_runtimes(target: Path) -> None:
-    """Give a data directory the runtime packs that an earlier test has built, as hard links: it may add and remove."""
+    """Give a data directory the runtime packs that an earlier test has built: it may add and remove some.
+
+    Their trees are links to the cache: thousands of files for each of the many servers of a run would take minutes.
+    """
     source = CACHE / "runtimes"
     with locked(CACHE / "runtimes.lock"):
-        PackCatalog(source).ensure_defaults()
-        # Hard links where the two are on one file system, else copies.
-        link = ["--link"] if source.stat().st_dev == target.parent.stat().st_dev else []
-        subprocess.run(["cp", "--archive", *link, source, target], check=True)
+        catalog = PackCatalog(source)
+        catalog.ensure_defaults()
+        for pack in catalog.packs():
+            home = target / pack.name
+            (home / pack.digest).mkdir(parents=True)
+            shutil.copy(source / pack.name / pack.digest / MANIFEST, home / pack.digest)
+            (home / pack.digest / ROOTFS).symlink_to(pack.rootfs.resolve())
+            for link in (source / pack.name).iterdir():
+                if link.is_symlink():
+                    (home / link.name).symlink_to(link.readlink())
 
 
 @contextmanager

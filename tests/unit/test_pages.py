@@ -138,7 +138,8 @@ async def test_traces_when_nothing_is_recorded(path: str) -> None:
 def test_traces_are_for_the_operator_alone(recorders: Recorders) -> None:
     nothing = cast("Any", None)  # Any: pages that are not asked
     downloads = Downloads(nothing, nothing, nothing)
-    health, logs, runtimes = Health("1", nothing), Logs(nothing, account="", region=""), Runtimes(nothing)
+    health, logs = Health("1", nothing), Logs(nothing, account="", region="")
+    runtimes = Runtimes(nothing, nothing, nothing, nothing, nothing)
     credentials = Credentials(nothing, "")
     events = Events(MemoryEventQueue(), account="000000000000", region="us-east-1")
     pages = host_pages(health, logs, Traces(recorders), events, runtimes, downloads, credentials)

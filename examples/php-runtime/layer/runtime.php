@@ -30,6 +30,8 @@ class LambdaRuntime
             return ['error' => "the Runtime API answered $status: $body"];
         }
         $this->requestId = $headers['lambda-runtime-aws-request-id'];
+        $traceId = $headers['lambda-runtime-trace-id'] ?? '';
+        putenv($traceId === '' ? '_X_AMZN_TRACE_ID' : "_X_AMZN_TRACE_ID=$traceId");
         $this->payload = $body;
         $this->response = '';
         return ['id' => $this->requestId];

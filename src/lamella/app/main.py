@@ -16,8 +16,11 @@ from lamella.app.node import AddressError, running_node
 from lamella.app.outside import NeighbourError
 from lamella.app.sandboxing import sandbox_provider
 from lamella.config.settings import Settings
+from lamella.domain.function import Architecture
 from lamella.ports.errors import UnavailableError
 from lamella.ports.sandbox import SandboxError, SandboxProblem
+from lamella.runtimes import host_architecture
+from lamella.runtimes.foreign import emulation
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +48,14 @@ def serve(settings: Settings) -> int:
 
 def diagnose(settings: Settings) -> list[SandboxProblem]:
     """What `lamella doctor` shows; changes nothing."""
-    return sandbox_provider(settings, instance="doctor").diagnose()
+    return [*sandbox_provider(settings, instance="doctor").diagnose(), _foreign_architecture()]
+
+
+def _foreign_architecture() -> SandboxProblem:
+    """Whether functions for the other architecture run, which few nodes need."""
+    other = next(architecture for architecture in Architecture if architecture is not host_architecture())
+    found = emulation(other)
+    return SandboxProblem("other architecture", found.ok, found.detail, fatal=False, remedy=found.remedy)
 
 
 async def _serve(settings: Settings, directory: DataDirectory) -> int:

@@ -3,22 +3,24 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version as package_version
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from lamella.access import Access, Keyring
 from lamella.adapters.clock import SystemClock
 from lamella.adapters.destinations import AwsDestinations
 from lamella.adapters.filesystem.directory import DataDirectory
+from lamella.app.managed import Managed, open_managed
 from lamella.app.operations import OPERATIONS
 from lamella.app.outside import aws_client, choose_neighbours, start_neighbour
 from lamella.app.sandboxing import ENDPOINT_PORT, SANDBOX_ADDRESS, start_sandboxing
 from lamella.app.stores import Stores, open_stores
+from lamella.app.verifying import open_conformance
 from lamella.app.workshop import Workshop, open_workshop
 from lamella.awsapi.context import Services
 from lamella.awsapi.endpoint import Api
@@ -30,12 +32,13 @@ from lamella.control.event_invoke import KIND as EVENT_INVOKE_CONFIG
 from lamella.control.event_invoke import EventInvokeServices, configurations
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
+from lamella.control.managed_services import ManagedServices
 from lamella.control.mappings import MappingServices
 from lamella.control.provisioned import ProvisioningServices, load_provisions
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
 from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
-from lamella.domain.function import FunctionKey
+from lamella.domain.function import Architecture, FunctionKey
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.quotas import LimitProfile
 from lamella.frontdoor import LIMITS, Door, FrontDoor, Page
@@ -62,10 +65,13 @@ from lamella.pages.channels import ChannelPages
 from lamella.pages.images import ImagePages
 from lamella.pages.mirror import MirrorPages
 from lamella.pages.retention import RetentionPages
+from lamella.pages.runtimes import Users
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.foreign import Emulations
+from lamella.runtimes.offers import offers
+from lamella.runtimes.system import host_architecture
 
 _log = logging.getLogger(__name__)
 
@@ -106,9 +112,11 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
 
         inside = _Inside(downloads, neighbours, limits)
         measurements = Measurements()
-        router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, stack)
+        managed = open_managed(settings, stores, stores.images)
+        router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, managed, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
+        conformance = open_conformance(settings, stores, sandboxes)
         control = ControlServices(
             functions=stores.functions,
             layers=stores.layers,
@@ -129,17 +137,19 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             ),
             gate=workshop.gate,
         )
-        services = _services(stores, plane, control, address.port)
-        api = Api(ServiceSpec.load("lambda"), OPERATIONS)
+        fetching = managed.serve(stores, router, clock, stack)
+        services = _services(stores, plane, control, fetching, address.port)
+        api = Api(ServiceSpec.load("lambda"), OPERATIONS, [ServiceSpec.load("lambda-core")])
         inside.answer_with(api, services)
         await start_neighbour(settings, neighbours, api, services, f"http://{address}", measurements)
-        await _resume(stores, plane, workshop, stack)
+        await _resume(stores, plane, (workshop.examiner, conformance), fetching, managed, stack)
         channels = ChannelUpdates(services)
         stack.push_async_callback(channels.close)
         await channels.resume()
 
         mirrors = MirrorPages(channels.context, signer, clock, settings.data / "workshop")
         images = ImagePages(stores.images, plane.garbage.images_in_use, settings.data / "workshop", host_architecture())
+        runtimes = managed.pages(settings, channels.context)
         pages = _HostPages(
             settings,
             stores,
@@ -147,8 +157,10 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             downloads,
             keyring,
             workshop,
+            clock,
             images,
             _layer_pages(settings, channels, mirrors),
+            runtimes.pages(),
         )
         door = Door(
             settings.region,
@@ -156,7 +168,13 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             one_account=False,
             hosts=_LOOPBACK_NAMES | {settings.listen.host, *settings.hosts},
             pages=pages.all,
-            uploads={**workshop.layers.uploads, **mirrors.uploads, **images.uploads},
+            uploads={
+                **workshop.layers.uploads,
+                **mirrors.uploads,
+                **images.uploads,
+                **conformance.uploads,
+                **runtimes.uploads,
+            },
             access=access,
             limits=limits,
             any_address=not settings.listen.is_loopback,
@@ -170,7 +188,15 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
             yield f"http://{address}"
         finally:
             pages.drain()
+            conformance.turns.stop()
             await _drain(plane, server, grace_s=settings.drain_timeout_s)
+
+
+class _ArtifactUser(Protocol):
+    """Whoever looks at archives that nothing may refer to any more."""
+
+    def digests_in_use(self) -> frozenset[str]:
+        """Artifacts that must not be collected."""
 
 
 class _Inside:
@@ -217,6 +243,7 @@ def _router(
     inside: _Inside,
     measurements: Measurements,
     directory: DataDirectory,
+    managed: Managed,
     stack: AsyncExitStack,
 ) -> Router:
     freezer = Freezer()
@@ -244,6 +271,8 @@ def _router(
         Networks(granted),
         permissions=Permissions(stores.records.functions, settings.organizations),
         images=stores.images,
+        complaint=_complaint(Emulations()),
+        managed=managed.runtimes,
     )
 
 
@@ -273,6 +302,9 @@ def _plane(
     guard = VerifyingGuard(access) if access.required else OwnAccountGuard(settings.account_id)
     garbage = Garbage(stores.functions, stores.layers, stores.artifacts, stores.images)
     garbage.keep_images(router.mounted_images)
+    garbage.keep_images(stores.packs.images)
+    garbage.keep_images(router.managed.digests)
+    garbage.keep_images(router.mounted_packs)
     sources = MappingPorts(stores.records.accounts, stores.checkpoints, aws, destinations, RoutedCallee(router), clock)
     return _Plane(
         router=router,
@@ -286,7 +318,7 @@ def _plane(
     )
 
 
-def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int) -> Services:
+def _services(stores: Stores, plane: _Plane, control: ControlServices, managed: ManagedServices, port: int) -> Services:
     """What the handlers of operations work with, a group for each that wants one."""
     return Services(
         control,
@@ -298,17 +330,28 @@ def _services(stores: Stores, plane: _Plane, control: ControlServices, port: int
         EventInvokeServices(plane.dispatcher),
         stores.records,
         MappingServices(plane.mappings),
+        managed,
     )
 
 
-async def _resume(stores: Stores, plane: _Plane, workshop: Workshop, stack: AsyncExitStack) -> None:
+async def _resume(
+    stores: Stores,
+    plane: _Plane,
+    users: Sequence[_ArtifactUser],
+    fetching: ManagedServices,
+    managed: Managed,
+    stack: AsyncExitStack,
+) -> None:
     """Go on where the last process ended, be it in the middle of something."""
     await plane.router.load()
+    await fetching.fetches.resume()
     await plane.urls.load(stores.records.functions)
     await plane.dispatcher.load(configurations(await stores.records.functions.every(EVENT_INVOKE_CONFIG)))
     await plane.transitions.resume()
     await plane.garbage.collect()
-    collector = asyncio.create_task(_collect(plane.garbage, plane.router, workshop), name="collect garbage")
+    collector = asyncio.create_task(
+        _collect(plane.garbage, plane.router, users, managed, fetching), name="collect garbage"
+    )
     stack.callback(collector.cancel)
     plane.router.start()
     await load_provisions(stores.records.functions, plane.router.provisions)
@@ -338,6 +381,7 @@ class _HostPages:
         downloads: Downloads,
         keyring: Keyring,
         workshop: Workshop,
+        clock: Clock,
         images: ImagePages,
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
@@ -348,7 +392,7 @@ class _HostPages:
             self._logs,
             Traces(stores.recorders),
             Events(stores.queue, account=settings.account_id, region=settings.region),
-            Runtimes(stores.packs, workshop.runtime_contents.page),
+            Runtimes(stores.packs, stores.images, _users(stores), offers, clock, workshop.runtime_contents.page),
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
@@ -366,6 +410,15 @@ class _HostPages:
         self._images.stop()
 
 
+def _users(stores: Stores) -> Users:
+    """Who uses a runtime: function versions by their ARN."""
+
+    async def users(runtime: str, architecture: Architecture) -> list[str]:
+        return [key.arn(version) for key, version in await stores.functions.users_of(runtime, architecture)]
+
+    return users
+
+
 def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPages) -> dict[tuple[str, str], Page]:
     """What is served of channels, mirrored layers, and which versions are kept."""
     whose = {"account": settings.account_id, "region": settings.region}
@@ -374,6 +427,16 @@ def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPa
         **RetentionPages(channels.context, **whose).pages(),
         **mirrors.pages(),
     }
+
+
+def _complaint(emulations: Emulations) -> Callable[[Architecture], str]:
+    """Why this host cannot run programs of an architecture."""
+
+    def complaint(architecture: Architecture) -> str:
+        found = emulations.of(architecture)
+        return "" if found.ok else found.complaint
+
+    return complaint
 
 
 def _claim(address: Address) -> socket.socket:
@@ -398,12 +461,20 @@ def _claim(address: Address) -> socket.socket:
     return claimed
 
 
-async def _collect(garbage: Garbage, router: Router, workshop: Workshop) -> None:
+async def _collect(
+    garbage: Garbage, router: Router, users: Sequence[_ArtifactUser], managed: Managed, fetching: ManagedServices
+) -> None:
     """Take away archives and images that nothing refers to, now and then: a deletion need not wait for the disk."""
+
+    def in_use() -> frozenset[str]:
+        return frozenset(router.mounted_digests()).union(*(user.digests_in_use() for user in users))
+
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
-            count = await garbage.collect(in_use=lambda: router.mounted_digests() | workshop.examiner.digests_in_use())
+            count = await garbage.collect(in_use=in_use)
+            await fetching.fetches.expire()
+            await managed.contents.prune(managed.runtimes.digests() | router.mounted_packs())
             images = await garbage.collect_images()
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts or images that nothing refers to could not be deleted")

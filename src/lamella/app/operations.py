@@ -6,6 +6,8 @@ import lamella.control.concurrency
 import lamella.control.event_invoke
 import lamella.control.functions
 import lamella.control.layers
+import lamella.control.managed_runtimes
+import lamella.control.managed_versions
 import lamella.control.mappings
 import lamella.control.permissions
 import lamella.control.provisioned

@@ -24,28 +24,52 @@ Headers = Sequence[tuple[str, str]]
 """Names in lower case."""
 
 
+class _Wire:
+    """What speaks the protocol of one model."""
+
+    __slots__ = ("parser", "serializer", "validator")
+
+    def __init__(self, spec: ServiceSpec) -> None:
+        self.parser: Final = Parser(spec)
+        self.validator: Final = Validator(spec)
+        self.serializer: Final = Serializer(spec)
+
+
 class Api:
     """Answers requests of the control API.
 
     Args:
         spec: The service.
         operations: Handlers by operation, usually `registry.OPERATIONS`; may be filled later.
+        more: Further models of the same endpoint. Lambda has two: botocore puts what came in 2026 into `lambda-core`,
+            which signs for the same service and has no path or operation in common with the other.
+
+    Raises:
+        ValueError: Two models have an operation of the same name.
     """
 
-    def __init__(self, spec: ServiceSpec, operations: Mapping[str, Handler]) -> None:
+    def __init__(self, spec: ServiceSpec, operations: Mapping[str, Handler], more: Sequence[ServiceSpec] = ()) -> None:
         self._operations: Final = operations
-        self._router: Final = Router(spec)
-        self._parser: Final = Parser(spec)
-        self._validator: Final = Validator(spec)
-        self._serializer: Final = Serializer(spec)
+        self._routers: Final = tuple(Router(each) for each in (spec, *more))
+        self._wires: Final[dict[str, _Wire]] = {}
+        for each in (spec, *more):
+            wire = _Wire(each)
+            for name in each.operations:
+                if name in self._wires:
+                    raise ValueError(f"two models have an operation {name}")
+                self._wires[name] = wire
 
     def match(self, method: str, path: str, query: str) -> Match | None:
         """The operation of a request; None if it names none."""
-        return self._router.match(method, path, query)
+        for router in self._routers:
+            match = router.match(method, path, query)
+            if match is not None:
+                return match
+        return None
 
     def knows(self, path: str) -> bool:
         """Whether `path` is one of the service's, with whatever method."""
-        return self._router.knows(path)
+        return any(router.knows(path) for router in self._routers)
 
     async def call(self, match: Match, query: str, headers: Headers, body: bytes, *, context: Context) -> WireResponse:
         """Perform the operation and answer, whatever happens; only cancellation passes through."""
@@ -54,15 +78,16 @@ class Api:
         if handler is None:
             reason = NOT_IMPLEMENTED.get(operation, "it is not part of this server")
             return serialize_error(OperationNotImplementedError(operation, reason), context.request_id)
+        wire = self._wires[operation]
         try:
-            parse = self._parser.parse
-            if len(body) > _INLINE_BYTES and self._parser.reads_body(operation):
+            parse = wire.parser.parse
+            if len(body) > _INLINE_BYTES and wire.parser.reads_body(operation):
                 params = await asyncio.to_thread(parse, operation, match, query, headers, body)
             else:
                 params = parse(operation, match, query, headers, body)
-            self._validator.validate(operation, params)
+            wire.validator.validate(operation, params)
             result = await handler(context, params)
-            return self._serializer.serialize(operation, result, context.request_id)
+            return wire.serializer.serialize(operation, result, context.request_id)
         except ApiError as error:
             return serialize_error(error, context.request_id)
         except Exception:  # noqa: BLE001 - the boundary that answers: anything else is our bug, told once in the log

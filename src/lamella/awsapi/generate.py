@@ -1,8 +1,9 @@
 """Writes what the model says into modules: `python -m lamella.awsapi.generate [--check]`.
 
 `domain/_api_errors.py` holds one class for each error shape, `awsapi/_types.py` a TypedDict for each structure that the
-implemented operations take or give. Run it after an upgrade of botocore; the diff is what AWS changed. With `--check`
-nothing is written and the exit status is 1 if a committed file differs.
+implemented operations take or give; `awsapi/_core_types.py` has those of the second model, whose errors are the same.
+Run it after an upgrade of botocore; the diff is what AWS changed. With `--check` nothing is written and the exit status
+is 1 if a committed file differs.
 """
 
 import argparse
@@ -29,12 +30,29 @@ _SCALARS = {
 }
 
 
-def generated(spec: ServiceSpec) -> dict[Path, str]:
-    """The text of each generated module by its path."""
+def generated(spec: ServiceSpec, core: ServiceSpec) -> dict[Path, str]:
+    """The text of each generated module by its path.
+
+    Raises:
+        NotImplementedError: An implemented operation of `core` declares an error that `spec` does not have.
+    """
+    _check_errors(spec, core)
     return {
         _PACKAGE / "domain" / "_api_errors.py": errors_module(spec),
         _PACKAGE / "awsapi" / "_types.py": types_module(spec),
+        _PACKAGE / "awsapi" / "_core_types.py": types_module(core),
     }
+
+
+def _check_errors(spec: ServiceSpec, core: ServiceSpec) -> None:
+    """One class serves both models: an error of `core` has to be the same in `spec`."""
+    known = {shape.name: _error_class(shape) for shape in spec.model.error_shapes}
+    for name, operation in core.operations.items():
+        if name in NOT_IMPLEMENTED:
+            continue
+        for shape in operation.error_shapes:
+            if known.get(shape.name) != _error_class(shape):
+                raise NotImplementedError(f"{name}: {shape.name} is another error than that of the other model")
 
 
 def errors_module(spec: ServiceSpec) -> str:
@@ -190,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a committed file differs")
     check = parser.parse_args(arguments).check
     stale = 0
-    for path, text in generated(ServiceSpec.load()).items():
+    for path, text in generated(ServiceSpec.load(), ServiceSpec.load("lambda-core")).items():
         if path.exists() and path.read_text() == text:
             continue
         stale = 1

@@ -10,6 +10,13 @@ from functools import cache
 _TOKEN = re.compile(r"\\p\{(\w+)\}|\\.|\[\^?|\]|\.|[^\\\[\].]+", re.DOTALL)
 _SEPARATORS = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """The members of category Z."""
+_OTHERS = (
+    r"\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u2064\u2066-\u206f\ud800-\uf8ff\ufeff\ufff9-\ufffb\U000110bd\U000110cd"
+    r"\U00013430-\U00013438\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
+    r"\U000f0000-\U000ffffd\U00100000-\U0010fffd"
+)
+"""The members of category C, but for code points that are not assigned: which those are changes with Unicode."""
 
 
 @cache
@@ -27,11 +34,12 @@ def compile_java(pattern: str) -> re.Pattern[str]:
         text = token.group()
         category = token.group(1)
         if category is not None:
-            if category not in {"L", "N", "Z"} or not in_class:
+            if category not in {"C", "L", "N", "Z"} or not in_class:
                 raise NotImplementedError(f"category {category} in {pattern}")
-            categories.add(category)
+            if category != "C":
+                categories.add(category)
             # Python's \w is letters, numbers and the underscore.
-            out.append({"L": r"\w", "N": "", "Z": _SEPARATORS}[category])
+            out.append({"C": _OTHERS, "L": r"\w", "N": "", "Z": _SEPARATORS}[category])
         elif text.startswith("[") and not in_class:
             in_class = True
             out.append(text)

@@ -55,6 +55,14 @@ _FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
         "SendDurableExecutionCallbackSuccess",
         "StopDurableExecution",
     ),
+    "network connectors are not built": (
+        "CreateNetworkConnector",
+        "DeleteNetworkConnector",
+        "GetNetworkConnector",
+        "ListNetworkConnectorVersions",
+        "ListNetworkConnectors",
+        "UpdateNetworkConnector",
+    ),
 }
 
 NOT_IMPLEMENTED: Final[Mapping[str, str]] = MappingProxyType(

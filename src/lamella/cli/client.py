@@ -11,7 +11,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -25,6 +25,7 @@ from lamella.domain.signature import ALGORITHM, TERMINATOR, TIMESTAMP, canonical
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
 _OPERATOR: Final = "lamella-operator"
 _SERVICE: Final = "lambda"
+_LINES: Final = "application/x-ndjson"
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 930.0
 # The longest a function may run, 5,400 s where limits are relaxed, and some time for the answer to come.
@@ -316,32 +317,54 @@ class Client:
         with self._request("GET", f"/_lamella/traces/{quote(name, safe='')}") as answer:
             return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
-    def runtimes(self) -> dict[str, Any]:
-        """The server's runtime packs: `{"runtimes": [...]}`.
+    def runtimes(self, *, available: bool = False) -> dict[str, Any]:
+        """The server's runtime packs: `{"runtimes": [...]}`; with `available` what could be added as well.
 
         Raises:
             CommandError: As `invoke`.
         """
-        with self._request("GET", "/_lamella/runtimes") as response:
+        with self._request("GET", "/_lamella/runtimes" + ("?available=1" if available else "")) as response:
             answer = _decoded(_read(response, self._endpoint.url), self._endpoint.url)
         if not isinstance(answer.get("runtimes"), list):
             raise _stranger(self._endpoint.url)
         return answer
 
-    def add_runtime(self, name: str, source: str | None) -> dict[str, Any]:
-        """Have the server build a runtime pack.
+    def add_runtime(self, wanted: Mapping[str, str], progress: Callable[[str], None]) -> dict[str, Any]:
+        """Have the server build or take a runtime pack.
 
         Args:
-            name: Such as `python3.12`, `nodejs20.x` or `java17`.
-            source: Path on the server's machine of the interpreter to build it from.
+            wanted: `name`, and any of `from`, `image` and `architecture`.
+            progress: Told what the server is doing.
 
         Raises:
             CommandError: As `invoke`.
         """
-        body = json.dumps({"name": name} if source is None else {"name": name, "from": source}).encode()
-        headers = {"content-type": "application/json"}
-        with self._request("POST", "/_lamella/runtimes", body, headers) as answer:
-            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+        headers = {"content-type": "application/json", "accept": f"{_LINES}, application/json"}
+        url = self._endpoint.url
+        with self._request("POST", "/_lamella/runtimes", json.dumps(wanted).encode(), headers) as answer:
+            if answer.headers.get_content_type() != _LINES:
+                return _decoded(_read(answer, url), url)
+            try:
+                for line in answer:
+                    document = _decoded(line, url) if line.strip() else {}
+                    if "progress" in document:
+                        progress(str(document["progress"]))
+                    elif "error" in document:
+                        raise CommandError(str(document["error"]))
+                    elif isinstance(document.get("runtime"), dict):
+                        return dict(document["runtime"])
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(url, error) from error
+        raise CommandError(f"{url} broke off before the runtime was there; see the server's own log")
+
+    def remove_runtime(self, name: str, architecture: str | None) -> dict[str, Any]:
+        """Have the server take a runtime pack away.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        query = "" if architecture is None else f"?{urlencode({'architecture': architecture})}"
+        return self._ours("DELETE", f"runtimes/{quote(name, safe='')}{query}")
 
     def runtime_contents(self, name: str) -> dict[str, Any] | None:
         """What a runtime of the server brings, `packages` above all; `None` if there is nobody who can say."""
@@ -350,6 +373,25 @@ class Client:
         except CommandError:
             return None
         return answer if isinstance(answer.get("packages"), list) else None
+
+    def api(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+    ) -> dict[str, Any]:
+        """Call an operation of Lambda's API by its method and path; the parts of the path are quoted.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        body = None if document is None else json.dumps(document).encode()
+        fields = dict(headers) if document is None else {"content-type": "application/json", **headers}
+        with self._request(method, f"{path}?{urlencode(query)}" if query else path, body, fields) as answer:
+            return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
 
     def accounts(self) -> dict[str, Any]:
         """The accounts of the server: `{"accounts": [...]}`.
@@ -422,6 +464,25 @@ class Client:
         if not isinstance(document.get("findings"), list):
             raise _stranger(self._endpoint.url)
         return document
+
+    def verify(self, path: str, archive: bytes) -> Iterator[dict[str, Any]]:
+        """Ask a page that answers in NDJSON: its documents, as they come.
+
+        Args:
+            path: After `/_lamella/`, with the query.
+            archive: A zip archive, or nothing.
+
+        Raises:
+            CommandError: As `invoke`.
+        """
+        headers = {"content-type": "application/zip"}
+        with self._request("POST", f"/_lamella/{path}", archive, headers) as answer:
+            try:
+                for line in answer:
+                    if line.strip():
+                        yield _decoded(line, self._endpoint.url)
+            except (OSError, http.client.HTTPException) as error:
+                raise _broken(self._endpoint.url, error) from error
 
     def page(
         self,

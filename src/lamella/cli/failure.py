@@ -18,10 +18,12 @@ MEANINGS = {
     Status.OK: "It worked.",
     Status.NEGATIVE: (
         "It ran, and the answer is no: the function returned an error (`invoke`), this host cannot run sandboxes "
-        "(`doctor`), the layer could not be built or is bigger than it may be (`layer build`) or is not sound "
+        "(`doctor`), the project could not be written (`init`), "
+        "the layer could not be built or is bigger than it may be (`layer build`) or is not sound "
         "(`layer check`), two layers are not the same (`layer diff`), a function could not follow a channel "
         "(`channel`), a zip is not what it should be (`layer mirror`), the server could not start (`serve`), an answer "
-        "was not the same (`trace --replay`), there is one of the faults asked for (`fleet audit`), a plan must not be "
+        "was not the same (`trace --replay`), a runtime or an extension has faults (`runtime verify`, "
+        "`extension verify`), there is one of the faults asked for (`fleet audit`), a plan must not be "
         "applied or a function failed (`fleet plan`, `fleet apply`)."
     ),
     Status.USAGE: "The command line or a setting is wrong.",

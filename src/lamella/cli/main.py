@@ -12,8 +12,10 @@ from lamella.cli import (
     channel,
     doctor,
     events,
+    extension,
     fleet,
     image,
+    init,
     invoke,
     key,
     layer,
@@ -58,7 +60,23 @@ def lamella(
         os.environ["LAMELLA_DEBUG"] = "1"
 
 
-for _noun in (serve, doctor, invoke, events, logs, trace, layer, channel, fleet, runtime, image, account, key):
+for _noun in (
+    serve,
+    doctor,
+    init,
+    invoke,
+    events,
+    logs,
+    trace,
+    layer,
+    channel,
+    fleet,
+    runtime,
+    extension,
+    image,
+    account,
+    key,
+):
     _noun.register(app)
 
 

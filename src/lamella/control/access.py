@@ -60,7 +60,7 @@ async def named(ctx: Context, text: str, *, action: str, qualifier: str | None =
         places = {WHOLE, reference.qualifier or WHOLE}
         documents = [await records.get(reference.key, FUNCTION_POLICY, place) for place in places]
         policies = [Policy.parse(document) for document in documents if document is not None]
-        _check(ctx, decide(policies, _access(ctx, action, reference.arn)), action, reference.arn)
+        check_decision(ctx, decide(policies, access_of(ctx, action, reference.arn)), action, reference.arn)
     return reference
 
 
@@ -76,8 +76,8 @@ async def check_layer_version(ctx: Context, key: LayerKey, number: int) -> None:
     stored = await ctx.services[Records].accounts.get(key.account, key.region, LAYER_POLICY, layer_record(key, number))
     decision = Decision.SILENT
     if stored is not None:
-        decision = Policy.parse(stored["policy"]).decide(_access(ctx, action, arn))
-    _check(ctx, decision, action, arn)
+        decision = Policy.parse(stored["policy"]).decide(access_of(ctx, action, arn))
+    check_decision(ctx, decision, action, arn)
 
 
 def layer_record(key: LayerKey, number: int) -> str:
@@ -85,12 +85,18 @@ def layer_record(key: LayerKey, number: int) -> str:
     return f"{key.name}:{number}"
 
 
-def _access(ctx: Context, action: str, arn: str) -> Access:
+def access_of(ctx: Context, action: str, arn: str) -> Access:
+    """What the caller wants, for policies to decide."""
     organization = services_of(ctx).settings.organizations.get(ctx.account)
     return Access(Caller(ctx.account, organization), f"lambda:{action}", arn)
 
 
-def _check(ctx: Context, decision: Decision, action: str, arn: str) -> None:
+def check_decision(ctx: Context, decision: Decision, action: str, arn: str) -> None:
+    """Refuse what policies do not allow.
+
+    Raises:
+        AccessDeniedException: They do not.
+    """
     if decision is Decision.DENIED:
         raise explicit_denial(ctx.account, action, arn)
     if decision is Decision.SILENT:

@@ -205,7 +205,7 @@ async def bring(ctx: Context, channel: Channel, key: FunctionKey) -> Step:
             return Step.BUSY
         try:
             config = await with_version(ctx, latest, latest.artifact, channel)
-            config = runnable(ctx, config, creating=False)
+            config = await runnable(ctx, config, creating=False)
         except ApiError as error:
             refused = partial(Subscription.refused, channel=channel, at=at, detail=error.message)
             await step(ctx, key, qualifier, subscription, refused)

@@ -8,12 +8,14 @@ from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.control.access import check_layer_version
 from lamella.control.limits import limit_of, note, profile_of
+from lamella.control.managed_configuration import keep_choice, with_managed_runtime
 from lamella.control.reachable import check_dead_letter
 from lamella.control.services import services_of
 from lamella.domain._api_errors import InvalidParameterValueException
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, LayerReference
 from lamella.domain.image import IMAGE, IMAGE_CONFIG
 from lamella.domain.layer import LayerKey, LayerVersion
+from lamella.domain.managed_runtime import CUSTOM
 from lamella.domain.names import parse_layer_version
 from lamella.domain.quotas import (
     ENVIRONMENT,
@@ -46,7 +48,6 @@ _UNSUPPORTED: Final = (
     "DurableConfig",
     "FileSystemConfigs",
     "PublishTo",
-    "RuntimeConfig",
 )
 
 
@@ -103,11 +104,12 @@ async def configured(
     return after
 
 
-def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> FunctionConfig:
+async def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> FunctionConfig:
     """The configuration with the version of its runtime, if AWS and this node have the runtime.
 
     Raises:
         InvalidParameterValueException: Runtime or handler are missing, or the runtime cannot be used.
+        AccessDeniedException: The runtime is another account's, which does not share it with this one.
     """
     services = services_of(ctx)
     if config.package_type == IMAGE:
@@ -116,6 +118,8 @@ def runnable(ctx: Context, config: FunctionConfig, *, creating: bool) -> Functio
         raise InvalidParameterValueException(
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
         )
+    if config.runtime == CUSTOM:
+        return await with_managed_runtime(ctx, config, creating=creating)
     check_runtime(
         config.runtime,
         config.architecture,
@@ -231,6 +235,7 @@ def _with_kept(before: Any, request: ConfigurationRequest, runtime: str | None) 
     if "ImageConfig" in request:
         image_config = {member: value for member, value in request["ImageConfig"].items() if value}
         _keep(kept, IMAGE_CONFIG, image_config, image_config)
+    keep_choice(kept, request, runtime)
     if "LoggingConfig" in request:
         kept["LoggingConfig"] = _logging(kept.get("LoggingConfig", {}), request["LoggingConfig"])
     return kept

@@ -19,6 +19,7 @@ from lamella.control.configuration import (
 )
 from lamella.control.following import intend, record, with_channels
 from lamella.control.images import check_members, check_update, deployed, location
+from lamella.control.managed_configuration import with_current_version
 from lamella.control.publishing import publish
 from lamella.control.resolution import (
     check_revision,
@@ -28,6 +29,7 @@ from lamella.control.resolution import (
     not_found,
     unqualified,
 )
+from lamella.control.runtime_management import as_it_runs
 from lamella.control.services import aliases_of, services_of
 from lamella.control.signing import attach, check_deployment, check_signable
 from lamella.control.tags import check_network_tag, check_tag_count
@@ -61,7 +63,9 @@ async def create_function(ctx: Context, req: shapes.CreateFunctionRequest) -> sh
         other={TENANCY: dict(req["TenancyConfig"])} if "TenancyConfig" in req else {},
     )
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, key, with_source_key(blank, req["Code"]), req), creating=True)
+        config = await runnable(
+            ctx, await configured(ctx, key, with_source_key(blank, req["Code"]), req), creating=True
+        )
         exists = ResourceConflictException(f"Function already exist: {key.name}")
         if await services.functions.get(key) is not None:
             raise exists
@@ -97,11 +101,12 @@ async def get_function(ctx: Context, req: shapes.GetFunctionRequest) -> shapes.G
     """Configuration, tags, reserved concurrency, and where the code can be downloaded."""
     services = services_of(ctx)
     reference, version = await existing_version(ctx, req["FunctionName"], req.get("Qualifier"), "GetFunction")
+    version = await with_current_version(ctx, version)
     code = location(version) if version.config.package_type == IMAGE else _download(ctx, version)
     if SOURCE_KEY in version.config.other:
         code["SourceKMSKeyArn"] = version.config.other[SOURCE_KEY]
     shown = shapes.GetFunctionResponse(
-        Configuration=wire.function_configuration(version, qualifier=reference.qualifier), Code=code
+        Configuration=wire.function_configuration(as_it_runs(ctx, version), qualifier=reference.qualifier), Code=code
     )
     tags = await services.functions.tags(version.key)
     if tags:
@@ -121,6 +126,7 @@ async def get_function_configuration(
     reference, version = await existing_version(
         ctx, req["FunctionName"], req.get("Qualifier"), "GetFunctionConfiguration"
     )
+    version = as_it_runs(ctx, await with_current_version(ctx, version))
     return wire.function_configuration(version, qualifier=reference.qualifier)
 
 
@@ -134,7 +140,9 @@ async def update_function_code(ctx: Context, req: shapes.UpdateFunctionCodeReque
     check_settled(latest)
     check_update(req, latest.config.package_type)
     architecture = architecture_of(req.get("Architectures"), latest.config.architecture)
-    config = runnable(ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False)
+    config = await runnable(
+        ctx, with_source_key(replace(latest.config, architecture=architecture), req), creating=False
+    )
     await check_deployment(ctx, latest.key)
     async with deployed(ctx, config, req, account=latest.key.account) as (artifact, config):
         if latest.config.package_type == IMAGE:
@@ -162,7 +170,7 @@ async def update_function_configuration(
     check_settled(latest)
     check_members(req, latest.config.package_type)
     async with services.garbage.referencing():
-        config = runnable(ctx, await configured(ctx, latest.key, latest.config, req), creating=False)
+        config = await runnable(ctx, await configured(ctx, latest.key, latest.config, req), creating=False)
         if req.get("Layers"):
             await check_deployment(ctx, latest.key)
         check_size(ctx, latest.artifact, config.layers)

@@ -13,6 +13,7 @@ from typing import Final
 from lamella.awsapi import _types as shapes
 from lamella.awsapi.context import Context
 from lamella.awsapi.registry import operation
+from lamella.control import managed_access
 from lamella.control.access import named
 from lamella.control.resolution import check_revision, not_found
 from lamella.control.services import aliases_of, services_of
@@ -35,6 +36,7 @@ from lamella.ports.records import WHOLE, Records
 
 _Change = Callable[[Document | None], Document | None]
 
+_RUNTIME: Final = ":runtime/"
 _MISSING: Final = "The resource you requested does not exist."
 
 
@@ -83,6 +85,11 @@ async def get_policy(ctx: Context, req: shapes.GetPolicyRequest) -> shapes.GetPo
 @operation("PutResourcePolicy")
 async def put_resource_policy(ctx: Context, req: shapes.PutResourcePolicyRequest) -> shapes.PutResourcePolicyResponse:
     """A whole policy in place of the one that may be there, with denials, several principals and conditions."""
+    if _RUNTIME in req["ResourceArn"]:
+        policy, revision = await managed_access.put_policy(
+            ctx, req["ResourceArn"], req["Policy"], req.get("RevisionId")
+        )
+        return {"Policy": managed_access.show(policy), "RevisionId": revision}
     place = await _changeable(ctx, await _by_arn(ctx, req["ResourceArn"], "PutResourcePolicy"))
     check_revision(place.owner, req.get("RevisionId"))
     try:
@@ -96,7 +103,10 @@ async def put_resource_policy(ctx: Context, req: shapes.PutResourcePolicyRequest
 
 @operation("GetResourcePolicy")
 async def get_resource_policy(ctx: Context, req: shapes.GetResourcePolicyRequest) -> shapes.GetResourcePolicyResponse:
-    """The policy of a function, a version or an alias, by its ARN; also one that was made statement by statement."""
+    """The policy of a function, a version, an alias or a runtime; also one that was made statement by statement."""
+    if _RUNTIME in req["ResourceArn"]:
+        policy, revision = await managed_access.get_policy(ctx, req["ResourceArn"])
+        return {"Policy": managed_access.show(policy), "RevisionId": revision}
     place = await _place(ctx, await _by_arn(ctx, req["ResourceArn"], "GetResourcePolicy"))
     return {"Policy": dump(await _existing(ctx, place)), "RevisionId": place.owner.revision_id}
 
@@ -104,6 +114,9 @@ async def get_resource_policy(ctx: Context, req: shapes.GetResourcePolicyRequest
 @operation("DeleteResourcePolicy")
 async def delete_resource_policy(ctx: Context, req: shapes.DeleteResourcePolicyRequest) -> dict[str, object]:
     """Take the whole policy away."""
+    if _RUNTIME in req["ResourceArn"]:
+        await managed_access.delete_policy(ctx, req["ResourceArn"], req.get("RevisionId"))
+        return {}
     place = await _place(ctx, await _by_arn(ctx, req["ResourceArn"], "DeleteResourcePolicy"))
 
     def nothing(before: Document | None) -> None:
@@ -116,7 +129,7 @@ async def delete_resource_policy(ctx: Context, req: shapes.DeleteResourcePolicyR
 
 async def _by_arn(ctx: Context, arn: str, action: str) -> FunctionReference:
     if ":function:" not in arn:
-        raise ResourceNotFoundException(_MISSING)  # a runtime's, which nobody has here
+        raise ResourceNotFoundException(_MISSING)
     return await named(ctx, arn, action=action)
 
 

@@ -6,6 +6,7 @@ from lamella.awsapi.registry import operation
 from lamella.control import wire
 from lamella.control.access import named
 from lamella.control.configuration import check_supported
+from lamella.control.managed_configuration import with_current_version
 from lamella.control.publishing import publish
 from lamella.control.resolution import check_revision, check_settled, existing_latest, not_found
 from lamella.control.services import services_of
@@ -24,7 +25,8 @@ async def publish_version(ctx: Context, req: shapes.PublishVersionRequest) -> sh
         _check_code(latest.artifact.code_sha256, req.get("CodeSha256"))
         check_settled(latest)
         published = await publish(ctx, latest, req.get("Description"))
-    return wire.function_configuration(published, qualifier=published.version)
+    shown = await with_current_version(ctx, published)
+    return wire.function_configuration(shown, qualifier=published.version)
 
 
 @operation("ListVersionsByFunction")

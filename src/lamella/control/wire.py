@@ -12,6 +12,7 @@ from lamella.domain.alias import Alias
 from lamella.domain.function import LATEST, FunctionConfig, FunctionVersion, State
 from lamella.domain.image import IMAGE, IMAGE_CONFIG
 from lamella.domain.layer import LayerVersion
+from lamella.domain.managed_runtime import RUNTIME_CONFIG, RUNTIME_ERROR
 from lamella.domain.tenancy import TENANCY
 
 PUBLISHED_FROM: Final = "_PublishedFrom"
@@ -179,6 +180,13 @@ def _show_kept(other: Mapping[str, Any], shown: shapes.FunctionConfiguration) ->
         shown["KMSKeyArn"] = other["KMSKeyArn"]
     if "RuntimeVersionArn" in other:
         shown["RuntimeVersionConfig"] = {"RuntimeVersionArn": other["RuntimeVersionArn"]}
+    if RUNTIME_CONFIG in other:
+        shown["RuntimeConfig"] = {
+            "RuntimeArn": other[RUNTIME_CONFIG]["RuntimeArn"],
+            "RuntimeAlias": other[RUNTIME_CONFIG]["RuntimeAlias"],
+        }
+    if RUNTIME_ERROR in other:
+        shown["RuntimeVersionConfig"] = {"Error": other[RUNTIME_ERROR]}
 
 
 def _show_reasons(version: FunctionVersion, shown: shapes.FunctionConfiguration) -> None:

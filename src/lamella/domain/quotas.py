@@ -88,6 +88,11 @@ LIST_CONFIGURATIONS_PAGE: Final = Quota(
     "api/API_ListCodeSigningConfigs.html",
     least=1,
 )
+_OURS: Final = "ours, so that one account does not fill the server; AWS's could not be looked up"
+RUNTIMES: Final = Quota("customer-managed runtimes of an account in a region", 100, "items", _OURS)
+RUNTIME_VERSIONS: Final = Quota("versions of a customer-managed runtime", 500, "items", _OURS)
+RUNTIME_ALIASES: Final = Quota("aliases of a customer-managed runtime", 100, "items", _OURS)
+RELEASE_NOTES: Final = Quota("release notes of a version of a customer-managed runtime", 4_096, "characters", _OURS)
 LOCATION_LIFETIME: Final = Quota("a download URL is valid for", 600, "s", "api/API_GetFunction.html")
 
 QUOTAS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Quota))

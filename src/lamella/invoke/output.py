@@ -5,7 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Final
 
 _READ_BYTES: Final = 65536
@@ -24,6 +24,9 @@ _MAGIC: Final = b"\xa5\x5a\x00"
 _HEADER_BYTES: Final = 16
 _TEXT: Final = 0b11
 _JSON: Final = 0b10
+# The first form of the header, in use by AWS's client for Ruby: type 1, no level, no time.
+_FIRST_FORM: Final = 0b01
+_FIRST_FORM_BYTES: Final = 8
 
 
 class _Pipe(ABC):
@@ -124,7 +127,7 @@ class Frame:
 
 
 class FramedOutput(_Pipe):
-    """The framed log channel (6.5): a header of 16 bytes before each event, so that an event may have many lines.
+    """The framed log channel (6.5): a header of 16 or 8 bytes before each event, so that it may have many lines.
 
     Whatever is not framed counts as plain lines, and reading goes on at the next thing that looks like a header: the
     function's own code can write here too.
@@ -145,7 +148,7 @@ class FramedOutput(_Pipe):
             if not _may_begin(data, at):
                 at = self._plain(data, at, frames)
                 continue
-            header_end = at + _HEADER_BYTES
+            header_end = at + _header_bytes(data, at)
             if len(data) < header_end:
                 break
             header = data[at:header_end]
@@ -180,16 +183,26 @@ class FramedOutput(_Pipe):
         """Make an event of a frame that is incomplete; only after the process that writes has ended."""
         if self._rest:
             rest, self._rest = self._rest, b""
-            if len(rest) > _HEADER_BYTES:
-                self._on_frames([_frame(rest[:_HEADER_BYTES], rest[_HEADER_BYTES:])])
+            size = _header_bytes(rest, 0)
+            if len(rest) > size:
+                self._on_frames([_frame(rest[:size], rest[size:])])
 
 
 def _may_begin(data: bytes, at: int) -> bool:
     """Whether what is there of a header looks like one."""
     start = data[at : at + 4]
-    return _MAGIC.startswith(start[:3]) and (len(start) < 4 or start[3] & 0b11 in (_TEXT, _JSON))
+    return _MAGIC.startswith(start[:3]) and (
+        len(start) < 4 or start[3] & 0b11 in (_TEXT, _JSON) or start[3] == _FIRST_FORM
+    )
+
+
+def _header_bytes(data: bytes, at: int) -> int:
+    """The size of the header that begins there, as far as it has come."""
+    return _FIRST_FORM_BYTES if data[at + 3 : at + 4] == bytes((_FIRST_FORM,)) else _HEADER_BYTES
 
 
 def _frame(header: bytes, text: bytes) -> Frame:
     kind = header[3]
+    if kind == _FIRST_FORM:
+        return Frame(0, False, time_ns() // 1000, text)
     return Frame(kind >> 2, kind & 0b11 == _JSON, int.from_bytes(header[8:16], "big"), text)

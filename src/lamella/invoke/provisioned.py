@@ -312,6 +312,11 @@ class Provisions:
                 self._drop(place)
         self._node.tasks.start(self._arrange(key), name=f"provision {key.name}")
 
+    def arrange_failed(self) -> None:
+        """Try again for versions whose environments could not even be begun: what they lacked may be there now."""
+        for key in {place[0] for place in self._failures}:
+            self.arrange(key)
+
     def forget(self, key: FunctionKey, version: str | None) -> None:
         """A version, or with `None` the function, is gone."""
         if version is None:

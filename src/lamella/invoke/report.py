@@ -17,7 +17,7 @@ def init_start(pack: RuntimePack, region: str) -> bytes:
 
 def runtime_arn(pack: RuntimePack, region: str) -> str:
     """What AWS calls the ARN of a runtime version; the pack's digest stands for the version."""
-    return f"arn:aws:lambda:{region}::runtime:{pack.digest}"
+    return pack.arn or f"arn:aws:lambda:{region}::runtime:{pack.digest}"
 
 
 def init_report(record: RecordInit, *, always: bool = False) -> bytes:

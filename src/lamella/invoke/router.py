@@ -12,6 +12,7 @@ from lamella.domain.alias import Alias
 from lamella.domain.function import NO_ARCHIVE, Architecture, FunctionKey, FunctionVersion, State
 from lamella.domain.image import IMAGE
 from lamella.domain.invocation import Invocation, Outcome
+from lamella.domain.managed_runtime import ManagedRuntime
 from lamella.domain.network import NetworkPolicy
 from lamella.domain.runtimes import kept_runtime
 from lamella.domain.tenancy import isolates_tenants
@@ -22,6 +23,7 @@ from lamella.invoke.entrypoint import View
 from lamella.invoke.fleet import Fleet
 from lamella.invoke.images import pack_of
 from lamella.invoke.job import Job
+from lamella.invoke.managed import ManagedRuntimes
 from lamella.invoke.networks import Networks
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.pool import Pool, TooFastError, WaitedTooLongError
@@ -102,6 +104,7 @@ class Router:
         targets: What names and qualifiers mean.
         permissions: Who may invoke which function.
         provisions: What is kept initialised.
+        managed: The customer-managed runtimes.
     """
 
     def __init__(
@@ -117,10 +120,12 @@ class Router:
         permissions: Permissions,
         images: ImageStore,
         complaint: Callable[[Architecture], str] = lambda _: "",
+        managed: ManagedRuntimes | None = None,
     ) -> None:
         """Nothing runs yet. `complaint` says why this host cannot run an architecture's programs; empty if it can."""
         self.targets: Final = targets
         self.permissions: Final = permissions
+        self.managed: Final = managed or ManagedRuntimes()
         self._settings = settings
         self._functions = functions
         self._artifacts = artifacts
@@ -175,6 +180,11 @@ class Router:
         """Digests of the container images that functions' environments are made from, as above."""
         versions = self._mounted_versions()
         return frozenset(version.artifact.code_sha256 for version in versions if version.config.package_type == IMAGE)
+
+    def mounted_packs(self) -> frozenset[str]:
+        """Digests of the packs that environments run with, whether or not a runtime still has them."""
+        pools = (*self._pools, *self.provisions.pools.values(), *self._retired)
+        return frozenset(pool.deployment.pack.digest for pool in pools)
 
     def _mounted_versions(self) -> list[FunctionVersion]:
         return [pool.deployment.version for pool in (*self._pools, *self.provisions.pools.values(), *self._retired)]
@@ -277,6 +287,19 @@ class Router:
                 self._retire(place)
                 self._spare_soon(place)
             self.provisions.arrange(key, anew=True)
+
+    def runtime_changed(self, runtime: ManagedRuntime) -> None:
+        """Environments that run with another version of it than their function has now finish and go."""
+        if not self.managed.learn(runtime):
+            return
+        pools = (*self._pools, *self.provisions.pools.values())
+        versions = [pool.deployment.version for pool in pools if self.managed.outdated(pool.deployment, runtime)]
+        for place in {(version.key, version.version) for version in versions}:
+            self._retire(place)
+            self._spare_soon(place)
+        for key in {version.key for version in versions}:
+            self.provisions.arrange(key, anew=True)
+        self.provisions.arrange_failed()  # it may have been restored
 
     def function_deleted(self, key: FunctionKey, version: str | None) -> None:
         """The version, or the whole function, takes no more invocations."""
@@ -395,9 +418,11 @@ class Router:
                 raise RuntimeNotInstalledError(complaint)
             (pack, launch), task = pack_of(self._images, version), None
         else:
-            pack = self._runtimes.find(config.runtime or "", config.architecture, kept_runtime(config))
+            pack = self.managed.pack(config) or self._runtimes.find(
+                config.runtime or "", config.architecture, kept_runtime(config)
+            )
             task = self._artifacts.tree(version.artifact.digest)
-        layers = tuple(self._artifacts.tree(layer.artifact.digest) for layer in config.layers)
+        layers = (*pack.layers, *(self._artifacts.tree(layer.artifact.digest) for layer in config.layers))
         return Deployment(
             version=version,
             pack=pack,

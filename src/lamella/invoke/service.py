@@ -28,6 +28,8 @@ from lamella.domain._api_errors import (
     RequestTooLargeException,
     ResourceConflictException,
     ResourceNotFoundException,
+    RuntimeAliasDeletedException,
+    RuntimeVersionDeletedException,
     ServiceException,
     TooManyRequestsException,
 )
@@ -43,6 +45,7 @@ from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedErro
 from lamella.invoke.stream import DEFAULT_CONTENT_TYPE, RateLimit, ResponseStream
 from lamella.invoke.targets import NotReadyError
 from lamella.lifecycle.admission import Throttle
+from lamella.ports.managed import RuntimeDeletedError
 from lamella.ports.runtimes import RuntimeNotInstalledError
 
 _MAX_CLIENT_CONTEXT_BYTES: Final = 3583
@@ -230,6 +233,9 @@ def api_error(error: BaseException) -> BaseException:
             )
         case DeletedError():
             return ResourceNotFoundException(f"Function not found: {error}")
+        case RuntimeDeletedError():
+            kind = RuntimeAliasDeletedException if error.of_alias else RuntimeVersionDeletedException
+            return kind(str(error))
         case ImageNotHereError():
             # Source of the first two sentences: an answer of AWS quoted in a public repository, 2026.
             return CodeArtifactUserFailedException(

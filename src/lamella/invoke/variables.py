@@ -115,7 +115,7 @@ def probe_variables(pack: RuntimePack, *, account: str, region: str, memory_mib:
     there: nobody answers.
     """
     variables = {
-        **_MAY_BE_CHANGED,
+        **(_TRACING if pack.brings_code else _MAY_BE_CHANGED),
         **pack.env,
         "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "lamella",
@@ -131,7 +131,7 @@ def probe_variables(pack: RuntimePack, *, account: str, region: str, memory_mib:
         "AWS_LAMBDA_RUNTIME_API": f"{SANDBOX_ADDRESS}:{_RUNTIME_API_PORT}",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LAMBDA_TASK_ROOT": "/var/task",
-        "PWD": "/var/task",
+        "PWD": pack.working_directory,
         "_HANDLER": "",
     }
     if pack.execution_env is not None:

@@ -49,7 +49,6 @@ from lamella.lifecycle.commands import (
     RecordInitStart,
     RecordRestore,
     RecordRestoreStart,
-    RecordRuntimeDone,
     RecordStart,
     Reply,
     ShutdownReason,
@@ -57,6 +56,7 @@ from lamella.lifecycle.commands import (
     Thaw,
     Withdraw,
 )
+from lamella.lifecycle.course import Course, outcome
 from lamella.lifecycle.events import (
     DeadlinePassed,
     ErrorPosted,
@@ -147,29 +147,21 @@ class EnvironmentMachine:
 
     __slots__ = (
         "_began_s",
+        "_course",
         "_ending",
         "_extension_names",
         "_extensions",
         "_failure",
         "_failure_posted",
-        "_function_error",
-        "_given_s",
         "_init_duration_s",
         "_init_timeout_s",
         "_initialising",
-        "_invocation",
-        "_produced_bytes",
-        "_replied",
-        "_response_s",
         "_restore_began_s",
         "_restore_duration_s",
         "_runtime",
         "_runtime_alive",
-        "_runtime_done_s",
         "_runtime_init_recorded",
         "_shutdown",
-        "_start_recorded",
-        "_timeout_s",
         "deadline_s",
         "phase",
     )
@@ -190,31 +182,22 @@ class EnvironmentMachine:
         self._extensions = Extensions()
         self._initialising = False
         self._runtime_init_recorded = False
-        self._invocation: Invocation | None = None
-        self._timeout_s = 0.0
-        self._began_s = 0.0  # of the init in phase INIT, of the invocation in phase INVOKE
-        self._replied = False
-        self._start_recorded = False
+        self._began_s = 0.0  # of the running or last init
+        self._course: Course | None = None  # of the running invocation
         # The first fatal error wins (EX-64): type, and payload for the caller. An extension's own error has no payload
         # until a process exits and its exit can be put into words.
         self._failure: tuple[str, bytes | None] | None = None
         self._failure_posted = False  # by a process that has yet to exit
-        self._function_error = ""  # type of an error that the handler reported (TL-49)
         self._init_duration_s: float | None = None
         self._restore_began_s: float | None = None
         self._restore_duration_s: float | None = None
-        # Of the running invocation, for telemetry:
-        self._given_s = 0.0  # when the event was released
-        self._response_s: tuple[float, float] | None = None
-        self._produced_bytes: int | None = None
-        self._runtime_done_s: float | None = None
         self._shutdown: ShutdownMachine | None = None
         self._ending = False  # the running shutdown or reset is the last one
 
     @property
     def responded(self) -> bool:
         """Whether the running invocation has its answer, so that the environment is about to become idle."""
-        return self._replied and self.phase is Phase.INVOKE
+        return self._course is not None and self._course.replied
 
     def extension(self, identifier: str) -> ExtensionMachine:
         """The extension that was given this identifier.
@@ -247,7 +230,7 @@ class EnvironmentMachine:
         kind = type(event)
         # The id is checked before any state (RT-31).
         if kind in _ANSWERS and (
-            self._invocation is None or event.request_id != self._invocation.request_id  # type: ignore[union-attr]  # those have one
+            self._course is None or event.request_id != self._course.invocation.request_id  # type: ignore[union-attr]  # those have one
         ):
             raise ProtocolError
         if kind not in LEGAL[self.phase]:
@@ -261,27 +244,25 @@ class EnvironmentMachine:
             case NextPolled():
                 return self._next_polled(before, now_s)
             case ResponsePosted(payload=payload, content_type=content_type):
-                self._response_s, self._produced_bytes = (now_s, now_s), len(payload)
+                self._running.answered(event, now_s)
                 return self._reply(payload, failed=False, content_type=content_type)
-            case ErrorPosted(payload=payload, error_type=error_type):
-                # Not a failure of the environment: REPORT does not show it (LG-02), `runtimeDone` does (TL-49).
-                self._function_error = error_type
-                self._response_s, self._produced_bytes = (now_s, now_s), len(payload)
+            case ErrorPosted(payload=payload):
+                self._running.answered(event, now_s)
                 return self._reply(payload, failed=True)
             case ResponseRefused(error_type=error_type, message=message):
                 payload = _error_payload(error_type, message)
                 self._failure = self._failure or (error_type, payload)
                 return self._reply(payload, failed=True)
             case ResponseStarted():
-                self._response_s = (now_s, now_s)
+                self._running.answer_began(now_s)
                 return []
-            case ResponseEnded():
-                return self._response_ended(event, now_s)
+            case ResponseEnded(error_code=error_code, error_type=error_type, error_body=error_body):
+                self._running.answer_ended(event, now_s)
+                return [EndReply(self._running.invocation, error_code or error_type, error_body)]
             case InvocationAssigned(invocation=invocation, timeout_s=timeout_s):
                 return self._assigned(invocation, timeout_s, now_s)
             case InitRequested():
                 self.phase = Phase.INIT
-                self._began_s = now_s
                 self.deadline_s = now_s + self._init_timeout_s
                 return self._start_init(InitPhase.INIT, now_s)
             case ExtensionRegistered():
@@ -329,6 +310,7 @@ class EnvironmentMachine:
 
     def _start_init(self, phase: InitPhase, now_s: float) -> list[Command]:
         """Begin with the extensions; the runtime follows when all of them have registered (4.1)."""
+        self._began_s = now_s
         self._runtime = RuntimeMachine()
         self._runtime_alive = False
         self._extensions = Extensions(self._extension_names)
@@ -351,7 +333,7 @@ class EnvironmentMachine:
 
     @property
     def _init_phase(self) -> InitPhase:
-        return InitPhase.INIT if self._invocation is None else InitPhase.INVOKE
+        return InitPhase.INIT if self._course is None else InitPhase.INVOKE
 
     def _registered(self, event: ExtensionRegistered) -> list[Command]:
         began = self._runtime.state not in (RuntimeState.STARTED, RuntimeState.RESTORING)
@@ -384,16 +366,16 @@ class EnvironmentMachine:
         if self._runtime.state is not RuntimeState.READY or not self._extensions.initialised or self._failure_posted:
             return []
         self._initialising = False
-        invocation = self._invocation
+        course = self._course
         duration_s = now_s - self._began_s
         done: list[Command] = [*self._extension_records(), CloseSubscriptions()]
-        if invocation is None:
+        if course is None:
             self.phase = Phase.IDLE
             self.deadline_s = math.inf
             # REPORT shows the one or the other, never both.
             self._init_duration_s = duration_s if self._restore_duration_s is None else None
             return [*done, RecordInit(InitPhase.INIT, duration_s, Status.SUCCESS), _FREEZE, _OFFER]
-        return [*done, RecordInit(InitPhase.INVOKE, duration_s, Status.SUCCESS), *self._give(invocation, now_s)]
+        return [*done, RecordInit(InitPhase.INVOKE, duration_s, Status.SUCCESS), *self._give(course, now_s)]
 
     def _extension_records(self) -> list[Command]:
         return [
@@ -403,27 +385,27 @@ class EnvironmentMachine:
 
     # Invocations
 
-    def _assigned(self, invocation: Invocation, timeout_s: float, now_s: float) -> list[Command]:
-        self._invocation = invocation
-        self._timeout_s = timeout_s
-        self._began_s = self._given_s = now_s
-        self._replied = False
-        self._failure = None
-        self._function_error = ""
-        self._response_s = self._produced_bytes = self._runtime_done_s = None
-        self.deadline_s = now_s + timeout_s
-        if self.phase is Phase.COLD:
-            self.phase = Phase.INVOKE
-            self._start_recorded = False
-            return self._start_init(InitPhase.INVOKE, now_s)
-        self.phase = Phase.INVOKE
-        return [_THAW, *self._give(invocation, now_s)]
+    @property
+    def _running(self) -> Course:
+        """The running invocation, where the tables have made sure that there is one."""
+        assert self._course is not None
+        return self._course
 
-    def _give(self, invocation: Invocation, now_s: float) -> list[Command]:
+    def _assigned(self, invocation: Invocation, timeout_s: float, now_s: float) -> list[Command]:
+        cold = self.phase is Phase.COLD
+        self.phase = Phase.INVOKE
+        self._failure = None
+        course = self._course = Course(invocation, timeout_s, now_s)
+        self.deadline_s = course.deadline_s
+        if cold:
+            return self._start_init(InitPhase.INVOKE, now_s)
+        return [_THAW, *self._give(course, now_s)]
+
+    def _give(self, course: Course, now_s: float) -> list[Command]:
         """Release the event: to the extensions first, then to the runtime (4.1, step 7)."""
         self._runtime.receive(_ASSIGNED)
-        self._given_s = now_s
-        self._start_recorded = True
+        course.given(now_s)
+        invocation = course.invocation
         followers = self._extensions.followers
         if not followers:
             return [RecordStart(invocation), GiveEvent(invocation)]
@@ -435,87 +417,58 @@ class EnvironmentMachine:
     def _next_polled(self, before: RuntimeState, now_s: float) -> list[Command]:
         if before in (RuntimeState.STARTED, RuntimeState.RESTORING):
             return self._runtime_initialised(before, now_s)
-        invocation = self._invocation
-        if invocation is None or before is RuntimeState.READY:  # one more connection waits
+        course = self._course
+        if course is None or before is RuntimeState.READY:  # one more connection waits
             return []
         if before is RuntimeState.RUNNING:
-            return [GiveEvent(invocation)]
-        self._runtime_done_s = now_s
-        done = self._runtime_done(invocation, now_s)
+            return [GiveEvent(course.invocation)]
+        course.runtime_done_s = now_s
+        done = course.runtime_done(now_s, self._error_type)
         if not self._extensions.done:
             return [done]
-        return [done, *self._invocation_ended(invocation, now_s)]
+        return [done, *self._invocation_ended(course, now_s)]
 
-    def _invocation_ended(self, invocation: Invocation, now_s: float) -> list[Command]:
+    def _invocation_ended(self, course: Course, now_s: float) -> list[Command]:
         """Everybody has asked for the next event."""
         if self._failure_posted:
             return []  # an extension that is about to exit: the environment is not free
-        end = self._end(invocation, now_s - self._began_s, now_s=now_s)
+        end = self._end(course, now_s)
         self.phase = Phase.IDLE
         self.deadline_s = math.inf
-        self._invocation = None
+        self._course = None
         return [end, _FREEZE, _OFFER]
 
     def _extension_polled(self, now_s: float) -> list[Command]:
         if self._initialising:
             return self._init_ended_if_complete(now_s)
-        if self.phase is Phase.INVOKE:
-            invocation = self._invocation
-            assert invocation is not None
-            if self._runtime_done_s is not None and self._extensions.done:
-                return self._invocation_ended(invocation, now_s)
+        course = self._course
+        if course is not None and course.runtime_done_s is not None and self._extensions.done:
+            return self._invocation_ended(course, now_s)
         return []
 
-    def _response_ended(self, event: ResponseEnded, now_s: float) -> list[Command]:
-        assert self._invocation is not None
-        first_s = now_s if self._response_s is None else self._response_s[0]
-        self._response_s, self._produced_bytes = (first_s, now_s), event.size_bytes
-        self._function_error = event.error_type
-        self._replied = True
-        return [EndReply(self._invocation, event.error_code or event.error_type, event.error_body)]
-
     def _reply(self, payload: bytes, *, failed: bool, content_type: str = "") -> list[Command]:
-        assert self._invocation is not None
-        self._replied = True
-        return [Reply(self._invocation, payload, failed, content_type)]
+        course = self._running
+        course.replied = True
+        return [Reply(course.invocation, payload, failed, content_type)]
 
-    def _runtime_done(self, invocation: Invocation, now_s: float, *, timed_out: bool = False) -> RecordRuntimeDone:
-        status, error_type = Status.SUCCESS, ""
-        if timed_out:
-            status = Status.TIMEOUT
-        elif self._failure is not None:
-            error_type = self._failure[0]
-            status = _status_of(error_type)
-        elif self._function_error:
-            status, error_type = Status.ERROR, self._function_error
-        complete = self._runtime_done_s is not None
-        duration_s = self._timeout_s if timed_out else now_s - self._given_s
-        return RecordRuntimeDone(
-            invocation,
-            duration_s,
-            status,
-            error_type,
-            self._produced_bytes if complete else None,  # left out for timeouts and crashes (TL-42)
-            self._given_s,
-            self._response_s if complete else None,
-            now_s,
-        )
-
-    def _end(self, invocation: Invocation, duration_s: float, *, now_s: float, timed_out: bool = False) -> RecordEnd:
+    def _end(self, course: Course, now_s: float, *, timed_out: bool = False) -> RecordEnd:
         init_duration_s, self._init_duration_s = self._init_duration_s, None
         restore_duration_s, self._restore_duration_s = self._restore_duration_s, None
-        overhead_s = None
-        if self._extensions.followers and self._runtime_done_s is not None:
-            overhead_s = (self._runtime_done_s, now_s)
-        status, error_type = Status.SUCCESS, ""
-        if timed_out:
-            status = Status.TIMEOUT
-        elif self._failure is not None:
-            error_type = self._failure[0]
-            status = _status_of(error_type)
-        return RecordEnd(invocation, duration_s, status, error_type, init_duration_s, restore_duration_s, overhead_s)
+        return course.end(
+            now_s,
+            self._error_type,
+            timed_out=timed_out,
+            init_duration_s=init_duration_s,
+            restore_duration_s=restore_duration_s,
+            followed=bool(self._extensions.followers),
+        )
 
     # Failures
+
+    @property
+    def _error_type(self) -> str:
+        """Of the failure so far; empty if there is none."""
+        return "" if self._failure is None else self._failure[0]
 
     def _error_posted(self, error_type: str, payload: bytes | None, now_s: float) -> list[Command]:
         """A process says that it cannot go on; it takes effect when it exits, or does not (RT-62, EX-52)."""
@@ -552,7 +505,7 @@ class EnvironmentMachine:
         return self._reset(now_s)
 
     def _payload(self, error_type: str, message: str) -> bytes:
-        prefix = "" if self._invocation is None else f"RequestId: {self._invocation.request_id} "
+        prefix = "" if self._course is None else f"RequestId: {self._course.invocation.request_id} "
         return _error_payload(error_type, f"{prefix}Error: {message}")
 
     def _deadline_passed(self, now_s: float) -> list[Command]:
@@ -567,7 +520,7 @@ class EnvironmentMachine:
     @property
     def _limit_s(self) -> float:
         """When the init of its own, or the invocation, has run out of time."""
-        return self._began_s + (self._init_timeout_s if self._invocation is None else self._timeout_s)
+        return self._began_s + self._init_timeout_s if self._course is None else self._course.deadline_s
 
     def _reset(self, now_s: float, *, timed_out: bool = False) -> list[Command]:
         """End the phase with its failure, and have the processes ended."""
@@ -578,29 +531,28 @@ class EnvironmentMachine:
     def _interrupted(self, now_s: float, *, timed_out: bool = False) -> list[Command]:
         """Records of the init and of the invocation that will not be completed, and the answer that is still due."""
         commands: list[Command] = []
-        invocation = self._invocation
+        course = self._course
         if self._initialising:
             commands += self._init_failed(now_s, timed_out=timed_out)
-        if invocation is not None:
-            if not self._start_recorded:
+        if course is not None:
+            if not course.started:
                 # The report of the init inside the invocation comes before START (4.3).
-                commands.append(RecordStart(invocation))
-            if not self._replied:
-                payload = self._timeout_payload(invocation) if timed_out else self._failure_payload()
+                commands.append(RecordStart(course.invocation))
+            if not course.replied:
+                payload = self._timeout_payload(course) if timed_out else self._failure_payload()
                 commands += self._reply(payload, failed=True)
-            if self._runtime_done_s is None:
-                commands.append(self._runtime_done(invocation, now_s, timed_out=timed_out))
-            duration_s = self._timeout_s if timed_out else now_s - self._began_s
-            commands.append(self._end(invocation, duration_s, now_s=now_s, timed_out=timed_out))
+            if course.runtime_done_s is None:
+                commands.append(course.runtime_done(now_s, self._error_type, timed_out=timed_out))
+            commands.append(self._end(course, now_s, timed_out=timed_out))
         self._initialising = False
-        self._invocation = None
+        self._course = None
         self._failure = None
         self._failure_posted = False
         self._init_duration_s = None
         return commands
 
-    def _timeout_payload(self, invocation: Invocation) -> bytes:
-        text = f"RequestId: {invocation.request_id} Error: Task timed out after {self._timeout_s:.2f} seconds"
+    def _timeout_payload(self, course: Course) -> bytes:
+        text = f"RequestId: {course.invocation.request_id} Error: Task timed out after {course.timeout_s:.2f} seconds"
         return _error_payload(FunctionErrorType.SANDBOX_TIMEDOUT, text)
 
     def _failure_payload(self) -> bytes:
@@ -612,12 +564,8 @@ class EnvironmentMachine:
         return payload
 
     def _init_failed(self, now_s: float, *, timed_out: bool) -> list[Command]:
-        error_type = ""
-        status = Status.TIMEOUT
-        if not timed_out:
-            assert self._failure is not None
-            error_type = self._failure[0]
-            status = _status_of(error_type)
+        error_type = "" if timed_out else self._error_type
+        status = outcome(error_type, timed_out=timed_out)
         commands: list[Command] = []
         if not self._runtime_init_recorded:
             commands.append(self._runtime_init_done(status, error_type))
@@ -680,8 +628,8 @@ class EnvironmentMachine:
                 return self._kill()
             case _:
                 commands: list[Command] = []
-                if self._invocation is not None:
-                    if not self._replied and self._failure is None:
+                if self._course is not None:
+                    if not self._course.replied and self._failure is None:
                         error_type = FunctionErrorType.SANDBOX_FAILURE
                         payload = self._payload(error_type, "The execution environment was shut down")
                         self._failure = (error_type, payload)
@@ -692,11 +640,6 @@ class EnvironmentMachine:
 
 _ASSIGNED: Final = InvocationAssigned(Invocation("", b"", "", "", ""), 0.0)
 """For the tables of runtime and extensions, which look at the type alone."""
-
-
-def _status_of(error_type: str) -> Status:
-    """Source: section 5.3, `failure` when the error type starts with `Sandbox.`, else `error`."""
-    return Status.FAILURE if error_type.startswith("Sandbox.") else Status.ERROR
 
 
 def _error_payload(error_type: str, message: str) -> bytes:

@@ -6,10 +6,10 @@ from lamella.pages.host import (
     Events,
     Health,
     Logs,
-    Runtimes,
     Traces,
     host_pages,
     sandbox_pages,
 )
+from lamella.pages.runtimes import Runtimes
 
 __all__ = ["Credentials", "Downloads", "Events", "Health", "Logs", "Runtimes", "Traces", "host_pages", "sandbox_pages"]

@@ -1,4 +1,4 @@
-"""What is served below `/_lamella/`: health, logs, traces, events, runtime packs, downloads, accounts and keys."""
+"""What is served below `/_lamella/`: health, logs, traces, events, downloads, accounts and keys."""
 
 import asyncio
 import json
@@ -6,8 +6,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 
 from lamella.access import Keyring
@@ -20,12 +19,12 @@ from lamella.httpserver.message import DisconnectedError
 from lamella.invoke.envelope import timestamp
 from lamella.invoke.recorders import Recorders
 from lamella.pages.ranges import UnsatisfiableRangeError, wanted_range
+from lamella.pages.runtimes import Runtimes
 from lamella.ports.clock import Clock
 from lamella.ports.credentials import AccessKey, Account
 from lamella.ports.errors import ConflictError
 from lamella.ports.logs import LogEvent, LogStore
 from lamella.ports.queue import EventQueue
-from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import ArtifactStore
 
 _CHUNK_BYTES: Final = 256 * 1024
@@ -53,16 +52,6 @@ class Load(Protocol):
     @property
     def spare_sandboxes(self) -> int:
         """Sandboxes that were made ahead of need."""
-
-
-class RuntimeInstaller(Protocol):
-    """The runtime packs of this node, and how one is added. Blocking."""
-
-    def packs(self) -> Sequence[RuntimePack]:
-        """All packs."""
-
-    def add(self, name: str, source: Path | None = None) -> RuntimePack:
-        """Build and install a pack."""
 
 
 class Health:
@@ -257,45 +246,6 @@ def _contents(record: EventRecord) -> dict[str, Any]:  # Any: JSON
     }
 
 
-class Runtimes:
-    """`GET` and `POST /_lamella/runtimes`."""
-
-    def __init__(self, installer: RuntimeInstaller, contents: Page | None = None) -> None:
-        """Whatever is below the list is `contents`' to answer."""
-        self._installer = installer
-        self._contents = contents
-
-    async def list_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
-        """The packs of this node; takes no parameters."""
-        if self._contents is not None and path_tail(exchange):
-            await self._contents(exchange, query)
-            return
-        respond_json(exchange, {"runtimes": [_pack(pack) for pack in self._installer.packs()]})
-
-    async def add_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes none
-        """Body: `name`, and `from`, the path of an interpreter, if it is not to be looked for."""
-        wanted = body_object(exchange)
-        name, source = wanted.get("name"), wanted.get("from")
-        if not isinstance(name, str) or not isinstance(source, str | None):
-            raise PageError(400, 'Say which runtime: {"name": "python3.12"}')
-        try:
-            pack = await asyncio.to_thread(self._installer.add, name, Path(source) if source else None)
-        except RuntimeNotInstalledError as error:
-            raise PageError(404, str(error)) from error
-        respond_json(exchange, _pack(pack))
-
-
-def _pack(pack: RuntimePack) -> dict[str, Any]:  # Any: JSON
-    return {
-        "name": pack.name,
-        "architecture": pack.architecture,
-        "version": pack.version,
-        "digest": pack.digest,
-        "entrypoints": list(pack.entrypoints),
-        "path": str(pack.rootfs),
-    }
-
-
 class Downloads:
     """`GET /_lamella/artifacts/<digest>.zip`: what `Code.Location` and `Content.Location` point to."""
 
@@ -460,8 +410,7 @@ def host_pages(
         ("GET", "logs"): logs.page,
         ("GET", "traces"): traces.page,
         ("GET", "events"): events.page,
-        ("GET", "runtimes"): runtimes.list_page,
-        ("POST", "runtimes"): runtimes.add_page,
+        **runtimes.pages(),
         ("GET", "accounts"): credentials.accounts_page,
         ("POST", "accounts"): credentials.create_account_page,
         ("DELETE", "accounts"): credentials.delete_account_page,

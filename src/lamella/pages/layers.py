@@ -202,12 +202,14 @@ class RuntimeContents:
         self._runtimes = runtimes
         self._known: dict[str, dict[str, Any]] = {}  # Any: JSON, by digest of the pack, which never changes
 
-    async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes no parameters
-        """Packages, search path, libraries and C library of a runtime of this node."""
+    async def page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
+        """Packages, search path, libraries and C library of a runtime of this node. Query: `architecture`."""
         name, slash, rest = path_tail(exchange).partition("/")
         if not slash or rest != "contents":
             raise PageError(404, "There is /_lamella/runtimes, and /_lamella/runtimes/<name>/contents.")
-        pack = next((pack for pack in self._runtimes.packs() if pack.name == name), None)
+        architectures = [query["architecture"]] if "architecture" in query else [*Architecture]
+        packs = [pack for pack in self._runtimes.packs() if pack.name == name and pack.architecture in architectures]
+        pack = packs[0] if packs else None
         if pack is None:
             raise PageError(404, f"Runtime {name[:80]} is not installed on this node; 'lamella runtime list' tells.")
         if pack.digest not in self._known:

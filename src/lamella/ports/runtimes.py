@@ -23,6 +23,8 @@ class RuntimePack:
         command: First program and arguments, of a container image (EN-25); `None` if it is one of `entrypoints`.
         working_directory: Where the first program starts.
         brings_code: Whether `/var/task` and `/opt` are part of the root, as in a function's image.
+        layers: Trees of its own at `/opt`, below the function's layers.
+        arn: Of the version of a customer-managed runtime; empty for every other pack, whose ARN its digest makes.
     """
 
     name: str
@@ -36,6 +38,8 @@ class RuntimePack:
     command: tuple[str, ...] | None = None
     working_directory: str = "/var/task"
     brings_code: bool = False
+    layers: tuple[Path, ...] = ()
+    arn: str = ""
 
     @property
     def managed(self) -> bool:
@@ -58,4 +62,4 @@ class RuntimeCatalog(Protocol):
         """
 
     def packs(self) -> Sequence[RuntimePack]:
-        """All packs, by name."""
+        """All packs, by name; of two architectures the host's first."""

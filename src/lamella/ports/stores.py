@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from lamella.domain.alias import Alias
-from lamella.domain.function import Artifact, FunctionKey, FunctionVersion
+from lamella.domain.function import Architecture, Artifact, FunctionKey, FunctionVersion
 from lamella.domain.layer import LayerKey, LayerVersion
 
 T = TypeVar("T")
@@ -109,6 +109,9 @@ class FunctionStore(Protocol):
 
     async def kept_runtimes(self) -> frozenset[str]:
         """Digests of the runtimes that function versions keep, see `lamella.domain.runtimes.kept_runtime`."""
+
+    async def users_of(self, runtime: str, architecture: Architecture) -> Sequence[tuple[FunctionKey, str]]:
+        """All function versions, of all accounts, that have this runtime for this architecture; in their order."""
 
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """All versions whose state is `Pending` or whose update is `InProgress`: what a crash interrupted."""

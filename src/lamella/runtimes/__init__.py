@@ -2,6 +2,7 @@
 
 from lamella.runtimes.catalog import PackCatalog
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
-from lamella.runtimes.pack import host_architecture, verify
+from lamella.runtimes.pack import verify
+from lamella.runtimes.system import host_architecture
 
 __all__ = ["PackBuildError", "PackCatalog", "PackDamagedError", "host_architecture", "verify"]

@@ -1,6 +1,5 @@
 """The part of a root tree that every runtime has: shell, programs, C library, certificates, time zones, `/etc`."""
 
-import platform
 import shutil
 import ssl
 import struct
@@ -67,24 +66,24 @@ def _names(file: str) -> list[str]:
 def populate_base(tree: RootTree, *, os_name: str) -> list[str]:
     """Fill an empty tree with all that does not depend on a language.
 
-    The programs and libraries are the host's own, so a binary built against Amazon Linux's newer C library than the
-    host's does not run; `/etc/os-release` names the Amazon Linux that the runtime stands for, as scripts test for it.
+    The programs and libraries are those of the tree's system, so a binary built against a newer C library than that
+    does not run; `/etc/os-release` names the Amazon Linux that the runtime stands for, as scripts test for it.
 
     Args:
         tree: An empty one.
         os_name: `al2` or `al2023`.
 
     Returns:
-        Remarks on what this host does not have.
+        Remarks on what the system does not have.
 
     Raises:
-        PackBuildError: A program or file that every runtime needs is missing on this host.
+        PackBuildError: A program or file that every runtime needs is missing there.
     """
     for name in ("bin", "sbin", "lib", "lib64"):
         tree.mkdir(f"/usr/{name}")
         tree.symlink(f"/{name}", f"usr/{name}")
-    # The host's loader looks here by default, without cache and LD_LIBRARY_PATH: Debian and its kin use such names.
-    tree.symlink(f"/usr/lib/{platform.machine()}-linux-gnu", "../lib64")
+    # The loader looks here by default, without cache and LD_LIBRARY_PATH: Debian and its kin use such names.
+    tree.symlink(f"/usr/lib/{tree.system.machine}-linux-gnu", "../lib64")
     for inside in (*_MOUNT_POINTS, "/var/lang/bin", "/var/runtime", "/usr/local/bin", "/root", "/var/tmp"):  # noqa: S108
         tree.mkdir(inside)
     for name, content in _ETC.items():
@@ -95,17 +94,17 @@ def populate_base(tree: RootTree, *, os_name: str) -> list[str]:
     _add_certificates(tree)
     _add_time_zones(tree)
     _add_locales(tree, english=os_name == "al2")  # Amazon Linux 2023's minimal image has none
-    return [f"This host does not have: {', '.join(missing)}"] if missing else []
+    return [f"{tree.system.name} does not have: {', '.join(missing)}"] if missing else []
 
 
 def _add_programs(tree: RootTree) -> list[str]:
     missing: list[str] = []
     for name in (*_REQUIRED, *_names("programs.txt")):
-        source = shutil.which(name, path="/usr/bin:/bin:/usr/local/bin")
+        source = tree.system.program(name)
         if source is None:
             missing.append(name)
         else:
-            tree.copy_program(Path(source), f"/usr/bin/{name}")
+            tree.copy_program(source, f"/usr/bin/{name}")
     absent = [name for name in _REQUIRED if name in missing]
     if absent:
         raise PackBuildError(
@@ -125,9 +124,9 @@ def _add_libraries(tree: RootTree) -> None:
 
 
 def _add_certificates(tree: RootTree) -> None:
-    default = ssl.get_default_verify_paths().cafile
+    default = ssl.get_default_verify_paths().cafile if tree.system.is_host else None
     candidates = [*_CERTIFICATES, *([default] if default else [])]
-    source = next((Path(name) for name in candidates if Path(name).is_file()), None)
+    source = next((path for path in map(tree.system.path, candidates) if path.is_file()), None)
     if source is None:
         raise PackBuildError(
             f"No CA certificates on this host (looked for {', '.join(candidates)}). "
@@ -146,8 +145,8 @@ def _add_certificates(tree: RootTree) -> None:
 
 
 def _add_time_zones(tree: RootTree) -> None:
-    source = Path("/usr/share/zoneinfo")
     inside = "/usr/share/zoneinfo"
+    source = tree.system.path(inside)
     if (source / "UTC").exists():
         # `posix` and `right` hold every zone once more.
         shutil.copytree(
@@ -172,9 +171,9 @@ def _utc_zone() -> bytes:
 
 
 def _add_locales(tree: RootTree, *, english: bool) -> None:
-    """Add C.UTF-8 and, if asked for and this host can make it, en_US.UTF-8."""
+    """Add C.UTF-8 and, if asked for and this host can make it, en_US.UTF-8, which is the same for all machines."""
     directory = tree.mkdir("/usr/lib/locale")
-    source = Path("/usr/lib/locale/C.utf8")
+    source = tree.system.path("/usr/lib/locale/C.utf8")
     if source.is_dir():
         shutil.copytree(source, directory / source.name)
     localedef = shutil.which("localedef")

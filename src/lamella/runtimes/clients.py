@@ -1,6 +1,5 @@
 """AWS's runtime clients that come as files: fetched once by the tool of their registry, kept, checked at each use."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from typing import Final
 
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import trusted
+from lamella.runtimes.pack import file_digest
 
 _TIMEOUT_S: Final = 600.0
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
@@ -45,7 +45,7 @@ def obtain(directory: Path, checksums: Mapping[str, str], fetch: Fetch) -> list[
         PackBuildError: A file cannot be had; the text says which and where it could be put.
     """
     paths = [directory / name for name in checksums]
-    if any(_sha256(path) != checksums[path.name] for path in paths):
+    if any(file_digest(path) != checksums[path.name] for path in paths):
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=directory) as scratch:
             try:
@@ -57,7 +57,7 @@ def obtain(directory: Path, checksums: Mapping[str, str], fetch: Fetch) -> list[
                     f"and try again:\n{wanted}"
                 ) from error
             for path in paths:
-                found = _sha256(Path(scratch) / path.name)
+                found = file_digest(Path(scratch) / path.name)
                 if found != checksums[path.name]:
                     raise PackBuildError(
                         f"{path.name} is not what it should be: SHA-256 {found or 'of nothing, it did not come'}, "
@@ -65,14 +65,6 @@ def obtain(directory: Path, checksums: Mapping[str, str], fetch: Fetch) -> list[
                     )
                 (Path(scratch) / path.name).replace(path)
     return paths
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def from_npm(specification: str, node: Path) -> Fetch:

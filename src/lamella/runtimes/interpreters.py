@@ -1,4 +1,4 @@
-"""CPython interpreters on this host."""
+"""CPython interpreters on this host, and that of an unpacked Debian."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.system import System
 
 OLDEST: Final = (3, 8)
 """The oldest version that AWS's runtime client still has binary wheels for."""
@@ -80,15 +81,33 @@ def probe(path: Path) -> Interpreter:
     if facts["libc"] != "glibc":
         raise PackBuildError(f"{path} does not use glibc; Lambda's runtimes do, and binary wheels need it")
     stdlib = Path(facts["stdlib"])
+    # What was built in tells where they were when it was installed, and it may have been moved since.
+    dynload = stdlib / "lib-dynload"
+    if not dynload.is_dir() and facts["dynload"]:
+        dynload = Path(facts["dynload"])
     if not (stdlib / "os.py").is_file():
         raise PackBuildError(f"{path} has no standard library at {stdlib}")
     return Interpreter(
         executable=Path(facts["executable"]).resolve(),
         version=version,
         stdlib=stdlib,
-        dynload=Path(facts["dynload"] or stdlib / "lib-dynload"),
+        dynload=dynload,
         platlibdir=facts["platlibdir"],
         ca_file=facts["ca_file"],
+    )
+
+
+def of_debian(runtime: str, version: str, system: System) -> Interpreter:
+    """The Python of an unpacked Debian, which may not be able to say itself what it is: where Debian has everything."""
+    numbers = (*(int(number) for number in version.split(".")), 0, 0)
+    library = system.path(f"/usr/lib/{runtime}")
+    return Interpreter(
+        executable=system.path(f"/usr/bin/{runtime}"),
+        version=(numbers[0], numbers[1], numbers[2]),
+        stdlib=library,
+        dynload=library / "lib-dynload",
+        platlibdir="lib",
+        ca_file="/usr/lib/ssl/cert.pem",
     )
 
 

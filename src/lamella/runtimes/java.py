@@ -18,7 +18,7 @@ from lamella.runtimes.clients import from_maven, obtain, pinned
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import trusted
 from lamella.runtimes.java_archive import ARCHIVE, archive_classes
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 from lamella.runtimes.tree import RootTree, try_program
 
 RESOURCES: Final = resources.files("lamella.runtimes") / "resources" / "java"
@@ -29,6 +29,15 @@ OLDEST: Final = 11
 # for heaps that no function has.
 _NOT_IN_PACK: Final = frozenset({"jmods", "src.zip", "man", "include", "demo", "sample", "docs", "ct.sym"})
 _NOT_ARCHIVES: Final = ("classes_nocoops", "classes_coh")
+# Modules that programs use, and are not part of java.se; until which release they were modules of their own.
+_MODULES: Final = dict.fromkeys(
+    (
+        *("java.se", "java.smartcardio", "jdk.charsets", "jdk.crypto.cryptoki", "jdk.httpserver", "jdk.localedata"),
+        *("jdk.management", "jdk.naming.dns", "jdk.net", "jdk.nio.mapmode", "jdk.security.auth", "jdk.security.jgss"),
+        *("jdk.unsupported", "jdk.xml.dom", "jdk.zipfs"),
+    ),
+    999,
+) | {"jdk.random": 23}
 _NATIVE: Final = {
     Architecture.X86_64: "libaws-lambda-jni.linux-x86_64.so",
     Architecture.ARM64: "libaws-lambda-jni.linux-aarch_64.so",
@@ -156,7 +165,7 @@ def populate_java(tree: RootTree, jdk: Jdk, kept: Path) -> list[str]:
         options += ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
     if jdk.release >= 17:
         options.append("-XX:+ErrorFileToStderr")
-    problem = try_program(tree, "/var/lang/bin/java", "-version")
+    problem = try_program(tree, "/var/lang/bin/java", "-XX:-UsePerfData", "-version")
     if problem:
         raise PackBuildError(f"{jdk.home} does not run with the files that were copied: {problem}")
     remark = archive_classes(tree, class_path, options)
@@ -178,7 +187,23 @@ def _copy_language(tree: RootTree, jdk: Jdk) -> list[str]:
             lacking.append(f"{file.name} ({missing})")
         else:
             tree.copy(file, f"/var/lang/{file.relative_to(jdk.home)}")
-    return [f"Without what needs libraries that this host does not have: {', '.join(lacking)}"] if lacking else []
+    remarks = _missing_modules(jdk)
+    if lacking:
+        remarks.append(f"Without what needs libraries that this host does not have: {', '.join(lacking)}")
+    return remarks
+
+
+def _missing_modules(jdk: Jdk) -> list[str]:
+    """What a smaller Java than AWS's lacks of what programs use."""
+    try:
+        said = re.search(r'^MODULES="(.*)"$', (jdk.home / "release").read_text(), re.MULTILINE)
+    except OSError:
+        said = None
+    if said is None:
+        return []
+    there = said[1].split()
+    missing = [name for name, until in _MODULES.items() if name not in there and jdk.release < until]
+    return [f"Without the modules {', '.join(missing)}, which AWS's runtime has"] if missing else []
 
 
 def _files(home: Path) -> Iterator[Path]:

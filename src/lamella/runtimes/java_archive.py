@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from lamella.runtimes.tree import SEARCH_PATH, RootTree
+from lamella.runtimes.tree import SEARCH_PATH, RootTree, chroot_program
 
 ARCHIVE: Final = "/var/lang/lib/server/runtime.jsa"
 """Where it is inside the sandbox, as on AWS."""
@@ -45,7 +44,8 @@ _ENVIRONMENT: Final = {
 def archive_classes(tree: RootTree, class_path: str, options: Sequence[str]) -> str | None:
     """Run one invocation inside the tree, and put all classes that it took into an archive.
 
-    A runtime without it works, and starts more slowly.
+    A runtime without it works, and starts more slowly. Making it again gives other bytes: the order in which threads
+    load classes and number objects gets into it, whatever is done about addresses and hash codes.
 
     Args:
         tree: With `/var/lang` and `/var/runtime`; files get fixed times.
@@ -55,12 +55,12 @@ def archive_classes(tree: RootTree, class_path: str, options: Sequence[str]) -> 
     Returns:
         A remark if there is no archive.
     """
-    chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if os.geteuid() != 0 or chroot is None:
+    chroot = chroot_program()
+    if chroot is None:
         return "Without an archive of classes, which takes root and chroot to make: cold starts take longer"
     for file in (tree.path("/var/lang/lib/modules"), *tree.path("/var/runtime/lib").glob("*.jar")):
         os.utime(file, (_MADE_AT_S, _MADE_AT_S))
-    java = [chroot, str(tree.root), "/var/lang/bin/java", "-XX:+UseSerialGC", *options]
+    java = [chroot, str(tree.root), "/var/lang/bin/java", "-XX:+UseSerialGC", "-XX:-UsePerfData", *options]
     common = ["--add-opens=java.base/java.io=ALL-UNNAMED", "-classpath", class_path]
     listed, archive = tree.path(_LIST), tree.path(ARCHIVE)
     try:
@@ -75,7 +75,10 @@ def archive_classes(tree: RootTree, class_path: str, options: Sequence[str]) -> 
         return f"Without an archive of classes, so that cold starts take longer: {detail[-1] if detail else error}"
     finally:
         listed.unlink(missing_ok=True)
-    return None if archive.exists() else "Without an archive of classes, so that cold starts take longer"
+    if not archive.exists():
+        return "Without an archive of classes, so that cold starts take longer"
+    tree.derived.add(ARCHIVE)
+    return None
 
 
 def _run_once(command: list[str], listed: Path) -> None:

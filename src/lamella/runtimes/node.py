@@ -17,6 +17,7 @@ from lamella.runtimes.base import bootstrap
 from lamella.runtimes.clients import from_npm, obtain, pinned
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import trusted
+from lamella.runtimes.system import System
 from lamella.runtimes.tree import RootTree, try_program
 
 RESOURCES: Final = resources.files("lamella.runtimes") / "resources" / "node"
@@ -91,6 +92,15 @@ def probe(path: Path) -> Node:
     return Node(Path(facts["executable"]).resolve(), version, tuple(facts["features"]))
 
 
+def of_debian(version: str, system: System) -> Node:
+    """The Node.js of an unpacked Debian, which may not be able to say itself what it is.
+
+    Debian's have the flags of both features that AWS's runtimes turn off: they came with 20.17 and 22.0.
+    """
+    numbers = tuple(int(number) for number in version.split("."))
+    return Node(system.path("/usr/bin/node"), numbers, ("require-module", "detect-module"))
+
+
 def candidates() -> Iterator[Path]:
     """Programs that may be a Node.js, best first: the system's, then those of version managers."""
     for name in ("/usr/bin/node", "/usr/bin/nodejs", "/usr/local/bin/node"):
@@ -152,9 +162,11 @@ def populate_node(tree: RootTree, node: Node, kept: Path) -> list[str]:
     major = node.version[0]
     tree.copy_program(node.executable, "/var/lang/bin/node")
     for part in _parts(tree, node):
-        tree.copy(part, str(part))
+        tree.copy(tree.system.path(part), part)
     client = _CLIENTS[major >= _FIRST_WITH_4]
-    _unpack(tree, _archive(client, node, kept), _CLIENT_FILES[client])
+    # npm may need a Node.js to run on, which that of another system is not.
+    own = node.executable if tree.system.is_host else Path(shutil.which("node") or node.executable)
+    _unpack(tree, _archive(client, own, kept), _CLIENT_FILES[client])
     tree.write("/var/runtime/rapid-client.node.js", RESOURCES.joinpath("rapid-client.node.js").read_bytes())
     tree.symlink("/var/runtime/ca-cert.pem", "/etc/ssl/certs/ca-certificates.crt")
     entry = "index.mjs"
@@ -172,7 +184,7 @@ def populate_node(tree: RootTree, node: Node, kept: Path) -> list[str]:
     return []
 
 
-def _parts(tree: RootTree, node: Node) -> set[Path]:
+def _parts(tree: RootTree, node: Node) -> set[str]:
     """Modules of its own that a distribution has taken out of the program, as Debian has: it reads them at each start.
 
     Nothing names them but the program, or its library, itself.
@@ -183,12 +195,12 @@ def _parts(tree: RootTree, node: Node) -> set[Path]:
         # Mapped, not read: it has a hundred megabytes, and the server is small.
         with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             found.update(_PART.findall(content))
-    return {path for path in (Path(os.fsdecode(name)) for name in found) if path.is_file()}
+    return {name for name in map(os.fsdecode, found) if tree.system.path(name).is_file()}
 
 
-def _archive(version: str, node: Node, kept: Path) -> Path:
+def _archive(version: str, node: Path, kept: Path) -> Path:
     name = f"aws-lambda-ric-{version}.tgz"
-    return obtain(kept, {name: pinned("node")[name]}, from_npm(f"aws-lambda-ric@{version}", node.executable))[0]
+    return obtain(kept, {name: pinned("node")[name]}, from_npm(f"aws-lambda-ric@{version}", node))[0]
 
 
 def _unpack(tree: RootTree, archive: Path, program: str) -> None:

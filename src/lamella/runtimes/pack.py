@@ -1,7 +1,7 @@
 """Runtime packs on disk: a directory named by its digest, with `pack.json` and `rootfs/`."""
 
+import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,27 +17,27 @@ ROOTFS: Final = "rootfs"
 _FORMAT: Final = 1
 
 
-def host_architecture() -> Architecture:
-    """The instruction set of this host, under Lambda's name for it."""
-    return Architecture.ARM64 if platform.machine() in {"aarch64", "arm64"} else Architecture.X86_64
-
-
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What a pack was built from; a pack whose origin has changed is built anew.
 
     Attributes:
-        recipe: Digest of the program that builds packs and of the files it ships.
+        recipe: Digest of the program that builds packs and of the files it ships; `None` for a pack that was not built
+            here, and so is what it is.
         interpreter: The host's interpreter a language pack was copied from.
         sources: Host files that were copied one by one: size in bytes and mtime in ns.
+        place: The directory or image that a pack was taken from.
     """
 
-    recipe: str
+    recipe: str | None
     interpreter: str | None = None
     sources: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    place: str | None = None
 
     def is_current(self, recipe: str) -> bool:
         """Whether building again would give the same: same recipe, and no host file has been updated since."""
+        if self.recipe is None:
+            return True
         if self.recipe != recipe:
             return False
         for name, (size_bytes, mtime_ns) in self.sources.items():
@@ -55,7 +55,10 @@ class Manifest:
     """What `pack.json` says.
 
     Attributes:
+        digest: SHA-256 over the tree without what is derived from it; of a pack from an image, the image's.
         remarks: What the host did not have, for `lamella runtime show`.
+        derived: Files that were made from the rest of the tree, and the SHA-256 of each.
+        image: Digest of the image whose root is the pack's; `None` if the pack has a tree of its own.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Manifest:
     size_bytes: int
     origin: Origin
     remarks: tuple[str, ...] = ()
+    derived: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
 
     def to_json(self) -> str:
         """The manifest as stored."""
@@ -82,9 +87,12 @@ class Manifest:
             "execution_env": self.execution_env,
             "size_bytes": self.size_bytes,
             "remarks": list(self.remarks),
+            "derived": dict(self.derived),
+            "image": self.image,
             "origin": {
                 "recipe": self.origin.recipe,
                 "interpreter": self.origin.interpreter,
+                "place": self.origin.place,
                 "sources": {name: list(fact) for name, fact in sorted(self.origin.sources.items())},
             },
         }
@@ -116,7 +124,11 @@ class Manifest:
                     origin["recipe"],
                     origin["interpreter"],
                     {name: (size, mtime) for name, (size, mtime) in origin["sources"].items()},
+                    origin.get("place"),
                 ),
+                # Packs of earlier versions have neither.
+                derived=document.get("derived", {}),
+                image=document.get("image"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PackDamagedError(f"Not the manifest of a runtime pack: {error!r}") from error
@@ -126,7 +138,7 @@ class Manifest:
         return RuntimePack(
             name=self.name,
             architecture=self.architecture,
-            rootfs=directory / ROOTFS,
+            rootfs=(directory / ROOTFS).resolve(),  # an operator, or a test, may keep the trees elsewhere
             digest=self.digest,
             version=self.version,
             entrypoints=self.entrypoints,
@@ -148,14 +160,26 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def verify(pack: RuntimePack) -> None:
-    """Read the whole tree of a pack and compare it with its digest.
+    """Read the whole tree of a pack and compare it with what its manifest says.
 
     Raises:
         PackDamagedError: The tree is not the one that was built.
     """
-    found = tree_digest(pack.rootfs)
-    if found != pack.digest:
+    manifest = read_manifest(pack.rootfs.parent)
+    found = tree_digest(pack.rootfs, manifest.derived)
+    changed = [name for name, digest in manifest.derived.items() if file_digest(pack.rootfs / name[1:]) != digest]
+    if found != pack.digest or changed:
+        what = f"digest {found}, expected {pack.digest}" if found != pack.digest else ", ".join(changed)
         raise PackDamagedError(
-            f"Runtime {pack.name} at {pack.rootfs} was changed after it was built: digest {found}, "
-            f"expected {pack.digest}. Build it again with: lamella runtime add {pack.name}"
+            f"Runtime {pack.name} at {pack.rootfs} was changed after it was built: {what}. "
+            f"Build it again with: lamella runtime add {pack.name}"
         )
+
+
+def file_digest(path: Path) -> str | None:
+    """SHA-256 of a file in hexadecimal; `None` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

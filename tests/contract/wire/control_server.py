@@ -25,6 +25,8 @@ import lamella.control.concurrency
 import lamella.control.event_invoke
 import lamella.control.functions
 import lamella.control.layers
+import lamella.control.managed_runtimes
+import lamella.control.managed_versions
 import lamella.control.mappings
 import lamella.control.permissions
 import lamella.control.provisioned
@@ -50,6 +52,7 @@ from lamella.awsapi.spec import ServiceSpec
 from lamella.control.event_invoke import EventInvokeServices
 from lamella.control.garbage import Garbage
 from lamella.control.locations import LocationSigner
+from lamella.control.managed_services import Fetches, ManagedServices
 from lamella.control.mappings import MappingServices
 from lamella.control.provisioned import ProvisioningServices
 from lamella.control.services import AliasServices, ControlServices, ControlSettings
@@ -57,6 +60,7 @@ from lamella.control.transitions import Transitions
 from lamella.control.urls import UrlServices
 from lamella.domain.alias import Alias
 from lamella.domain.function import Architecture, FunctionKey, FunctionVersion
+from lamella.domain.managed_runtime import ManagedRuntime, RuntimeKey
 from lamella.domain.mapping import NO_RECORDS, EventSourceMapping
 from lamella.domain.url import FunctionUrl
 from lamella.ports.provisioning import Provisioned
@@ -65,6 +69,7 @@ from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.stores import AliasStore, FunctionStore, LayerStore
 from lamella.testing.aws import MemoryAws
 from lamella.testing.clock import FakeClock
+from lamella.testing.managed import MemoryRuntimeContents
 from lamella.testing.records import MemoryAccountRecordStore, MemoryFunctionRecordStore
 from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore, MemoryLayerStore
 
@@ -106,6 +111,10 @@ class Observed:
         self.event_configs: list[tuple[FunctionKey, str, Mapping[str, Any] | None]] = []
         self.mappings: list[EventSourceMapping] = []
         self.results: dict[str, str] = {}
+        self.runtimes: dict[RuntimeKey, ManagedRuntime] = {}
+
+    def runtime_changed(self, runtime: ManagedRuntime) -> None:
+        self.runtimes[runtime.key] = runtime
 
     def mapping_changed(self, mapping: EventSourceMapping) -> None:
         self.mappings.append(mapping)
@@ -208,21 +217,24 @@ class ControlServer:
         self.images = ScriptedImages()
         self.garbage = Garbage(self.functions, self.layers, self.artifacts, self.images)
         self.transitions = Transitions(self.functions, self.observed, self.images, sleep=self._wait_released)
-        self.api = Api(_spec(), OPERATIONS)
+        self.contents = MemoryRuntimeContents()
+        self.fetches = Fetches(self.records.accounts, self.contents, self.observed, self.clock)
+        self.api = Api(_spec("lambda"), OPERATIONS, [_spec("lambda-core")])
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=30)
 
-    def client(self, *, account: str = ACCOUNT, region: str = REGION) -> Any:  # Any: boto3's clients have no types
+    # Any: boto3's clients have no types
+    def client(self, *, account: str = ACCOUNT, region: str = REGION, service: str = "lambda") -> Any:
         client = _session().client(
-            "lambda",
+            service,
             region_name=region,
             endpoint_url="http://lamella.test:4566",
             aws_access_key_id=account,
             aws_secret_access_key="x",  # nobody checks it
             config=Config(retries={"total_max_attempts": 1}),
         )
-        client.meta.events.register("before-send.lambda", self._send)
+        client.meta.events.register(f"before-send.{service}", self._send)
         return client
 
     def hold(self) -> None:
@@ -235,6 +247,7 @@ class ControlServer:
 
     def close(self) -> None:
         self.run(self.transitions.close())
+        self.run(self.fetches.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -283,7 +296,8 @@ class ControlServer:
             images=self.images,
             settings=self.settings,
         )
-        mine = (EventInvokeServices(self.observed), MappingServices(self.observed), self.provisioning)
+        managed = ManagedServices(self.contents, self.observed, self.fetches)
+        mine = (managed, EventInvokeServices(self.observed), MappingServices(self.observed), self.provisioning)
         return Services(control, AliasServices(self.aliases), self.urls, *mine, *self.groups)
 
     def _context(self, account: str, region: str, base_url: str) -> Context:
@@ -303,8 +317,8 @@ def _session() -> boto3.session.Session:
 
 
 @cache
-def _spec() -> ServiceSpec:
-    return ServiceSpec.load("lambda")
+def _spec(service: str) -> ServiceSpec:
+    return ServiceSpec.load(service)
 
 
 def _text(value: str | bytes) -> str:

@@ -64,6 +64,19 @@ def test_a_function_follows_updates_unless_it_says_otherwise(server: ControlServ
     assert kept(server) is None
 
 
+def test_what_is_shown_is_the_version_of_the_next_environment(server: ControlServer, client: Any) -> None:
+    published = client.publish_version(FunctionName="f")["Version"]
+    client.put_runtime_management_config(
+        FunctionName="f", Qualifier=published, UpdateRuntimeOn="Manual", RuntimeVersionArn=runtime_arn(first(server))
+    )
+    old, new = first(server), supersede(server)
+    expected = {"$LATEST": new, published: old}
+    for qualifier, digest in expected.items():
+        named = {"FunctionName": "f", "Qualifier": qualifier}
+        for shown in (client.get_function_configuration(**named), client.get_function(**named)["Configuration"]):
+            assert shown["RuntimeVersionConfig"] == {"RuntimeVersionArn": runtime_arn(digest)}
+
+
 def test_manual_keeps_the_version_through_updates_of_both(server: ControlServer, client: Any) -> None:
     old = first(server)
     revision = client.get_function_configuration(FunctionName="f")["RevisionId"]

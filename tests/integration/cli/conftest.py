@@ -29,6 +29,9 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (named by the base class)
         pass
 
+    def do_DELETE(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         server = self.server
         assert isinstance(server, FakeServer)

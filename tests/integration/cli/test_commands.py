@@ -343,6 +343,12 @@ PACKS = {
 }
 
 
+def ndjson(*lines: dict[str, Any]) -> Any:
+    """An answer of these lines."""
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    return lambda handler: handler.reply(200, body, {"content-type": "application/x-ndjson"})
+
+
 class TestRuntime:
     def test_list(self, lamella: Any, server: Any) -> None:
         server.will_reply(200, PACKS)
@@ -373,6 +379,50 @@ class TestRuntime:
         (request,) = server.requests
         assert (request.method, request.path) == ("POST", "/_lamella/runtimes")
         assert json.loads(request.body) == {"name": "python3.12", "from": str(Path.cwd() / "py/bin/python3")}
+
+    def test_add_tells_of_progress(self, lamella: Any, server: Any) -> None:
+        lines = [{"progress": "Building \x1b[2J"}, {"runtime": {**PACKS["runtimes"][0], "remarks": ["no curses"]}}]
+        server.answer = ndjson(*lines)
+        result = lamella.run("runtime", "add", "python3.11", "--architecture", "arm64", "--json")
+        assert (result.returncode, result.stderr) == (0, b"Building \\x1b[2J\n")
+        assert json.loads(result.stdout) == lines[1]["runtime"]
+        assert json.loads(server.requests[0].body) == {"name": "python3.11", "architecture": "arm64"}
+        assert server.requests[0].headers["accept"].startswith("application/x-ndjson")
+        assert b"Remark: no curses\n" in lamella.run("runtime", "add", "python3.11").stderr
+
+    def test_add_that_fails_late_says_why(self, lamella: Any, server: Any) -> None:
+        server.answer = ndjson({"progress": "Fetching"}, {"error": "no such image"})
+        result = lamella.run("runtime", "add", "dotnet8", "--image", "r/d:8")
+        assert (result.returncode, result.stderr) == (3, b"Fetching\nlamella: no such image\n")
+        server.answer = ndjson({"progress": "Fetching"})
+        result = lamella.run("runtime", "add", "dotnet8", "--image", "r/d:8")
+        assert (result.returncode, b"broke off before the runtime was there" in result.stderr) == (3, True)
+
+    def test_a_path_and_an_image_are_too_much(self, lamella: Any, server: Any) -> None:
+        result = lamella.run("runtime", "add", "dotnet8", "--image", "r/d:8", "--from", "/p")
+        assert (result.returncode, server.requests) == (2, [])
+
+    def test_what_could_be_added(self, lamella: Any, server: Any) -> None:
+        offer = {"name": "java21", "kind": "network", "from": "", "version": "", "problem": "", "installed": False}
+        server.will_reply(200, {**PACKS, "available": [offer, {**offer, "problem": "not \x1b[31mroot's"}]})
+        result = lamella.run("runtime", "list", "--available")
+        assert b"java21   fetched" in result.stdout
+        assert b"not \\x1b[31mroot's" in result.stdout
+        assert server.requests[0].path == "/_lamella/runtimes?available=1"
+
+    def test_remove(self, lamella: Any, server: Any) -> None:
+        server.will_reply(200, {"name": "java21", "architecture": "arm64"})
+        result = lamella.run("runtime", "remove", "java21", "--architecture", "arm64")
+        assert result.stderr.startswith(b"java21 for arm64 is gone.")
+        assert (server.requests[0].method, server.requests[0].path) == (
+            "DELETE",
+            "/_lamella/runtimes/java21?architecture=arm64",
+        )
+
+    def test_export_takes_a_machine_that_has_it(self, lamella: Any, server: Any, tmp_path: Path) -> None:
+        server.will_reply(200, PACKS)
+        result = lamella.run("runtime", "export", "python3.11", str(tmp_path / "new"))
+        assert "run this where the server runs" in assert_one_line_of_prose(result.stderr)
 
     def test_add_that_is_refused_says_why(self, lamella: Any, server: Any) -> None:
         server.will_reply(400, {"error": "python3.99 is not on this machine"})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,15 @@ from tests.support.server import LamellaServer
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[LamellaServer]:
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server may take images from."""
+    return tmp_path_factory.mktemp("layouts")
+
+
+@pytest.fixture(scope="session")
+def server(layouts: Path) -> Iterator[LamellaServer]:
     """A server whose functions are ready at once: the states in between are tested elsewhere."""
-    with LamellaServer(state_delay_s="0") as running:
+    with LamellaServer(state_delay_s="0", image_paths=str(layouts)) as running:
         yield running
 
 

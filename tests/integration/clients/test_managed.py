@@ -1,7 +1,9 @@
 """What is particular to the server's runtimes of Node.js and Java; what all runtimes do is in `test_runtimes`."""
 
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from tests.support.clients import archive_of
 from tests.support.functions import Answer, Function, create
 from tests.support.languages import NODES, host_java
 from tests.support.layers import publish
+from tests.support.projects import begin, check_greetings, deploy, make
+from tests.support.server import LamellaServer
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.network]
 
@@ -170,6 +174,35 @@ def test_node_streams(node: Create, client: Any, installed: Callable[[str], str]
         assert end["InvokeComplete"].get("ErrorCode") == error_type
 
 
+PYTHON_LOGS = {
+    "function.py": """
+import logging
+def handler(event, context):
+    logging.getLogger("mine").warning("first\\nsecond %s", {"a": 1})
+"""
+}
+
+
+@pytest.mark.parametrize("language", [*NODES, "java", "python"])
+def test_logs_are_json_if_the_function_wants_them_so(client: Any, node: Create, java: Create, language: str) -> None:
+    """EN-01, `AWS_LAMBDA_LOG_FORMAT`: a record of several lines is one object, with the request's id."""
+    options = {"LoggingConfig": {"LogFormat": "JSON"}}
+    if language == "java":
+        answer, level, name = java("stream", **options).invoke(), "UNDEFINED", "AWSRequestId"
+        message = "got {}\nand that is all"
+    else:
+        message = "first\nsecond { a: 1 }" if language in NODES else "first\nsecond {'a': 1}"
+        level, name = ("INFO" if language in NODES else "WARNING"), "requestId"
+        if language in NODES:
+            answer = node(language, "index.echo", **options).invoke()
+        else:
+            answer = create(client, PYTHON_LOGS, runtime=f"python3.{sys.version_info.minor}", **options).invoke()
+    records = [json.loads(line) for line in answer.tail.splitlines() if line.startswith("{")]
+    (record,) = [record for record in records if record.get("message") == message]
+    assert (record["level"], record[name]) == (level, answer.request_id)
+    assert record["timestamp"].endswith("Z")
+
+
 def test_java_takes_and_gives_objects(java: Create) -> None:
     assert java("pojo").invoke({"item": "tea ☕", "count": 2}).document == {"text": "2 x tea ☕"}
 
@@ -181,13 +214,18 @@ def test_java_takes_and_gives_streams(java: Create) -> None:
     assert "and that is all" in answer.tail
 
 
-def test_java_is_started_as_on_aws_and_from_its_archive(java: Create) -> None:
-    """EN-24: the wrapper sees the command line. It insists on the archive, without which Java would not start."""
+def test_java_is_started_as_on_aws_and_from_its_archive(server: LamellaServer, java: Create) -> None:
+    """EN-24: the wrapper sees the command line. It insists on the archive, without which Java would not start.
+
+    The archive is not the same each time it is made, and so is no part of the runtime's digest.
+    """
     wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper", "JAVA_TOOL_OPTIONS": "-Dmine=1"}}
     found = java("options", MemorySize=512, Environment=wrapped).invoke().document
     assert found[:4] == ["-Dmine=1", "-XX:MaxHeapSize=445645k", "-XX:+UseSerialGC", "-Xshare:on"]
     assert "-XX:SharedArchiveFile=/var/lang/lib/server/runtime.jsa" in found
     assert "-XX:TieredStopAtLevel=1" in found
+    manifest = json.loads((server.data / f"runtimes/{host_java()}/current/pack.json").read_text())
+    assert list(manifest["derived"]) == ["/var/lang/lib/server/runtime.jsa"]
     assert "-XX:MaxHeapSize=2834432k" in java("options", MemorySize=3008).invoke().document
 
 
@@ -207,3 +245,13 @@ def test_java_functions_that_do_not_load(
     answer = function.invoke()
     assert answer.error == "Unhandled"
     assert words in answer.document["errorMessage"]  # the client names no type for a method
+
+
+@pytest.mark.parametrize(("runtime", "language"), [(MODULES, "node"), (host_java(), "java")])
+def test_a_project_works_as_written(
+    server: LamellaServer, client: Any, installed: Callable[[str], str], tmp_path: Path, runtime: str, language: str
+) -> None:
+    """What `lamella init` writes, built, deployed and invoked."""
+    project = begin(server, installed(runtime), tmp_path)
+    make(server, project)
+    check_greetings(deploy(client, project), language)

@@ -1,5 +1,6 @@
 """Functions whose code is a container image, run for real; the smallest ones: `scratch` and static programs of C."""
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -207,3 +208,35 @@ def test_only_what_the_operator_allows_can_be_named(images: Images, client: Any,
         client.create_function(
             FunctionName="zip", Role=ROLE, PackageType="Image", Code={"ZipFile": archive({"bootstrap": ""})}
         )
+
+
+def test_an_image_is_verified_as_it_is(images: Images, server: LamellaServer) -> None:
+    """The program has no handler that could fail, and takes every event for its result."""
+    named = images.write(image(images.echo, config={"Entrypoint": ["/echo"]}))
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{images.function().name}"
+    for subject in (named, arn):
+        only = "start-ready,event-intact,null-result,large-event"
+        done = server.lamella("runtime", "verify", subject, "--json", "--only", only)
+        assert {check["verdict"] for check in json.loads(done.stdout)["checks"]} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "status", "told"),
+    [
+        ({"Entrypoint": ["/nowhere"]}, [], 1, "start-program"),
+        ({"Cmd": ["/echo"], "WorkingDir": "/nowhere"}, [], 1, "start-program"),
+        ({"Entrypoint": ["/echo"]}, ["--function", "."], 3, "takes no layers and no other code"),
+    ],
+)
+def test_an_image_that_cannot_be_verified(
+    images: Images,
+    server: LamellaServer,
+    tmp_path: Path,
+    config: Mapping[str, Any],
+    arguments: list[str],
+    status: int,
+    told: str,
+) -> None:
+    named = images.write(image(images.echo, config=config))
+    done = server.lamella("runtime", "verify", named, *arguments, check=False, cwd=tmp_path)
+    assert (done.returncode, told in done.stderr) == (status, True), done.stderr

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from tests.support.layers import tree
 
+from lamella.debian import DebianError
+from lamella.debian.apt import Deb
+from lamella.debian.unpack import unpack
 from lamella.domain.function import Architecture
 from lamella.elf import LibraryFinder, read_elf
-from lamella.layers.build.apt import Deb
 from lamella.layers.build.carry import glibc_of, is_c_library, wanted_glibc
-from lamella.layers.build.debtree import unpack
 from lamella.layers.build.native import NativeSource
 from lamella.layers.build.sources import Target
 from lamella.layers.errors import LayerBuildError
@@ -199,8 +200,18 @@ def test_packages_are_unpacked_below_their_root_and_nowhere_else(tmp_path: Path)
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs Debian's tools")
+def test_links_that_merge_directories_are_no_files_of_a_package(tmp_path: Path) -> None:
+    """Debian 13 has `/bin`, a link to `usr/bin`, in a package."""
+    links = [(entry(f"./{name}", kind=tarfile.SYMTYPE, target=f"usr/{name}"), b"") for name in ("bin", "lib", "sbin")]
+    base = deb(tmp_path / "base.deb", [*links, (entry("./usr/bin/program"), b"program")])
+    unpacked = unpack([base], frozenset({"base"}), tmp_path / "root")
+    assert list(unpacked.owners) == ["usr/bin/program"]
+    assert (tmp_path / "root/usr/bin/program").read_bytes() == b"program"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs Debian's tools")
 def test_a_damaged_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.deb").write_bytes(b"!<arch>\nnonsense")
     (tmp_path / "root").mkdir()
-    with pytest.raises(LayerBuildError, match=r"package x\.deb cannot be unpacked"):
+    with pytest.raises(DebianError, match=r"package x\.deb cannot be unpacked"):
         unpack([Deb(tmp_path / "x.deb", "x", "1", "x")], frozenset(), tmp_path / "root")

@@ -9,14 +9,26 @@ import pytest
 from lamella.domain.function import Architecture
 from lamella.ports.runtimes import RuntimeNotInstalledError
 from lamella.runtimes import PackBuildError, PackCatalog, PackDamagedError, host_architecture, verify
+from lamella.runtimes.foreign import Emulation, Emulations
+from lamella.runtimes.interpreters import probe
 from lamella.runtimes.pack import Manifest, Origin
 from lamella.runtimes.recipes import recipe_digest
 from lamella.runtimes.tree import tree_digest
 
+HOST = host_architecture()
 OTHER = Architecture.ARM64 if host_architecture() is Architecture.X86_64 else Architecture.X86_64
+EVERYTHING = Emulations(lambda _: Emulation(True, "yes"))
+NOTHING_ELSE = Emulations(lambda architecture: Emulation(architecture is HOST, "no", "do"))
 
 
-def install(root: Path, name: str, content: str = "1", *, origin: Origin | None = None) -> str:
+def install(
+    root: Path,
+    name: str,
+    content: str = "1",
+    *,
+    origin: Origin | None = None,
+    architecture: Architecture = HOST,
+) -> str:
     """Put a pack where the catalogue looks, as a build would; returns its digest."""
     staging = root / name / "staging"
     (staging / "rootfs").mkdir(parents=True)
@@ -24,7 +36,7 @@ def install(root: Path, name: str, content: str = "1", *, origin: Origin | None 
     digest = tree_digest(staging / "rootfs")
     manifest = Manifest(
         name=name,
-        architecture=host_architecture(),
+        architecture=architecture,
         digest=digest,
         version="v",
         entrypoints=("/var/task/bootstrap",),
@@ -35,7 +47,7 @@ def install(root: Path, name: str, content: str = "1", *, origin: Origin | None 
     )
     (staging / "pack.json").write_text(manifest.to_json())
     staging.rename(root / name / digest)
-    current = root / name / "current"
+    current = root / name / ("current" if architecture is HOST else f"current-{architecture}")
     current.unlink(missing_ok=True)
     current.symlink_to(digest)
     return digest
@@ -59,14 +71,72 @@ def test_a_missing_python_says_what_there_is_and_how_to_add_it(tmp_path: Path) -
 
 
 def test_a_runtime_that_cannot_be_built_gets_no_such_advice(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeNotInstalledError, match=r"Runtime ruby3\.4 is not installed .* Installed: none\.$"):
-        PackCatalog(tmp_path).find("ruby3.4", host_architecture())
+    with pytest.raises(RuntimeNotInstalledError, match=r"Runtime go1\.x is not installed .* Installed: none\.$"):
+        PackCatalog(tmp_path).find("go1.x", host_architecture())
 
 
 def test_another_architecture_is_not_this_one(tmp_path: Path) -> None:
     install(tmp_path, "provided.al2")
-    with pytest.raises(RuntimeNotInstalledError, match="only"):
+    with pytest.raises(
+        RuntimeNotInstalledError, match=f"only.* lamella runtime add provided.al2 --architecture {OTHER}$"
+    ):
         PackCatalog(tmp_path).find("provided.al2", OTHER)
+
+
+def test_a_host_that_cannot_run_it_says_so_when_a_runtime_is_asked_for_and_when_it_is_added(tmp_path: Path) -> None:
+    """Found, listed and taken away it is all the same."""
+    install(tmp_path, "provided.al2", architecture=OTHER)
+    packs = PackCatalog(tmp_path, emulations=NOTHING_ELSE)
+    with pytest.raises(
+        RuntimeNotInstalledError, match=f"provided.al2 for {OTHER} cannot run on this host: no. Remedy: do"
+    ):
+        packs.find("provided.al2", OTHER)
+    with pytest.raises(PackBuildError, match="cannot run on this host"):
+        packs.add("provided.al2023", architecture=OTHER)
+    assert packs.manifest("provided.al2", OTHER).architecture is OTHER
+    assert [pack.name for pack in packs.packs()] == ["provided.al2"]
+    packs.remove("provided.al2", OTHER)
+    assert packs.packs() == []
+
+
+def test_one_name_stands_for_a_pack_of_each_architecture(tmp_path: Path) -> None:
+    digests = {
+        architecture: install(tmp_path, "provided.al2", architecture, architecture=architecture)
+        for architecture in Architecture
+    }
+    packs = PackCatalog(tmp_path, emulations=EVERYTHING)
+    for architecture, digest in digests.items():
+        assert packs.find("provided.al2", architecture).digest == digest
+        assert packs.find("provided.al2", architecture, digest).rootfs == tmp_path / "provided.al2" / digest / "rootfs"
+        assert packs.manifest("provided.al2", architecture).architecture is architecture
+    with pytest.raises(RuntimeNotInstalledError, match="Version"):
+        packs.find("provided.al2", HOST, digests[OTHER])
+    assert [pack.architecture for pack in packs.packs()] == [HOST, OTHER]
+    assert packs.prune(()) == []
+
+
+def test_a_pack_of_another_architecture_is_superseded_alone(tmp_path: Path) -> None:
+    native = install(tmp_path, "provided.al2", "native")
+    old, new = (install(tmp_path, "provided.al2", content, architecture=OTHER) for content in "12")
+    packs = PackCatalog(tmp_path, emulations=EVERYTHING)
+    assert [pack.digest for pack in packs.packs()] == [native, new]
+    assert packs.find("provided.al2", OTHER, old).digest == old
+    assert packs.prune(()) == [old]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "words"),
+    [
+        ("java17", None, f"cannot build java17 for {OTHER}: .* It can build for {OTHER} provided.al2,"),
+        ("python3.11", "/usr/bin/python3", "made of Debian's packages; leave out --from"),
+    ],
+)
+def test_what_cannot_be_built_for_another_architecture(
+    tmp_path: Path, name: str, source: str | None, words: str
+) -> None:
+    packs = PackCatalog(tmp_path, emulations=EVERYTHING)
+    with pytest.raises(PackBuildError, match=words):
+        packs.add(name, None if source is None else Path(source), architecture=OTHER)
 
 
 def test_packs_are_listed_by_name(tmp_path: Path) -> None:
@@ -221,8 +291,10 @@ def test_a_program_that_is_no_interpreter_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_runtimes_are_refused_with_those_that_can_be_built(tmp_path: Path) -> None:
-    with pytest.raises(PackBuildError, match=r"provided\.al2023, provided\.al2, python3\.X, nodejsNN\.x, javaNN$"):
-        PackCatalog(tmp_path).add("ruby3.4")
+    with pytest.raises(
+        PackBuildError, match=r"provided\.al2023, provided\.al2, python3\.X, nodejsNN\.x, javaNN, ruby3\.3\.$"
+    ):
+        PackCatalog(tmp_path).add("go1.x")
 
 
 def test_a_version_that_no_host_has_says_where_it_was_looked_for(tmp_path: Path) -> None:
@@ -263,3 +335,15 @@ def test_a_program_of_another_user_is_not_run(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PackBuildError, match="No such file"):
         PackCatalog(tmp_path / "packs").add("python3.11", tmp_path / "python3.11")
+
+
+def test_an_interpreter_that_was_moved_has_its_modules_beside_it(tmp_path: Path) -> None:
+    """Its build says where they were when it was installed."""
+    dynload = tmp_path / "lib-dynload"
+    dynload.mkdir()
+    (tmp_path / "os.py").write_text("")
+    program = fake_python(tmp_path / "python3.11", "3, 11, 1")
+    program.write_text(program.read_text().replace('"stdlib": "/nowhere"', f'"stdlib": "{tmp_path}"'))
+    assert probe(program).dynload == dynload
+    dynload.rmdir()
+    assert probe(program).dynload == Path("/nowhere")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lamella.runtimes import PackBuildError, PackCatalog
+from lamella.runtimes import PackBuildError, PackCatalog, host_architecture
 from lamella.runtimes.clients import Fetch, from_maven, from_npm, obtain, pinned
+from lamella.runtimes.errors import InterpreterMissingError
+from lamella.runtimes.recipes import recipe_for
 
 WANTED = {"a.jar": hashlib.sha256(b"a").hexdigest(), "b.jar": hashlib.sha256(b"b").hexdigest()}
 
@@ -162,6 +164,6 @@ def test_a_program_of_another_user_is_not_run(
     with pytest.raises(PackBuildError, match="belongs to user 12345"):
         PackCatalog(tmp_path / "packs").add(runtime, theirs)
     monkeypatch.setattr(f"lamella.runtimes.{module}.candidates", lambda: iter([theirs]))
-    with pytest.raises(PackBuildError, match="on this host"):
-        PackCatalog(tmp_path / "packs").add(runtime)
+    with pytest.raises(InterpreterMissingError, match="on this host"):
+        recipe_for(runtime, None, tmp_path, host_architecture())
     assert not ran.exists()

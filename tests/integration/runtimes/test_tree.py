@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lamella.elf import ElfError, LibraryFinder, read_elf
+from lamella.elf import ElfError, read_elf
 from lamella.runtimes.errors import PackBuildError
+from lamella.runtimes.system import System, host_architecture
 from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
 
 
@@ -14,7 +15,7 @@ from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
 def tree(tmp_path: Path) -> RootTree:
     root = tmp_path / "root"
     root.mkdir()
-    return RootTree(root, LibraryFinder())
+    return RootTree(root, System.host())
 
 
 def test_a_program_brings_its_loader_and_libraries(tree: RootTree) -> None:
@@ -29,10 +30,10 @@ def test_a_program_brings_its_loader_and_libraries(tree: RootTree) -> None:
 
 
 def test_a_missing_library_is_named_with_who_needs_it(tmp_path: Path) -> None:
-    finder = LibraryFinder(cache={}, directories=[tmp_path])
+    empty = System(tmp_path / "empty", host_architecture(), "An empty system")
     (tmp_path / "root").mkdir()
     with pytest.raises(PackBuildError, match=r"/ls needs the library lib\S+, which is not on this host"):
-        RootTree(tmp_path / "root", finder).copy_program(Path("/bin/ls"), "/usr/bin/ls")
+        RootTree(tmp_path / "root", empty).copy_program(Path("/bin/ls"), "/usr/bin/ls")
 
 
 def test_what_is_no_elf_file_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lamella.layers.contents import open_contents
 from lamella.layers.facts import FACTS
 from lamella.layers.proving import plan_proof
 from lamella.runtimes.catalog import PackCatalog
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 from lamella.workshop.prover import Proof, ProofLimits, Prover
 
 REPOSITORY = Path(__file__).parents[3]

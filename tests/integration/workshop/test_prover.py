@@ -15,7 +15,7 @@ from lamella.layers.findings import Severity
 from lamella.layers.proving import plan_proof
 from lamella.ports.runtimes import RuntimePack
 from lamella.runtimes.catalog import PackCatalog
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 from lamella.workshop.prover import Prover
 
 pytestmark = pytest.mark.sandbox

@@ -19,7 +19,7 @@ from tests.unit.layers.doctor.cases import CASES, Case
 from tests.unit.layers.doctor.making import File
 
 from lamella.layers.doctor.elf import MAGIC, ElfFacts, ElfKind, read_elf
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 
 pytestmark = pytest.mark.sandbox
 

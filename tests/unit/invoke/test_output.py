@@ -141,6 +141,18 @@ async def test_a_frame(channel: Channel, kind: int, level: int, *, is_json: bool
     assert channel.write(framed(b"one\ntwo\n", kind=kind)) == [Frame(level, is_json, TIME_US, b"one\ntwo\n")]
 
 
+async def test_frames_of_the_first_form(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's client for Ruby writes neither level nor time."""
+    monkeypatch.setattr(output, "time_ns", lambda: TIME_US * 1000)
+    data = b"".join(b"\xa5\x5a\x00\x01" + len(text).to_bytes(4, "big") + text for text in (b"one\ntwo\n", b"", b"x"))
+    expected = [Frame(0, False, TIME_US, text) for text in (b"one\ntwo\n", b"", b"x")]
+    for cut in range(len(data)):
+        channel.seen.clear()
+        channel.write(data[:cut])
+        channel.write(data[cut:])
+        assert channel.seen == expected
+
+
 async def test_frames_cut_anywhere(channel: Channel) -> None:
     data = framed(b"one\n") + framed(b"") + framed(b"\xa5\x5a\x00\x0f inside")
     expected = [Frame(3, False, TIME_US, text) for text in (b"one\n", b"", b"\xa5\x5a\x00\x0f inside")]

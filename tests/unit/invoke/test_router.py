@@ -13,10 +13,19 @@ from lamella.domain._api_errors import CodeArtifactUserFailedException
 from lamella.domain.function import Architecture, Artifact, FunctionConfig, FunctionKey, FunctionVersion, State
 from lamella.domain.image_code import image_code
 from lamella.domain.invocation import Invocation
+from lamella.domain.managed_runtime import (
+    Content,
+    ManagedRuntime,
+    ResourceState,
+    RuntimeAlias,
+    RuntimeKey,
+    RuntimeVersion,
+)
 from lamella.httpserver.handler import Handler
 from lamella.invoke.deployment import NodeServices
 from lamella.invoke.freezer import Freezer
 from lamella.invoke.images import ImageNotHereError
+from lamella.invoke.managed import ManagedRuntimes
 from lamella.invoke.permissions import Permissions
 from lamella.invoke.router import BusyError, DeletedError, EnvironmentFailedError, Router, RouterSettings
 from lamella.invoke.service import api_error
@@ -24,8 +33,10 @@ from lamella.invoke.targets import Targets
 from lamella.invoke.tasks import Tasks
 from lamella.lifecycle.admission import Limits, Throttle
 from lamella.ports.logs import LogStore
+from lamella.ports.managed import RuntimeDeletedError
 from lamella.ports.runtimes import RuntimeNotInstalledError, RuntimePack
 from lamella.ports.sandbox import Sandbox, SandboxError, SandboxProvider, SandboxSpec
+from lamella.testing.managed import MemoryRuntimeContents
 from lamella.testing.records import MemoryFunctionRecordStore
 from lamella.testing.stores import MemoryAliasStore, MemoryArtifactStore, MemoryFunctionStore
 
@@ -39,6 +50,7 @@ VERSION = FunctionVersion(
     modified_at=datetime(2026, 1, 1, tzinfo=UTC),
     state=State.ACTIVE,
 )
+RUNTIME = RuntimeKey("000000000000", "us-east-1", "rt")
 EVENT = Invocation("1", b"{}", "", "arn:as-called", "")
 
 
@@ -61,6 +73,13 @@ class Catalog:
 
     def packs(self) -> list[RuntimePack]:
         return []
+
+
+class Contents(MemoryRuntimeContents):
+    """The root of a version bears its name."""
+
+    def pack(self, key: RuntimeKey, version: RuntimeVersion, architecture: Architecture) -> RuntimePack:
+        return replace(super().pack(key, version, architecture), rootfs=Path("/none") / version.name)
 
 
 class Provider:
@@ -127,6 +146,7 @@ class Node:
             permissions=Permissions(self.records),
             images=self.images,
             complaint=lambda architecture: self.complaints.get(architecture, ""),
+            managed=ManagedRuntimes(Contents()),
         )
 
     async def begins(self) -> bool:
@@ -200,6 +220,45 @@ async def test_an_environment_has_the_runtime_that_its_version_keeps(node: Node)
             await node.router.invoke(version, EVENT, want_tail=False)
         found.append(node.provider.rootfs)
     assert found == [Path("/none/newest"), Path("/none/newest"), Path("/none") / ("a" * 64)]
+
+
+def runtime(points_to: str, generation: int, state: ResourceState = ResourceState.ACTIVE) -> ManagedRuntime:
+    now = VERSION.modified_at
+    contents = (Content(Architecture.X86_64, "0" * 64),)
+    versions = {
+        name: RuntimeVersion(name, "", "", contents, ResourceState.ACTIVE, now, now) for name in ("first", "second")
+    }
+    aliases = {"prod": RuntimeAlias("prod", points_to, state, now, now)}
+    return ManagedRuntime(RUNTIME, "i", now, now, generation=generation, versions=versions, aliases=aliases)
+
+
+async def test_an_alias_of_a_runtime_that_moves_is_in_force_for_the_next_invocation(node: Node) -> None:
+    chosen = {"RuntimeConfig": {"RuntimeArn": RUNTIME.arn, "RuntimeAlias": "prod"}}
+    version = replace(VERSION, config=replace(VERSION.config, runtime="custom", other=chosen))
+    found = []
+    for generation, name in enumerate(("first", "second", "first"), 1):
+        node.router.runtime_changed(runtime(name, generation))
+        with pytest.raises(EnvironmentFailedError):
+            await node.router.invoke(version, EVENT, want_tail=False)
+        found.append(node.provider.rootfs)
+    assert found == [Path("/none/first"), Path("/none/second"), Path("/none/first")]
+    node.router.runtime_changed(runtime("second", 1))  # told late
+    with pytest.raises(EnvironmentFailedError):
+        await node.router.invoke(version, EVENT, want_tail=False)
+    assert node.provider.rootfs == Path("/none/first")
+
+
+async def test_an_alias_of_a_runtime_that_is_deleted_keeps_invocations_out(node: Node) -> None:
+    chosen = {"RuntimeConfig": {"RuntimeArn": RUNTIME.arn, "RuntimeAlias": "prod"}}
+    version = replace(VERSION, config=replace(VERSION.config, runtime="custom", other=chosen))
+    node.router.runtime_changed(runtime("first", 1))
+    with pytest.raises(EnvironmentFailedError):
+        await node.router.invoke(version, EVENT, want_tail=False)
+    node.router.runtime_changed(runtime("first", 2, ResourceState.PENDING_DELETION))
+    with pytest.raises(RuntimeDeletedError):
+        await node.router.invoke(version, EVENT, want_tail=False)
+    assert node.router.in_flight == 0
+    assert node.provider.asked == 1
 
 
 async def test_an_account_has_a_limit(node: Node) -> None:

@@ -39,6 +39,7 @@ from lamella.lifecycle.commands import (
     Thaw,
     Withdraw,
 )
+from lamella.lifecycle.course import Course
 from lamella.lifecycle.environment import INIT_ERROR_GRACE_S, LEGAL, EnvironmentMachine, Phase
 from lamella.lifecycle.events import (
     DeadlinePassed,
@@ -146,7 +147,7 @@ def snapshot(one: object) -> object:
         return {key: snapshot(value) for key, value in one.items()}
     if isinstance(one, list):
         return [snapshot(value) for value in one]
-    if isinstance(one, (EnvironmentMachine, RuntimeMachine, Extensions, ExtensionMachine, ShutdownMachine)):
+    if isinstance(one, (EnvironmentMachine, Course, RuntimeMachine, Extensions, ExtensionMachine, ShutdownMachine)):
         return {name: snapshot(getattr(one, name)) for name in type(one).__slots__}
     return one
 
@@ -162,7 +163,7 @@ def is_legal_or_refused_without_a_trace(one: EnvironmentMachine, event: Event) -
         assert not (isinstance(event, DeadlinePassed) and one.deadline_s < math.inf)
     except ProtocolError:
         assert getattr(event, "request_id", None) == "r-1"
-        assert one._invocation is None
+        assert one._course is None
         assert snapshot(one) == before
     else:
         assert type(event) in LEGAL[phase]

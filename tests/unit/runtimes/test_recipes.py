@@ -15,6 +15,7 @@ from lamella.runtimes.recipes import language_of, recipe_digest, remedy
         ("nodejs8.10", None),
         ("java17", "java"),
         ("java8.al2", None),
+        ("ruby3.3", "ruby"),
         ("ruby3.4", None),
         ("java17/../../etc", None),
     ],
@@ -30,7 +31,11 @@ def test_names_that_can_be_built(name: str, language: str | None) -> None:
         ("nodejs24.x", " Add it with: lamella runtime add nodejs24.x [--from /path/to/node]"),
         ("java21", " Add it with: lamella runtime add java21 [--from /path/to/jdk]"),
         ("provided.al2023", " Add it with: lamella runtime add provided.al2023"),
-        ("dotnet8", ""),
+        (
+            "dotnet8",
+            " AWS's own image has it: lamella runtime add dotnet8 --image public.ecr.aws/lambda/dotnet:8",
+        ),
+        ("go1.x", ""),
     ],
 )
 def test_the_remedy_is_a_command_that_works(name: str, words: str) -> None:

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -238,4 +239,5 @@ class Spawner:
 
 def _kill_unwanted(answer: asyncio.Future[int]) -> None:
     if not answer.cancelled() and answer.exception() is None and answer.result() > 0:
-        ChildWatch(answer.result(), answer.get_loop()).kill()
+        with suppress(ProcessLookupError):  # it has ended by itself, or with its sandbox
+            ChildWatch(answer.result(), answer.get_loop()).kill()

@@ -10,7 +10,15 @@ from lamella.adapters.sql.database import Database
 from lamella.adapters.sql.documents import dump_function_version, load_function_version
 from lamella.adapters.sql.paging import Listing, cut_page, read_marker
 from lamella.adapters.sql.schema import function_artifacts, function_records, function_versions, functions
-from lamella.domain.function import LATEST, NO_ARCHIVE, FunctionKey, FunctionVersion, LastUpdateStatus, State
+from lamella.domain.function import (
+    LATEST,
+    NO_ARCHIVE,
+    Architecture,
+    FunctionKey,
+    FunctionVersion,
+    LastUpdateStatus,
+    State,
+)
 from lamella.domain.image import IMAGE
 from lamella.domain.image_code import images_of
 from lamella.domain.runtimes import UPDATE_RUNTIME_ON, kept_runtime
@@ -195,6 +203,14 @@ class SqlFunctionStore:
         rows = await self._database.read(lambda connection: connection.execute(statement).mappings().all())
         digests = {kept_runtime(_load(row).config) for row in rows}
         return frozenset(digest for digest in digests if digest is not None)
+
+    async def users_of(self, runtime: str, architecture: Architecture) -> Sequence[tuple[FunctionKey, str]]:
+        """See the port."""
+        has = function_versions.c.document["config", "runtime"].as_string() == runtime
+        statement = select(*_VERSION).where(has).order_by(*_VERSION[:4])
+        rows = await self._database.read(lambda connection: connection.execute(statement).mappings().all())
+        versions = [_load(row) for row in rows]
+        return [(one.key, one.version) for one in versions if one.config.architecture is architecture]
 
     async def unsettled(self) -> Sequence[FunctionVersion]:
         """See the port."""

@@ -2,11 +2,14 @@
 
 import typer
 
-from lamella.cli.runtime import packs
+from lamella.cli.runtime import managed, packs, verify
 
-runtime = typer.Typer(no_args_is_help=True, help="Runtimes of the server: list them, add one, show one.")
+runtime = typer.Typer(
+    no_args_is_help=True,
+    help="Runtimes of the server, customer-managed runtimes that are published to it, and a verdict on yours.",
+)
 
-for _part in (packs,):
+for _part in (packs, managed, verify):
     _part.register(runtime)
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from lamella.debian import DebianError, apt
+from lamella.debian.unpack import Unpacked, copyright_of, libraries_below, unpack
 from lamella.elf import ElfError, LibraryFinder, is_elf
-from lamella.layers.build import apt
 from lamella.layers.build.carry import Carried, carry, carry_libraries, check_directory, place
-from lamella.layers.build.debtree import Unpacked, copyright_of, libraries_below, unpack
 from lamella.layers.build.sources import Collected, Progress, Target
 from lamella.layers.build.wrapper import variables_of, wrapper
 from lamella.layers.errors import LayerBuildError
@@ -62,6 +62,12 @@ class DebianSource:
             LayerBuildError: A package is not to be had, brings no programs, or cannot run on the target.
         """
         check_directory(self.directory)
+        try:
+            return self._collect(target, into, progress)
+        except DebianError as error:
+            raise LayerBuildError(str(error)) from error
+
+    def _collect(self, target: Target, into: Path, progress: Progress) -> Collected:
         fetched = apt.fetch(self.packages, target.architecture, self.sources_list, progress)
         named = {package.partition("=")[0] for package in self.packages}
         family = {deb.source for deb in fetched.debs if deb.name in named}
@@ -207,7 +213,9 @@ def _kept(tree: Unpacked, own: frozenset[str], programs: Mapping[str, str], dire
         unwanted = parent in _PROGRAMS and tree.owners[path] in own and path not in wanted
         if not unwanted and not (parent in directories and _LIBRARY.search(path)):
             kept.add(path)
-    return kept
+    # Modules of Lua are links, from where Lua looks, to libraries that no program needs.
+    linked = {(tree.root / path).resolve() for path in kept if (tree.root / path).is_symlink()}
+    return kept | {path for path in tree.whole - kept if tree.root / path in linked and _LIBRARY.search(path)}
 
 
 def _elf(path: Path) -> bool:

@@ -15,6 +15,9 @@ from typing import Any, Final
 _REGION: Final = "us-east-1"  # has all types
 _CUSTOM: Final = "AWS::CloudFormation::CustomResource"  # its schema knows nothing of what its maker wants
 _PATH: Final = "/properties/"
+_NEWER: Final[Mapping[str, frozenset[str]]] = {"AWS::Lambda::Function": frozenset({"RuntimeConfig"})}
+"""Properties that AWS has added since the copy was made. Source: SAM developer guide, "RuntimeConfig", 2026: passed on
+to the property of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def schema_of(kind: str) -> Schema:
         return OPEN
     document = json.loads((_directory() / "resources" / f"{name}.json").read_bytes())
     read_only = {path.removeprefix(_PATH).replace("/", ".") for path in document.get("readOnlyProperties", ())}
-    known = frozenset(document.get("properties", {}))
+    known = frozenset(document.get("properties", {})) | _NEWER.get(kind, frozenset())
     return Schema(
         known if document.get("additionalProperties") is False else None,
         tuple(document.get("required", ())),

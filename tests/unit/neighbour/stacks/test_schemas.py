@@ -27,6 +27,7 @@ def test_what_is_wrong_with_properties() -> None:
         "#: required key [Role] not found",
         "#: extraneous key [Rolle] is not permitted",
     ]
+    assert not [*function.problems({"Code": {}, "Role": "x", "RuntimeConfig": {}})]  # newer than the copy
 
 
 def test_what_is_tagged() -> None:

@@ -1,0 +1,1 @@
+../../../../../src/lamella/scaffold/templates/rust/function/src/main.rs

@@ -1,0 +1,60 @@
+"""What becomes of verdicts."""
+
+import pytest
+
+from lamella.conformance.checks import Check, CheckTable, Weight
+from lamella.conformance.report import Gathering, Report, Result, Verdict, last_words
+
+ONE = Check("one", "RT-21", "One is right.", "Why.", "Fix.")
+TWO = Check("two", "RT-30", "Two is right.", "Why.", "Fix.", Weight.ADVICE)
+
+
+def gathered(*results: dict[str, Result], skipped: frozenset[str] = frozenset()) -> Report:
+    gathering = Gathering([ONE, TWO], skipped)
+    for found in results:
+        gathering.take(found, "last line\n")
+    return gathering.report("it", "runtime", 1.23456)
+
+
+def test_a_failure_stays_whatever_else_is_seen() -> None:
+    report = gathered(
+        {"one": Result(Verdict.PASS)}, {"one": Result(Verdict.FAIL, "seen")}, {"one": Result(Verdict.PASS)}
+    )
+    assert report.results["one"].seen == "seen"
+    assert report.failures == (ONE,)
+    assert report.output == "last line\n"
+
+
+def test_what_nobody_spoke_of_is_untried_and_no_pass() -> None:
+    report = gathered({"one": Result(Verdict.PASS)})
+    assert report.with_verdict(Verdict.UNTRIED) == (TWO,)
+    assert not report.passed
+
+
+def test_advice_that_is_not_taken_is_no_failure() -> None:
+    report = gathered({"one": Result(Verdict.PASS), "two": Result(Verdict.FAIL)})
+    assert report.passed
+    assert report.with_verdict(Verdict.FAIL) == (TWO,)
+
+
+def test_what_is_skipped_is_not_spoken_of() -> None:
+    report = gathered({"one": Result(Verdict.FAIL), "two": Result(Verdict.PASS)}, skipped=frozenset({"one"}))
+    assert report.passed
+    assert [row["id"] for row in report.to_dict()["checks"]] == ["two"]
+
+
+def test_a_report_travels_as_json() -> None:
+    report = gathered({"one": Result(Verdict.FAIL, "x" * 5000, "play"), "two": Result(Verdict.NOT_APPLICABLE, "no")})
+    document = report.to_dict()
+    assert Report.of_dict(document).to_dict() == document
+    assert len(document["checks"][0]["seen"]) < 700
+
+
+def test_a_table_has_each_check_once() -> None:
+    assert list(CheckTable([ONE, TWO])) == ["one", "two"]
+    with pytest.raises(ValueError, match="twice"):
+        CheckTable([ONE, ONE])
+
+
+def test_last_words_are_one_line() -> None:
+    assert last_words(b"a\n\nb\rc\n  d \n") == "b | c | d"
