@@ -119,8 +119,8 @@ class Router:
         *,
         permissions: Permissions,
         images: ImageStore,
-        complaint: Callable[[Architecture], str] = lambda _: "",
         managed: ManagedRuntimes | None = None,
+        complaint: Callable[[Architecture], str] = lambda _: "",
     ) -> None:
         """Nothing runs yet. `complaint` says why this host cannot run an architecture's programs; empty if it can."""
         self.targets: Final = targets

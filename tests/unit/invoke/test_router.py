@@ -145,8 +145,8 @@ class Node:
             services,
             permissions=Permissions(self.records),
             images=self.images,
-            complaint=lambda architecture: self.complaints.get(architecture, ""),
             managed=ManagedRuntimes(Contents()),
+            complaint=lambda architecture: self.complaints.get(architecture, ""),
         )
 
     async def begins(self) -> bool:
