@@ -29,12 +29,13 @@ from lamella.conformance.play import (
     Start,
     Thaw,
 )
+from lamella.conformance.plays import event_steps
 from lamella.conformance.report import Verdict
 from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.conformance.runtime_examination import runtime_scenarios
 from lamella.conformance.runtime_scenario import Beginning
 from lamella.conformance.scenario import Pace, Scenario
-from lamella.conformance.steps import Actions, Context, Echo, HandlerError, Refused, Survived, Trace, event_steps
+from lamella.conformance.steps import Actions, Context, Echo, HandlerError, Refused, Survived, Trace
 from lamella.ports.sandbox import ExitStatus
 
 PACE = Pace(start_s=10.0, answer_s=5.0, idle_s=2.0, end_s=1.0)
@@ -420,7 +421,16 @@ def test_a_runtime_without_streams_need_not_have_the_handler() -> None:
     assert set(verdicts(scenario).values()) == {"not-applicable"}
 
 
+def test_a_runtime_may_end_over_a_handler_for_streams_that_is_not_there() -> None:
+    scenario = Streaming(PACE, 0.0, OURS, {"_HANDLER": "verify.stream"})
+    play(scenario, get(), error(1, {}), Ended(RUNTIME, ExitStatus(255)), get(), error(2, {}))
+    scenario.receive(Ended(RUNTIME, ExitStatus(255)), 1.0)
+    assert scenario.finished
+    assert verdicts(scenario) == {"stream-mode": "not-applicable", "stream-error": "not-applicable"}
+
+
 def test_every_check_is_somebodys() -> None:
     """A row of the table that no scenario speaks of would be untried for ever."""
     scenarios = runtime_scenarios(OURS, PACE, 0.0, missing="nowhere.handler")
-    assert {check for one in scenarios for check in one.checks}.union(START_CHECKS) == set(RUNTIME_CHECKS)
+    first = {check for step in event_steps() for check in step.checks}
+    assert {check for one in scenarios for check in one.checks}.union(START_CHECKS, first) == set(RUNTIME_CHECKS)
