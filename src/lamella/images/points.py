@@ -50,7 +50,7 @@ def add_points(root: int, shown: str) -> None:
         # The OCI runtime trusts what it finds at /proc and /dev once they are mounted, so nothing else may lie there.
         fits = found == path if path in _OF_THE_KERNEL else not _hides_the_kernels(found)
         if not fits:
-            raise _in_the_way(shown, path, "directory")
+            raise _in_the_way(shown, path, "directory of its own")
     for path in FILES:
         _add_file(root, path, shown)
 
