@@ -6,6 +6,7 @@ That is: which functions use one, why a version could not be made, and how a fol
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from lamella.awsapi.context import Context
@@ -33,6 +34,9 @@ from lamella.spool import Upload
 
 _PAGE: Final = 1000
 _DELETED: Final = "deleted"
+_SENT_MOST_BYTES: Final = 5 * 1024**3
+_SENT_WITHIN_S: Final = 3600.0
+"""As long as what was sent is kept though no version is made of it: no quota counts it meanwhile."""
 
 
 class ManagedPages:
@@ -62,6 +66,7 @@ class ManagedPages:
         self.uploads = {("POST", "runtime-contents"): Upload(self.add, directory, limits.limit(UNZIPPED))}
         self._contexts = contexts
         self._contents = contents
+        self._sent: dict[str, list[tuple[float, int]]] = {}  # by account: when, and how many bytes
         self._account = account
         self._region = region
 
@@ -90,11 +95,27 @@ class ManagedPages:
         ctx = self._context(query)
         size_bytes = (await asyncio.to_thread(body.stat)).st_size
         async with stored(ctx, body, size_bytes, account=ctx.account) as artifact:
+            self.count_sent(ctx.account, artifact.unzipped_bytes)
             try:
                 uri = await self._contents.add(services_of(ctx).artifacts.tree(artifact.digest), artifact.digest)
             except ContentError as error:
                 raise PageError(400, str(error)) from error
         respond_json(exchange, {"uri": uri, "unzipped_bytes": artifact.unzipped_bytes})
+
+    def count_sent(self, account: str, size_bytes: int) -> None:
+        """Count what an account sends.
+
+        Raises:
+            PageError: It is too much.
+        """
+        now_s = monotonic()
+        recent = [one for one in self._sent.get(account, ()) if now_s - one[0] < _SENT_WITHIN_S]
+        if sum(size for _, size in recent) + size_bytes > _SENT_MOST_BYTES:
+            raise PageError(
+                429,
+                f"Account {account} has sent {_SENT_MOST_BYTES >> 30} GiB of runtimes within the hour: wait a while.",
+            )
+        self._sent[account] = [*recent, (now_s, size_bytes)]
 
     def _context(self, query: Mapping[str, str]) -> Context:
         return self._contexts(*scope_of(query, self._account, self._region))

@@ -66,7 +66,7 @@ class ManagedContents:
             return self._resolve_pack(uri.removeprefix(PACK))
         if uri.startswith(UPLOAD):
             pack = self._find(uri.removeprefix(UPLOAD))
-            if pack is None:
+            if pack is None or not self._keep_for_now(pack.digest):
                 raise ContentError(f"This server has nothing that was sent as {uri[:100]}. Send it again.")
             return ResolvedContents(uri, (Content(pack.architecture, pack.digest),))
         if self._images is None:
@@ -131,7 +131,7 @@ class ManagedContents:
         _check_bootstrap(tree / "bootstrap")
         base = self._base()
         made = hashlib.sha256(f"{BASE} {base.digest} {digest}".encode()).hexdigest()
-        if self._find(made) is None:
+        if self._find(made) is None or not self._keep_for_now(made):
             with self._staging() as staging:
                 rootfs = staging / _ROOTFS
                 _link_tree(base.rootfs, rootfs)
@@ -212,6 +212,11 @@ class ManagedContents:
         packs = [pack for pack in self._packs.packs() if pack.name == BASE]
         if not packs:
             raise ContentError(f"This server does not have the runtime {BASE}, which the others are laid into.")
+        if self._images is not None and self._images.find(packs[0].digest) is not None:
+            raise ContentError(
+                f"The runtime {BASE} of this server, which the others are laid into, is a container image. Build an "
+                "image from it, with the bootstrap at /var/runtime, and publish that."
+            )
         return packs[0]
 
     def _keep(
@@ -240,6 +245,15 @@ class ManagedContents:
         except OSError:
             if not (self._root / digest).is_dir():
                 raise
+
+    def _keep_for_now(self, digest: str) -> bool:
+        """Let what was sent wait as long as if it had come just now; false if it has gone in between."""
+        try:
+            os.utime(self._root / digest)
+        except FileNotFoundError:
+            self._known.pop(digest, None)
+            return False
+        return True
 
     @contextlib.contextmanager
     def _staging(self) -> Iterator[Path]:

@@ -172,6 +172,9 @@ def test_what_nothing_uses_goes_after_an_hour(contents: ManagedContents, sent: P
     long_ago = time.time() - 4000
     os.utime(tmp_path / "managed" / digest, (long_ago, long_ago))
     assert asyncio.run(contents.prune({digest})) == []
+    asyncio.run(contents.resolve(f"upload:sha256:{digest}"))  # a version is about to be made of it
+    assert asyncio.run(contents.prune(())) == []
+    os.utime(tmp_path / "managed" / digest, (long_ago, long_ago))
     assert asyncio.run(contents.prune(())) == [digest]
     with pytest.raises(ContentError, match="Send it again"):
         asyncio.run(contents.resolve(uri))
@@ -247,3 +250,11 @@ class TestImages:
         contents = ManagedContents(tmp_path / "managed", packs, Images(tmp_path))
         with pytest.raises(ContentError, match="there is no missing"):
             asyncio.run(contents.resolve("missing:1"))
+
+
+def test_what_is_sent_is_not_laid_into_an_image(tmp_path: Path, packs: Packs, sent: Path) -> None:
+    images = Images(tmp_path / "image")
+    images.here = True
+    contents = ManagedContents(tmp_path / "managed", packs, images)
+    with pytest.raises(ContentError, match=r"provided\.al2023 of this server.*is a container image"):
+        asyncio.run(contents.add(sent, "d" * 64))
