@@ -9,7 +9,7 @@ import itertools
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -18,6 +18,7 @@ from lamella.domain.image import Launch
 
 _ELF_MACHINES: Final = {Architecture.X86_64: 62, Architecture.ARM64: 183}
 _MAX_LINKS: Final = 40  # as the kernel's own limit
+_LISTED_MOST: Final = 1_000
 _MAX_INTERPRETERS: Final = 4  # as the kernel's own limit: a script's interpreter may be a script
 
 
@@ -60,18 +61,17 @@ class View:
         return all(folder is not None and folder.lstat().st_mode & stat.S_IXOTH for folder in folders)
 
     def files(self, path: str) -> tuple[str, ...]:
-        """Names in a directory that are no directories themselves, sorted, links among them (EX-01)."""
+        """Names in a directory that are no directories themselves, sorted, links among them (EX-01).
+
+        Of very many, some: an image may have millions, and nobody has a use for more than a few.
+        """
         folder = self._resolve(path)
         if folder is None:
             return ()
         mount, trees = next((mount, trees) for mount, trees in self._mounts if folder.is_relative_to(mount))
         parts = folder.relative_to(mount).parts
-        names = {
-            entry.name
-            for tree in trees
-            if _is_plain_directory(tree.joinpath(*parts))
-            for entry in tree.joinpath(*parts).iterdir()
-        }
+        places = [tree.joinpath(*parts) for tree in trees]
+        names = {name for place in places if _is_plain_directory(place) for name in _other_names(place)}
         found = {name: self._lookup(folder / name) for name in names}
         return tuple(sorted(name for name, entry in found.items() if entry is not None and not _is_directory(entry)))
 
@@ -122,6 +122,14 @@ def _merged(trees: Sequence[Path], parts: Sequence[str]) -> Path | None:
             return found[0]
         folders = list(itertools.takewhile(_is_directory, found))
     return folders[0] if folders else None
+
+
+def _other_names(folder: Path) -> Iterator[str]:
+    """Names of what is in a directory and no directory."""
+    with os.scandir(folder) as entries:
+        for entry in itertools.islice(entries, _LISTED_MOST):
+            if not entry.is_dir(follow_symlinks=False):
+                yield entry.name
 
 
 def _is_plain_directory(path: Path) -> bool:

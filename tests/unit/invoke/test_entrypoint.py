@@ -280,3 +280,11 @@ def test_a_folder_of_extensions_may_be_a_link_inside_a_layer(trees: Trees) -> No
     (trees.layers[0] / "extensions").symlink_to("real")
     view = View(rootfs=trees.rootfs, task=trees.task, layers=trees.layers)
     assert view.files("/opt/extensions") == ("a",)
+
+
+def test_of_a_directory_with_very_many_files_not_all_are_looked_at(tmp_path: Path) -> None:
+    folder = tmp_path / "opt/extensions"
+    folder.mkdir(parents=True)
+    for number in range(1200):
+        (folder / str(number)).symlink_to("x")
+    assert 10 < len(View(rootfs=tmp_path).files("/opt/extensions")) <= 1000
