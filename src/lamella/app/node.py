@@ -117,6 +117,7 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
         conformance = open_conformance(settings, stores, sandboxes)
+        plane.garbage.keep_images(conformance.digests_in_use)
         control = ControlServices(
             functions=stores.functions,
             layers=stores.layers,

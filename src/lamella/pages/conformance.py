@@ -80,7 +80,7 @@ class Conformance:
         self.uploads = {("POST", "conformance/runtime"): Upload(self.runtime_page, directory, self._most_bytes)}
 
     def digests_in_use(self) -> frozenset[str]:
-        """Artifacts that are being examined, and must not be collected."""
+        """Artifacts and images that are being examined, and must not be collected."""
         return frozenset(self._in_use)
 
     async def runtime_page(self, exchange: Exchange, query: Mapping[str, str], body: Path) -> None:
@@ -134,7 +134,7 @@ class Conformance:
         if named == ["function"]:
             subject = await self._function(query["function"], stack)
         elif named == ["image"]:
-            subject = await self._image(query["image"])
+            subject = await self._image(query["image"], stack)
         else:
             subject = Subject(name, self._pack(query.get("pack") or _DEFAULT_PACK, query.get("architecture", "")))
         if len(layers) > _LAYERS_MOST:
@@ -184,6 +184,7 @@ class Conformance:
         config = version.config
         try:
             if config.package_type == IMAGE:
+                self._hold(version.artifact.code_sha256, stack)
                 pack, launch = pack_of(self._trees.images, version)
                 variables = dict(config.environment or {})
                 return Subject(arn, pack, handler=launch.handler, variables=variables, launch=launch)
@@ -204,13 +205,14 @@ class Conformance:
             raise PageError(404, f"There is no function {reference.arn}.")
         return version
 
-    async def _image(self, uri: str) -> Subject:
+    async def _image(self, uri: str, stack: AsyncExitStack) -> Subject:
         images, architecture = self._trees.images, self._trees.architecture
         try:
             resolved = await images.resolve(uri)
             fitting = [one for one in resolved.platforms if one.architecture is architecture]
             if not fitting:
                 raise PageError(400, f"The image {uri[:200]} is not for {architecture.value}.")
+            self._hold(fitting[0].digest, stack)
             stored = await images.fetch(uri, fitting[0].digest)
             root = images.root(stored.digest)
         except ImageError as error:
@@ -233,9 +235,12 @@ class Conformance:
 
     def _kept(self, digest: str, stack: AsyncExitStack) -> Path:
         """The tree of an artifact, which is not collected meanwhile."""
+        self._hold(digest, stack)
+        return self._trees.artifacts.tree(digest)
+
+    def _hold(self, digest: str, stack: AsyncExitStack) -> None:
         self._in_use[digest] += 1
         stack.callback(self._give_back, digest)
-        return self._trees.artifacts.tree(digest)
 
     def _give_back(self, digest: str) -> None:
         self._in_use[digest] -= 1
