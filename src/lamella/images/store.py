@@ -15,6 +15,7 @@ An image is there if and only if its `image.json` is, which comes last.
 import asyncio
 import errno
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -53,6 +54,9 @@ _log = logging.getLogger(__name__)
 _RECENT_S: Final = 600.0
 """How long after it was fetched an image is spared: whoever wanted it may not have said so in the database yet."""
 
+
+_FREE_LEAST_BYTES: Final = 512 * 1024 * 1024
+"""Of the disk: who may create a function could fill all of it with images, and the database's file could not grow."""
 
 _BLOB_KEPT_S: Final = 86_400.0
 """How long a layer that was fetched in part waits for another try."""
@@ -280,14 +284,25 @@ class FilesystemImageStore(ImageStore):
                     spool = self._root / "blobs" / part.digest
                     with (
                         self._alone_with(f"blob {part.digest}"),
-                        source.layer(part, spool, self._stopping.is_set) as file,
+                        source.layer(part, spool, self._stopped) as file,
                     ):
                         spool.unlink(missing_ok=True)  # what is wrong with it now is no better at the next try
-                        record = self._shelf.add(diff_id, part, file, room, shown=uri, stopped=self._stopping.is_set)
+                        record = self._shelf.add(diff_id, part, file, room, shown=uri, stopped=self._stopped)
                 elif not room.take(record.size_bytes):
                     raise too_large(uri)
             records.append(record)
         return records
+
+    def _stopped(self) -> bool:
+        """Asked between the pieces of what is fetched.
+
+        Raises:
+            OSError: There is hardly room left, which the server needs for everything else, and others as well.
+        """
+        room = os.statvfs(self._root)
+        if room.f_bavail * room.f_frsize < _FREE_LEAST_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self._stopping.is_set()
 
     def _write(self, record: ImageRecord) -> None:
         directory = self._images / record.image.digest

@@ -365,3 +365,15 @@ async def test_an_index_or_another_digest_is_no_image(
     with pytest.raises(ImageError, match="is not there"):
         await store.fetch(place, "0" * 64)
     assert store.images() == []
+
+
+async def test_images_do_not_fill_the_disk_to_the_brim(
+    store: FilesystemImageStore, uri: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = uri(image(files({"a": "1"}))) + "0"
+    monkeypatch.setattr("lamella.images.store._FREE_LEAST_BYTES", 1 << 60)
+    with pytest.raises(ImageError, match=r"No space left on device\. Make room; 'lamella image prune'") as refused:
+        await fetch(store, place)
+    assert refused.value.code == "InternalError"
+    monkeypatch.undo()
+    assert (await fetch(store, place))[1].joinpath("a").read_text() == "1"
