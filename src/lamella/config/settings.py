@@ -202,8 +202,9 @@ class Settings:
         ),
         "Registries that container images may be fetched from, as clients name them, separated by commas. `ecr` stands "
         "for all private registries of ECR (`111122223333.dkr.ecr.us-east-1.amazonaws.com`), `any` for whatever there "
-        "is, at addresses that only the server reaches as well. `NAME=URL` says which registry stands for one: with `ecr=http://127.0.0.1:5000` AWS's names are served by "
-        "your own. Registries on loopback are asked by HTTP, others by HTTPS.",
+        "is, at addresses that only the server reaches as well. `NAME=URL` says which registry stands for one: with "
+        "`ecr=http://127.0.0.1:5000` AWS's names are served by your own. Registries on loopback are asked by HTTP, "
+        "others by HTTPS.",
     )
     image_auth_file: Path | None = field(
         default=None,
