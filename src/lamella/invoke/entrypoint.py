@@ -18,6 +18,9 @@ from lamella.domain.image import Launch
 
 _ELF_MACHINES: Final = {Architecture.X86_64: 62, Architecture.ARM64: 183}
 _MAX_LINKS: Final = 40  # as the kernel's own limit
+# Where every sandbox has a file system of its own. What an image has there is not seen, and a directory in which a
+# process were started there could be one that the OCI runtime has open: one of the host's.
+_HIDDEN: Final = frozenset({"proc", "dev", "tmp"})
 _LISTED_MOST: Final = 1_000
 _MAX_INTERPRETERS: Final = 4  # as the kernel's own limit: a script's interpreter may be a script
 
@@ -102,6 +105,8 @@ class View:
         """Where the kernel finds a path, none of whose parents is a link. No link is followed on the host either."""
         if path in self._above_mounts:
             return self._rootfs
+        if len(path.parts) > 2 and path.parts[1] in _HIDDEN:
+            return None
         for mount, trees in self._mounts:
             if path.is_relative_to(mount):
                 return _merged(trees, path.relative_to(mount).parts)
@@ -171,13 +176,7 @@ def check_command(launch: Launch, search_path: str, view: View, architecture: Ar
     if not launch.argv:
         raise InvalidEntrypointError("Couldn't find valid bootstrap(s): []")
     directory = launch.working_directory
-    if not directory.startswith("/"):
-        raise InvalidWorkingDirectoryError(
-            f"the working directory '{directory}' is invalid, it needs to be an absolute path"
-        )
-    start = view.find(directory)
-    if start is None:
-        raise InvalidWorkingDirectoryError(f"the working directory doesn't exist: {directory}")
+    start = find_directory(directory, view)
     program = launch.argv[0]
     problem = 0 if start.is_dir() else errno.ENOTDIR
     if not problem and not (start.stat().st_mode & stat.S_IXOTH and view.reachable(directory)):
@@ -195,6 +194,22 @@ def check_command(launch: Launch, search_path: str, view: View, architecture: Ar
         found = runnable
     if text := launch_problem(found, view, architecture, called=program):
         raise InvalidEntrypointError(text)
+
+
+def find_directory(directory: str, view: View) -> Path:
+    """Where the directory is on the host that a program is to start in, which may yet be none.
+
+    Raises:
+        InvalidWorkingDirectoryError: It is not there.
+    """
+    if not directory.startswith("/"):
+        raise InvalidWorkingDirectoryError(
+            f"the working directory '{directory}' is invalid, it needs to be an absolute path"
+        )
+    start = view.find(directory)
+    if start is None:
+        raise InvalidWorkingDirectoryError(f"the working directory doesn't exist: {directory}")
+    return start
 
 
 def launch_problem(program: str, view: View, architecture: Architecture, *, called: str = "") -> str:

@@ -19,6 +19,7 @@ from lamella.invoke.entrypoint import (
     InvalidWorkingDirectoryError,
     View,
     check_command,
+    find_directory,
     find_entrypoint,
     launch_problem,
 )
@@ -80,6 +81,7 @@ class Programs:
         variables = self.runtime_variables
         if self.command is None:
             program = find_entrypoint(self.entrypoints, self.view, self.architecture)
+            find_directory(self.working_directory, self.view)  # that of a runtime that is an image is anybody's
             return ProcessSpec((program,), variables, self.working_directory, output, log_channel)
         check_command(self.command, variables.get("PATH", ""), self.view, self.architecture)
         return ProcessSpec(self.command.argv, variables, self.command.working_directory, output, log_channel)

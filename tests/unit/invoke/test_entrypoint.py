@@ -1,6 +1,7 @@
 """Which program starts the runtime, rules EN-20 to EN-22 and EN-25."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from lamella.invoke.entrypoint import (
     check_command,
     find_entrypoint,
 )
+from lamella.invoke.processes import Programs
 
 PROVIDED = ("/var/task/bootstrap", "/opt/bootstrap")
 
@@ -288,3 +290,38 @@ def test_of_a_directory_with_very_many_files_not_all_are_looked_at(tmp_path: Pat
     for number in range(1200):
         (folder / str(number)).symlink_to("x")
     assert 10 < len(View(rootfs=tmp_path).files("/opt/extensions")) <= 1000
+
+
+@pytest.mark.parametrize("folder", ["/proc/self/fd/7", "/dev/fd", "/tmp/own", "/by/link"])
+def test_what_an_image_has_where_sandboxes_have_mounts_is_not_there(image: Image, folder: str) -> None:
+    """A process that is started in `/proc/self/fd/7` would be where that descriptor of the OCI runtime leads."""
+    image.put(f"{folder[1:] if 'link' not in folder else 'proc/self/cwd'}/program")
+    if "link" in folder:
+        (image.root / "by").mkdir()
+        (image.root / "by/link").symlink_to("/proc/self/cwd")
+    view = View(rootfs=image.root)
+    assert view.find(folder) is None
+    assert view.find(f"{folder}/program") is None
+    with pytest.raises(InvalidWorkingDirectoryError, match="the working directory doesn't exist"):
+        check_command(Launch(("/bin/app",), (), folder), "", view, Architecture.X86_64)
+    for mounted in ("/proc", "/dev", "/tmp"):
+        image.put(f"{mounted[1:]}/x")
+        assert view.find(mounted) == image.root / mounted[1:]
+
+
+@pytest.mark.parametrize("directory", ["/proc/self/fd/7", "var", "/nowhere"])
+def test_a_runtime_starts_in_a_directory_that_it_sees(image: Image, directory: str) -> None:
+    """Of a customer-managed runtime that is an image, with a bootstrap, it is whatever the image says."""
+    image.put("var/runtime/bootstrap")
+    image.put("proc/self/fd/7/x")
+    programs = Programs(
+        entrypoints=("/var/runtime/bootstrap",),
+        view=View(rootfs=image.root),
+        architecture=Architecture.X86_64,
+        runtime_variables={},
+        extension_variables={},
+        working_directory="/var/runtime",
+    )
+    assert programs.runtime(1, None).cwd == "/var/runtime"
+    with pytest.raises(InvalidWorkingDirectoryError):
+        replace(programs, working_directory=directory).runtime(1, None)
