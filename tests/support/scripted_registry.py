@@ -30,6 +30,7 @@ class ScriptedRegistry:
     Attributes:
         requests: What was asked so far.
         status: Answered to everything, unless 0.
+        slow_head: Whether headers never come to their end.
         token_redirect: Where tokens are, instead of here; empty for here.
         redirect: Where blobs are, instead of here; `None` for here.
         drop_after: For each next answer with a blob: how many bytes before the connection is closed.
@@ -43,6 +44,7 @@ class ScriptedRegistry:
         self.status = 0
         self.redirect: str | None = None
         self.token_redirect = ""
+        self.slow_head = False
         self.told_digest = ""
         self.drop_after: list[int] = []
         self.hold = False
@@ -75,7 +77,11 @@ class ScriptedRegistry:
         return [one for one in self.requests if one.path == path]
 
     def _answer(self, asked: Asked, handler: http.server.BaseHTTPRequestHandler) -> None:
-        if asked.path == "/token" and self.token_redirect:
+        if self.slow_head:
+            while not self.go_on.wait(0.02):
+                handler.wfile.write(b"HTTP/1.1 200 OK\r\n" if not self.held.is_set() else b"X-More: x\r\n")
+                self.held.set()
+        elif asked.path == "/token" and self.token_redirect:
             self._send(handler, 307, b"", {"Location": self.token_redirect})
         elif asked.path == "/token":
             self._issued += 1

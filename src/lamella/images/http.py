@@ -13,6 +13,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProtocolError, SSLError
 from urllib3.exceptions import TimeoutError as LateError
 
+from lamella.images.patience import POOLS
 from lamella.images.reference import DELETED, DENIED, INTERNAL
 from lamella.images.source import Stopped
 from lamella.ports.images import ImageError
@@ -151,7 +152,9 @@ class Web:
         key = proxy or ""
         if key not in self._pools:
             full = key if "://" in key else f"http://{key}"
-            self._pools[key] = urllib3.ProxyManager(full) if key else urllib3.PoolManager()
+            pool = urllib3.ProxyManager(full) if key else urllib3.PoolManager()
+            pool.pool_classes_by_scheme = POOLS
+            self._pools[key] = pool
         return self._pools[key]
 
 
@@ -227,15 +230,19 @@ def check_target(url: str, target: str) -> None:
     """
     old, new = urlsplit(url), urlsplit(target)
     unsafe = new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http")
-    if unsafe or not new.hostname or (_is_inside(new.hostname) and not _is_inside(old.hostname or "")):
+    if unsafe or not new.hostname or _insides(new.hostname) - _insides(old.hostname or ""):
         raise ImageError(f"{_host(url)} redirects to {target[:80]!r}, where images are not fetched from.", INTERNAL)
 
 
-def _is_inside(host: str) -> bool:
-    """Whether a host is this machine, or one that only this machine sees, as a cloud's metadata service."""
+def _insides(host: str) -> set[str]:
+    """Where a host is if that is this machine, or what only this machine sees, as a cloud's metadata service."""
     try:
         found = {str(address[4][0]).partition("%")[0] for address in socket.getaddrinfo(host, None)}
         addresses = [ipaddress.ip_address(address) for address in found]
     except (OSError, ValueError):  # a proxy may know it
-        return False
-    return any(one.is_loopback or one.is_link_local or one.is_unspecified for one in addresses)
+        return set()
+    return {
+        "link" if one.is_link_local else "machine"
+        for one in addresses
+        if one.is_link_local or one.is_loopback or one.is_unspecified
+    }

@@ -230,6 +230,7 @@ async def test_an_identity_token_does_not_follow_a_redirect_to_another_host(
         ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:9000/x", True),
         ("http://8.8.8.8/v2/", "http://169.254.169.254/latest/meta-data/", False),
         ("http://8.8.8.8/v2/", "http://2852039166/latest/meta-data/", False),
+        ("http://127.0.0.1:5000/v2/", "http://169.254.169.254/latest/meta-data/", False),
         ("https://8.8.8.8/v2/", "https://localhost:8443/x", False),
         ("https://8.8.8.8/v2/", "https://[::1]/x", False),
         ("https://8.8.8.8/v2/", "http://9.9.9.9/x", False),
@@ -250,6 +251,17 @@ async def test_a_registry_that_sends_a_byte_now_and_then_is_given_up(
     scripted.serve(image(files({"a": "1"})))
     with pytest.raises(ImageError, match="less than 1024 KiB a minute"):
         await opened(scripted.name).resolve(f"{scripted.name}/hello:v1")
+
+
+async def test_headers_without_end_are_not_waited_for(
+    scripted: ScriptedRegistry, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamella.images.patience.HEAD_S", 0.1)
+    monkeypatch.setattr("lamella.images.http._ATTEMPTS", 1)
+    scripted.slow_head = True
+    with pytest.raises(ImageError, match="it does not answer in time"):
+        await opened(scripted.name).resolve(f"{scripted.name}/hello:v1")
+    assert scripted.held.is_set()
 
 
 async def test_what_is_being_fetched_keeps_nobody_waiting(scripted: ScriptedRegistry, opened: Opener) -> None:
