@@ -98,6 +98,8 @@ class FilesystemImageStore(ImageStore):
         self._images = root / "images"
         self._asking = ThreadPoolExecutor(4, "images")
         self._fetching = ThreadPoolExecutor(3, "fetch images")  # apart: a large one must not keep others from asking
+        self._tidying = ThreadPoolExecutor(1, "tidy images")  # nobody can refer to images meanwhile: it waits for none
+        self._sweeping = ThreadPoolExecutor(1, "sweep images")
         self._guard = threading.Lock()  # over the members below; held for moments only
         self._records: dict[str, ImageRecord] = {}
         self._alone: dict[str, tuple[threading.Lock, int]] = {}  # by what is being made, with how many want to
@@ -121,6 +123,8 @@ class FilesystemImageStore(ImageStore):
         self._stopping.set()
         self._fetching.shutdown()
         self._asking.shutdown()
+        self._tidying.shutdown()
+        self._sweeping.shutdown()
         self._roots.close()
 
     async def resolve(self, uri: str) -> ResolvedImage:
@@ -191,15 +195,15 @@ class FilesystemImageStore(ImageStore):
 
     async def prune(self, in_use: Collection[str], *, everything: bool = False) -> list[str]:
         """See the port."""
-        return await self._run(self._asking, lambda: self._prune(frozenset(in_use), everything=everything))
+        return await self._run(self._tidying, lambda: self._prune(frozenset(in_use), everything=everything))
 
     async def remove(self, digests: Collection[str]) -> None:
         """See the port."""
-        await self._run(self._asking, lambda: self._let_go(frozenset(digests)))
+        await self._run(self._tidying, lambda: self._let_go(frozenset(digests)))
 
     async def sweep(self, *, everything: bool = False) -> None:
         """See the port."""
-        await self._run(self._asking, lambda: self._sweep(older_than_s=0.0 if everything else _BLOB_KEPT_S))
+        await self._run(self._sweeping, lambda: self._sweep(older_than_s=0.0 if everything else _BLOB_KEPT_S))
 
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         future = asyncio.get_running_loop().run_in_executor(pool, work)
