@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from lamella.domain.function import Architecture
+from lamella.images.manifest import Configuration
 from lamella.ports.images import StoredImage
 
 _FORMAT: Final = 1
@@ -133,3 +134,19 @@ def _document(text: str) -> Mapping[str, Any]:  # Any: JSON of ours
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']}")
     return dict(document)
+
+
+def stored_image(digest: str, configuration: Configuration, layers: Sequence[LayerRecord]) -> StoredImage:
+    """An image that is here, as its configuration and its layers describe it."""
+    return StoredImage(
+        digest=digest,
+        architecture=configuration.architecture,
+        layers=configuration.diff_ids,
+        size_bytes=sum(layer.size_bytes for layer in layers),
+        entrypoint=configuration.entrypoint,
+        command=configuration.command,
+        working_directory=configuration.working_directory,
+        env=configuration.env,
+        user=configuration.user,
+        labels=configuration.labels,
+    )

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from lamella.images.manifest import Descriptor
+from lamella.images.manifest import Descriptor, Index, check_kinds, read_configuration, read_document
 from lamella.images.reference import INVALID
-from lamella.ports.images import ImageError
+from lamella.ports.images import ImageError, Platform, ResolvedImage
 
 Stopped = Callable[[], bool]
 """Whether whoever waited has gone, or the server stops: asked between pieces."""
@@ -51,3 +51,23 @@ class ImageSource(Protocol):
 def damaged(what: str) -> ImageError:
     """For bytes that are not those of their digest."""
     return ImageError(f"{what} is damaged: its bytes are not those of its digest. Push or write it again.", INVALID)
+
+
+def resolved_from(source: ImageSource, digest: str, uri: str) -> ResolvedImage:
+    """What a source has.
+
+    Args:
+        source: The place.
+        digest: SHA-256 of a manifest or index; empty for what the source's reference names.
+        uri: As the caller named it.
+
+    Raises:
+        ImageError: There is none, or it is not an image that could run.
+    """
+    data, media_type = source.document(digest)
+    document = read_document(data, media_type, uri)
+    if isinstance(document, Index):
+        return ResolvedImage(uri, document.digest, document.platforms())
+    check_kinds(document, uri)
+    configuration = read_configuration(source.blob(document.config), uri)
+    return ResolvedImage(uri, document.digest, (Platform(configuration.architecture, document.digest),))

@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+from lamella.images.alone import Alone
 from lamella.images.archives import open_archive
 from lamella.images.layers import LayerShelf, remove, sync_directory
 from lamella.images.layertree import Room
@@ -40,12 +41,12 @@ from lamella.images.manifest import (
     too_large,
 )
 from lamella.images.names import ImageNames, parse_name
-from lamella.images.records import ImageRecord, LayerRecord, used_layers, write_atomically
+from lamella.images.records import ImageRecord, LayerRecord, stored_image, used_layers, write_atomically
 from lamella.images.reference import DELETED, INTERNAL, INVALID, Reference
 from lamella.images.roots import Roots
-from lamella.images.source import ImageSource, Stopped, damaged
+from lamella.images.source import ImageSource, Stopped, damaged, resolved_from
 from lamella.ports.errors import UnavailableError
-from lamella.ports.images import ImageError, ImageStore, Overlays, Platform, ResolvedImage, StoredImage
+from lamella.ports.images import ImageError, ImageStore, Overlays, ResolvedImage, StoredImage
 
 T = TypeVar("T")
 
@@ -102,8 +103,8 @@ class FilesystemImageStore(ImageStore):
         self._sweeping = ThreadPoolExecutor(1, "sweep images")
         self._guard = threading.Lock()  # over the members below; held for moments only
         self._records: dict[str, ImageRecord] = {}
-        self._alone: dict[str, tuple[threading.Lock, int]] = {}  # by what is being made, with how many want to
         self._wanted: dict[str, int] = {}  # layers that somebody who fetches an image counts on
+        self._alone = Alone()
         self._stopping = threading.Event()
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -223,7 +224,7 @@ class FilesystemImageStore(ImageStore):
             return replace(named, uri=uri)
         source = self._sources(reference, self._stopping.is_set)
         try:
-            return _resolved(source, reference.digest, uri)
+            return resolved_from(source, reference.digest, uri)
         finally:
             source.close()
 
@@ -238,7 +239,7 @@ class FilesystemImageStore(ImageStore):
     def _load(self, archive: Path, reference: Reference, tag: str, progress: Progress) -> ResolvedImage:
         try:
             source = open_archive(archive, tag)
-            found = _resolved(source, "", str(reference))
+            found = resolved_from(source, "", str(reference))
             for platform in found.platforms:
                 self._fetch_from(source, platform.digest, str(reference), progress)
         except ImageError as error:  # where it lies for the moment says nothing to whoever has sent it
@@ -250,7 +251,7 @@ class FilesystemImageStore(ImageStore):
         return found
 
     def _fetch_from(self, source: ImageSource, digest: str, uri: str, progress: Progress) -> StoredImage:
-        with self._alone_with(f"image {digest}"):
+        with self._alone.with_(f"image {digest}"):
             return self.find(digest) or self._fetch_image(source, digest, uri, progress)
 
     def _fetch_image(self, source: ImageSource, digest: str, uri: str, progress: Progress) -> StoredImage:
@@ -271,7 +272,7 @@ class FilesystemImageStore(ImageStore):
         with self._counting_on(configuration.diff_ids):
             layers = self._fetch_layers(source, manifest, configuration, uri, progress)
             self._roots.make(digest, configuration.diff_ids, layers, uri)
-            image = _stored(digest, configuration, layers)
+            image = stored_image(digest, configuration, layers)
             self._write(ImageRecord(image, (uri,), time.time()))
         _log.info("image %s is here: sha256:%s, %d bytes in %d layers", uri, digest, image.size_bytes, len(layers))
         return image
@@ -282,12 +283,12 @@ class FilesystemImageStore(ImageStore):
         room, records = Room(IMAGE_MOST_BYTES), list[LayerRecord]()
         for diff_id, part in zip(configuration.diff_ids, manifest.layers, strict=True):
             progress(len(records), len(manifest.layers), part.size_bytes)
-            with self._alone_with(f"layer {diff_id}"):
+            with self._alone.with_(f"layer {diff_id}"):
                 record = self._shelf.find(diff_id)
                 if record is None:
                     spool = self._root / "blobs" / part.digest
                     with (
-                        self._alone_with(f"blob {part.digest}"),
+                        self._alone.with_(f"blob {part.digest}"),
                         source.layer(part, spool, self._stopped) as file,
                     ):
                         spool.unlink(missing_ok=True)  # what is wrong with it now is no better at the next try
@@ -316,7 +317,7 @@ class FilesystemImageStore(ImageStore):
             self._records[record.image.digest] = record
 
     def _keep(self, digest: str, uri: str) -> None:
-        with self._alone_with(f"image {digest}"):
+        with self._alone.with_(f"image {digest}"):
             record = self._records.get(digest)
             if record is not None:
                 self._write(replace(record.seen_as(uri), kept=True))
@@ -348,19 +349,19 @@ class FilesystemImageStore(ImageStore):
         What somebody is at work on is left to the next sweep: a download may take hours.
         """
         for directory in self._images.iterdir():
-            with self._alone_if_free(f"image {directory.name}") as free:
+            with self._alone.if_free(f"image {directory.name}") as free:
                 if free and directory.name not in self._records:
                     self._roots.take_away(directory.name)
                     remove(directory)
         for diff_id in self._shelf.all():
-            with self._alone_if_free(f"layer {diff_id}") as free:
+            with self._alone.if_free(f"layer {diff_id}") as free:
                 with self._guard:
                     used = used_layers(record.image for record in self._records.values()) | self._wanted.keys()
                 if free and diff_id not in used:
                     with suppress(FileNotFoundError):
                         self._shelf.discard(diff_id)
         for path in (self._root / "blobs").iterdir():
-            with self._alone_if_free(f"blob {path.name}") as free, suppress(FileNotFoundError):
+            with self._alone.if_free(f"blob {path.name}") as free, suppress(FileNotFoundError):
                 if free and time.time() - path.stat().st_mtime >= older_than_s:
                     path.unlink()
 
@@ -378,39 +379,6 @@ class FilesystemImageStore(ImageStore):
         return found
 
     @contextmanager
-    def _alone_with(self, what: str) -> Iterator[None]:
-        """Be the only one who makes or unmakes something."""
-        with self._guard:
-            lock, count = self._alone.get(what, (threading.Lock(), 0))
-            self._alone[what] = (lock, count + 1)
-        try:
-            with lock:
-                yield
-        finally:
-            self._leave(what)
-
-    @contextmanager
-    def _alone_if_free(self, what: str) -> Iterator[bool]:
-        """The same, but nobody is waited for: false if somebody else makes or unmakes it, or is about to."""
-        with self._guard:
-            free = what not in self._alone
-            if free:
-                self._alone[what] = (threading.Lock(), 1)
-                self._alone[what][0].acquire()
-        try:
-            yield free
-        finally:
-            if free:
-                self._alone[what][0].release()
-                self._leave(what)
-
-    def _leave(self, what: str) -> None:
-        with self._guard:
-            lock, count = self._alone.pop(what)
-            if count > 1:
-                self._alone[what] = (lock, count - 1)
-
-    @contextmanager
     def _counting_on(self, diff_ids: Sequence[str]) -> Iterator[None]:
         """Keep layers from being pruned before the image that has them is there."""
         with self._guard:
@@ -424,28 +392,3 @@ class FilesystemImageStore(ImageStore):
                     self._wanted[diff_id] -= 1
                     if not self._wanted[diff_id]:
                         del self._wanted[diff_id]
-
-
-def _resolved(source: ImageSource, digest: str, uri: str) -> ResolvedImage:
-    data, media_type = source.document(digest)
-    document = read_document(data, media_type, uri)
-    if isinstance(document, Index):
-        return ResolvedImage(uri, document.digest, document.platforms())
-    check_kinds(document, uri)
-    configuration = read_configuration(source.blob(document.config), uri)
-    return ResolvedImage(uri, document.digest, (Platform(configuration.architecture, document.digest),))
-
-
-def _stored(digest: str, configuration: Configuration, layers: Sequence[LayerRecord]) -> StoredImage:
-    return StoredImage(
-        digest=digest,
-        architecture=configuration.architecture,
-        layers=configuration.diff_ids,
-        size_bytes=sum(layer.size_bytes for layer in layers),
-        entrypoint=configuration.entrypoint,
-        command=configuration.command,
-        working_directory=configuration.working_directory,
-        env=configuration.env,
-        user=configuration.user,
-        labels=configuration.labels,
-    )
