@@ -215,7 +215,8 @@ class FilesystemImageStore(ImageStore):
             raise
         except OSError as error:
             reason, advice = error.strerror or str(error), _ADVICE.get(error.errno or 0, "See the server's log.")
-            raise ImageError(f"The image store {self._root} fails: {reason}. {advice}", INTERNAL) from error
+            _log.warning("the image store %s fails: %s", self._root, error)
+            raise ImageError(f"The server's image store fails: {reason}. {advice}", INTERNAL) from error
 
     def _resolve(self, uri: str) -> ResolvedImage:
         reference = Reference.parse(uri)
