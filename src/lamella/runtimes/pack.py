@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from lamella.domain.function import Architecture
 from lamella.ports.runtimes import RuntimePack
+from lamella.rooted import find_in
 from lamella.runtimes.errors import PackDamagedError
 from lamella.runtimes.tree import tree_digest
 
@@ -167,13 +168,19 @@ def verify(pack: RuntimePack) -> None:
     """
     manifest = read_manifest(pack.rootfs.parent)
     found = tree_digest(pack.rootfs, manifest.derived)
-    changed = [name for name, digest in manifest.derived.items() if file_digest(pack.rootfs / name[1:]) != digest]
+    changed = [name for name, digest in manifest.derived.items() if derived_digest(pack.rootfs, name) != digest]
     if found != pack.digest or changed:
         what = f"digest {found}, expected {pack.digest}" if found != pack.digest else ", ".join(changed)
         raise PackDamagedError(
             f"Runtime {pack.name} at {pack.rootfs} was changed after it was built: {what}. "
             f"Build it again with: lamella runtime add {pack.name}"
         )
+
+
+def derived_digest(root: Path, name: str) -> str | None:
+    """SHA-256 of a file inside a tree, which anybody may have made, in hexadecimal; `None` if there is none."""
+    found = find_in(root, name)
+    return None if found is None or not found.is_file() else file_digest(found)
 
 
 def file_digest(path: Path) -> str | None:

@@ -12,7 +12,7 @@ from typing import Final
 from lamella.domain.function import Architecture
 from lamella.ports.runtimes import RuntimePack
 from lamella.runtimes.errors import PackBuildError, PackDamagedError
-from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, file_digest, read_manifest
+from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, derived_digest, read_manifest
 from lamella.runtimes.system import host_architecture
 from lamella.runtimes.tree import tree_digest
 
@@ -153,7 +153,7 @@ class Shelf:
         if manifest.image is None:
             if tree_digest(final / ROOTFS, there.derived) != manifest.digest:
                 return False
-            if any(file_digest(final / ROOTFS / name[1:]) != digest for name, digest in there.derived.items()):
+            if any(derived_digest(final / ROOTFS, name) != digest for name, digest in there.derived.items()):
                 return False
         if there.architecture is not manifest.architecture:
             raise PackBuildError(

@@ -13,7 +13,7 @@ from lamella.rooted import find_in
 from lamella.runtimes.description import LIMIT_BYTES, Description, described, parse_description, release_of
 from lamella.runtimes.errors import PackBuildError
 from lamella.runtimes.interpreters import trusted
-from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, file_digest
+from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, derived_digest
 from lamella.runtimes.system import System
 from lamella.runtimes.tree import RootTree, tree_digest, tree_size_bytes
 
@@ -176,7 +176,7 @@ def _check_digests(says: Description, digest: str, rootfs: Path, source: Path) -
     Raises:
         PackBuildError: It has been changed.
     """
-    changed = [name for name, expected in says.derived.items() if file_digest(rootfs / name[1:]) != expected]
+    changed = [name for name, expected in says.derived.items() if derived_digest(rootfs, name) != expected]
     if changed:
         raise PackBuildError(f"{source} was changed after it was made: {', '.join(changed)}")
     if says.digest is not None and says.digest != digest:

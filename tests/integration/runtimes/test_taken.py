@@ -83,6 +83,14 @@ def test_one_that_is_there_can_be_taken_elsewhere(packs: PackCatalog, source: Pa
         elsewhere.add("ruby3.3", pack.rootfs.parent)
 
 
+def test_nothing_of_the_host_is_read_as_part_of_a_tree(packs: PackCatalog, source: Path) -> None:
+    """A pack may come from anywhere: `/dev/zero` would be read for ever."""
+    (source / "rootfs/cache").symlink_to("/dev/zero")
+    describe(source, derived={"/cache": "ab" * 32})
+    with pytest.raises(PackBuildError, match="was changed after it was made: /cache"):
+        packs.add("ruby3.3", source)
+
+
 def test_what_is_derived_from_a_tree_is_not_part_of_its_digest(packs: PackCatalog, source: Path) -> None:
     """Java's archive of classes: not the same twice, and yet the same pack."""
     digest = packs.add("ruby3.3", source).digest
