@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 # A file's tests share servers, so they stay in one process. ARGS="-n0 ..." runs all in this one, as a debugger wants it.
-PYTEST := .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile
+# One process more than there are processors, as many tests wait for what has to take its time.
+PYTEST := PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(nproc) + 1)) .venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup demo serve test check lint types imports generated links format probes conformance bench languages reference clean
 

@@ -45,6 +45,13 @@ def memory_of(log_result: str) -> int:
     return int(found[1])
 
 
+def make_options(language: str, runtime: str) -> list[str]:
+    """What `make` is told on this machine: a compiler of Java knows no later Java, and a runtime all earlier ones."""
+    if language != "java":
+        return []
+    return [f"RELEASE={min(int(_program('javac', '--version').partition('.')[0]), int(runtime.removeprefix('java')))}"]
+
+
 def _python(built: _Built) -> tuple[str, str]:
     client = next((built.root / "var/runtime").glob("awslambdaric-*.dist-info")).name
     version = _said(built.root, "var/lang/bin/python3", "--version")
@@ -123,7 +130,7 @@ def _said(root: Path, program: str, option: str) -> str:
 
 def _program(*command: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"\d+\.\d+(\.\d+)?", done.stdout)
+    found = re.search(r"\d+(\.\d+)*", done.stdout)
     return found[0] if found else ""
 
 

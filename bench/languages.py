@@ -35,6 +35,7 @@ RUNTIMES: Final = (
     "nodejs24.x",
     "java17",
     "java21",
+    "java25",
     "ruby3.3",
     "rust",
     "go",
@@ -116,7 +117,7 @@ def measure(node: Node, name: str, scratch: Path, *, starts: int, calls: int) ->
     if not project.language.is_custom:
         run(node, "lamella", "runtime", "add", project.runtime)
     run(node, "lamella", "init", "--runtime", name, "--name", "greet", directory)
-    run(node, "make", "-C", directory, "deploy")
+    run(node, "make", "-C", directory, "deploy", *clients.make_options(project.language.name, project.runtime))
     function, title = f"greet-{re.sub('[^a-z0-9]', '-', name)}", project.language.title
     try:
         settings = node.client.get_function_configuration(FunctionName="greet")

@@ -147,10 +147,10 @@ What is of weight **error** makes invocations fail or answers wrong, and the com
 ## Events for handlers
 
 A runtime needs a handler to play with. The kit brings one as `verify.handler`, in `/var/task`, for Python
-(`verify.py`), Node.js (`verify.js`), Ruby (`verify.rb`), PHP (`verify.php`), shells (`verify.sh`) and Java
-(`Verify::handler`). For any other language name a function of your own with `--function` and `--handler`. It
-need not know these events: one that gives back every event as it is shows most of what there is to see, and
-whatever cannot be seen is *not applicable*.
+(`verify.py`), Node.js (`verify.js`), TypeScript (`verify.ts`), Ruby (`verify.rb`), PHP (`verify.php`), Lua
+(`verify.lua`), shells (`verify.sh`) and Java (`Verify::handler`). For any other language name a function of
+your own with `--function` and `--handler`. It need not know these events: one that gives back every event as it
+is shows most of what there is to see, and whatever cannot be seen is *not applicable*.
 
 Events of the kit are JSON objects on one line, without spaces, with the member `verify` first.
 

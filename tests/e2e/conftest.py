@@ -9,8 +9,11 @@ from tests.support.server import LamellaServer
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[LamellaServer]:
-    """The installed `lamella serve`; at the end of the session it must stop cleanly and leave nothing behind."""
-    with LamellaServer() as running:
+    """The installed `lamella serve`; at the end of the session it must stop cleanly and leave nothing behind.
+
+    Its functions are ready at once: the states in between are tested elsewhere.
+    """
+    with LamellaServer(state_delay_s="0") as running:
         yield running
 
 

@@ -67,7 +67,6 @@ def test_images_are_pulled_loaded_shown_and_removed(server: LamellaServer, tmp_p
     assert "/bin/hello" in shown
     assert "\x1b" not in shown
 
-    server.restart()
     assert "2 images" not in lamella("remove", f"{NAME}:v3")[1]
     assert "There is no image" in lamella("remove", f"{NAME}:v2", status=3)[1]
     pruned = json.loads(lamella("prune", "--yes", "--json")[0])["removed"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.functions import ROLE, archive, create
+from tests.support.images import files, image, write_layout
 from tests.support.layers import publish
 from tests.support.server import LamellaServer
 from tests.support.zips import LINK, Entry, make_zip
@@ -177,9 +178,11 @@ def test_wrong_names(
     assert answer.stderr.count("\n") == 1
 
 
-def test_a_function_of_an_image_has_no_layers(server: LamellaServer, client: Any) -> None:
-    image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:1"
-    client.create_function(FunctionName="look-image", PackageType="Image", Role=ROLE, Code={"ImageUri": image})
+def test_a_function_of_an_image_has_no_layers(server: LamellaServer, client: Any, tmp_path: Path) -> None:
+    name = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:1"
+    layout = write_layout(tmp_path, {"v1": image(files({"app": "1"}), config={"Cmd": ["/app"]})})
+    server.lamella("image", "load", layout, name)
+    client.create_function(FunctionName="look-image", PackageType="Image", Role=ROLE, Code={"ImageUri": name})
     answer = server.lamella("layer", "explain", "look-image", check=False)
     assert answer.returncode == 1
     assert "is a container image" in answer.stderr

@@ -174,7 +174,7 @@ def test_a_disabled_mapping_takes_nothing_until_it_is_enabled(server: LamellaSer
 
 def test_a_mapping_outlives_the_server_and_no_message_is_lost(server: LamellaServer) -> None:
     """The queue is elsewhere: with the other server's moto. The server dies while a batch is with the function."""
-    with LamellaServer(neighbour=server.url) as other:
+    with LamellaServer(neighbour=server.url, state_delay_s="0") as other:
         mapped = Mapped(other, other.boto3())
         mapped.sqs.send_message(QueueUrl=mapped.queue, MessageBody="crash")
         next(mapped.events())

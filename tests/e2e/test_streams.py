@@ -205,7 +205,7 @@ def test_children_of_shards_are_read_after_them(server: LamellaServer) -> None:
 
 def test_a_server_that_is_killed_loses_no_record(server: LamellaServer) -> None:
     """The stream is elsewhere: with the other server's moto. The server dies while a batch is with the function."""
-    with LamellaServer(neighbour=server.url) as other:
+    with LamellaServer(neighbour=server.url, state_delay_s="0") as other:
         stream = Stream(other, streams=server)
         mapping = stream.map(StartingPosition="LATEST", BatchSize=1)
         stream.put("first", "crash")

@@ -1,14 +1,14 @@
 """Projects as `lamella init` writes them: built by their Makefile, deployed as their SAM template says."""
 
+import os
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 from tests.support.functions import ROLE, Function, wait_active
-from tests.support.server import CACHE, LamellaServer
+from tests.support.server import LamellaServer
 
 from lamella.scaffold import languages
 
@@ -22,9 +22,9 @@ def begin(server: LamellaServer, runtime: str, directory: Path) -> Path:
 
 def make(server: LamellaServer, project: Path, *targets: str) -> str:
     """Run `make` as the README says; returns what it prints."""
-    # The compilers keep what they have downloaded and compiled where they always do.
-    more = {"HOME": str(Path.home()), "CARGO_TARGET_DIR": str(CACHE / "clients" / "target")}
-    environment = server.environment(**more) | {"UV_CACHE_DIR": str(CACHE.parent / "uv")}
+    # What is downloaded and compiled is kept where it always is; the user's files of AWS's are not read.
+    caches = {"XDG_CACHE_HOME": str(Path.home() / ".cache"), "GOPATH": str(Path.home() / "go")}
+    environment = server.environment(**{name: os.environ.get(name, path) for name, path in caches.items()})
     done = subprocess.run(
         ["make", *targets], cwd=project, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
@@ -75,6 +75,3 @@ def check_greetings(function: Function, language: str) -> None:
     again = function.invoke({"name": 'Ada "Æ" \\', "language": "de"})
     assert again.document["greeting"] == 'Hallo, Ada "Æ" \\!'
     assert "Init Duration" not in again.tail
-
-
-PYTHON = f"python3.{sys.version_info.minor}"

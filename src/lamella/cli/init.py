@@ -52,8 +52,8 @@ def init(
     except ProjectError as error:
         raise CommandError(output.printable(str(error)), Status.USAGE) from error
     except OSError as error:
-        reason = f"{error.filename or directory}: {error.strerror}"
-        raise CommandError(output.printable(f"the project could not be written: {reason}"), Status.NEGATIVE) from error
+        reason = f"the project could not be written to {directory}: {error.strerror}"
+        raise CommandError(output.printable(reason), Status.NEGATIVE) from error
     if json_:
         paths = [str(directory / path) for path in project.files]
         output.write_json(

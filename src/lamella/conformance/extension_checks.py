@@ -282,7 +282,7 @@ EXTENSION_CHECKS: Final = CheckTable(
         ),
         Check(
             "telemetry-unknown",
-            "5.3",
+            "TL-23",
             "Records that it does not know do it no harm.",
             "AWS adds types and members of records. A reader that is strict loses the whole batch, or never gets past "
             "it.",

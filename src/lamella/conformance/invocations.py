@@ -33,6 +33,9 @@ _SAME_AGAIN_MOST: Final = 3
 """How often an event is handed out again to a runtime that has not answered it."""
 OF_EVERY_EVENT: Final = ("response-id", "response-each", "response-once", "next-again")
 """Checks that every event is good for."""
+_PRINTED_BYTES: Final = 65_536
+_READ_BYTES: Final = 1_048_576
+"""A longer answer is not taken for JSON: the kit asks for none, and reading it would keep the server from its work."""
 _LOOP_CALLS: Final = 4
 """Posts of one answer that was refused: so many are a loop."""
 
@@ -77,9 +80,23 @@ class Posted:
     def document(self) -> Any:  # Any: JSON
         """The body as JSON; the text itself if it is none."""
         try:
-            return json.loads(self.call.body)
+            return json.loads(self.call.body) if self.is_short else self.text
         except (ValueError, RecursionError):
             return self.text
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is worth reading."""
+        return len(self.call.body) <= _READ_BYTES
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is JSON."""
+        try:
+            json.loads(self.call.body if self.is_short else b"?")
+        except (ValueError, RecursionError):
+            return False
+        return True
 
     @property
     def text(self) -> str:
@@ -189,7 +206,7 @@ class Invocations(RuntimeScenario):
                 self._state = _State.ANSWERED
                 self.deadline_s = now_s + self.pace.answer_s
             case Printed(_, text):
-                self._printed += text
+                self._printed = (self._printed + text)[-_PRINTED_BYTES:]
             case Measured():
                 self.measurements.append(event)
             case Ended(_, status):

@@ -30,10 +30,11 @@ from lamella.ports.sandbox import SandboxProvider, SandboxSpec
 
 _HANDLERS: Final = resources.files("lamella.conformance") / "handlers"
 _HANDLER_FILES: Final = {
-    **{f"verify.{ending}": f"kit-handler.{ending}" for ending in ("py", "js", "sh", "php", "rb")},
+    **{f"verify.{ending}": f"kit-handler.{ending}" for ending in ("py", "js", "ts", "sh", "php", "rb", "lua")},
     "Verify.class": "Verify.class",
 }
 """What handlers are called in a function, and here. Each runtime finds its own by its ending."""
+_FIRST: Final = "the first events"
 _AID: Final = "verify-aid"
 _MEMORY_MIB: Final = 512
 _CPUS: Final = 1.0
@@ -132,15 +133,17 @@ class RuntimeExaminer:
         dropped = {check for check in RUNTIME_CHECKS if check in skip or (only and check not in only)}
         gathering = Gathering(list(RUNTIME_CHECKS.values()), frozenset(dropped))
         epoch_s = time.time() - monotonic()
-        patient, contact = await self._start(subject, gathering, pace, epoch_s, progress)
+        # The first scenario finds out what the handler knows, and goes on with it where that is wanted.
+        steps = [step for step in event_steps() if not dropped.issuperset(step.checks)] or [Step()]
+        patient, contact = await self._start(subject, gathering, pace, epoch_s, progress, steps)
         opening = contact.opening
         if opening is not None and opening.beginning is Beginning.READY:
             contract = contact.contract
             gathering.notes.append(_contract_note(contract))
-            scenarios = runtime_scenarios(contract, pace, epoch_s, missing=subject.missing_handler)
             idle = dropped.union(OF_EVERY_EVENT)  # for which no scenario is played that is good for nothing else
+            scenarios = runtime_scenarios(contract, pace, epoch_s, missing=subject.missing_handler)
             wanted = [one for one in scenarios if not idle.issuperset(one.checks)]
-            await play_all(patient, wanted or scenarios[:1], self._sandboxes, gathering, progress=progress)
+            await play_all(patient, wanted, self._sandboxes, gathering, progress=progress)
         return gathering.report(subject.name, "runtime", monotonic() - began_s)
 
     async def _start(
@@ -150,15 +153,16 @@ class RuntimeExaminer:
         pace: Pace,
         epoch_s: float,
         progress: Progress | None,
+        steps: Sequence[Step],
     ) -> tuple[Patient, Invocations]:
-        """Start it, with as much first aid as it takes, and give it the first event."""
+        """Start it, with as much first aid as it takes, and give it its first events."""
         aids: list[Aid] = []
         while True:
             patient = self._patient(subject, aids)
             # A compiled program mostly holds its handler itself, and does not look for the kit's.
             ours = not subject.brings_handler and (subject.pack.managed or _interpreter(patient) != "")
             contract = Contract(ours=ours)
-            contact = Invocations("the first event", pace, epoch_s, [Actions()], contract)
+            contact = Invocations(_FIRST, pace, epoch_s, [Actions(), *steps], contract)
             await play_all(patient, [contact], self._sandboxes, gathering, progress=progress)
             opening = contact.opening or Opening(Beginning.SILENT)
             if opening.beginning is Beginning.READY:
@@ -226,7 +230,7 @@ class RuntimeExaminer:
 
 
 def runtime_scenarios(contract: Contract, pace: Pace, epoch_s: float, *, missing: str) -> list[Scenario]:
-    """All but the start, which comes first; none depends on another.
+    """All but the first, which begins with the start and has the events of all kinds; none depends on another.
 
     Args:
         contract: What the handler does with events of the kit.
@@ -239,7 +243,6 @@ def runtime_scenarios(contract: Contract, pace: Pace, epoch_s: float, *, missing
         return Invocations(name, pace, epoch_s, steps, contract)
 
     return [
-        invocations("events of all kinds", event_steps()),
         invocations("harsh events", harsh_steps()),
         invocations("large events and responses", large_steps()),
         invocations("refused responses", refused_steps()),

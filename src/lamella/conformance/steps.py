@@ -17,6 +17,8 @@ _LARGE_EVENT_BYTES: Final = 6_291_556  # 6 MiB + 100: RT-21
 _LARGE_RESPONSE_BYTES: Final = 6_000_000
 _LARGE_S: Final = 30.0
 """Shells are slow with texts of that size."""
+_ERROR_BYTES: Final = 262_144
+"""As much of an error as is looked at."""
 _MESSAGE: Final = 'a "quoted" word, a back\\slash,\na second line and ü'
 _NO_ACTION: Final = "The handler does not know the event {!r} of the kit."
 
@@ -66,7 +68,7 @@ class Echo(Step):
         """Held against what was sent, if the handler gives it back; else that there is an answer must do."""
         contract = play.contract
         if contract.can("echo") or contract.echoes:
-            if not posted.failed and posted.document == self._value and _is_json(posted):
+            if not posted.failed and posted.document == self._value and posted.is_json:
                 play.passed(*self.checks)
             else:
                 play.failed(*self.checks, seen=f"{posted.describe()}; sent was {self._plain.decode()[:200]}")
@@ -347,21 +349,13 @@ class Leak(Step):
 def error_problem(body: bytes) -> str:
     """What is wrong with the body of an error; empty if nothing is."""
     try:
-        document = json.loads(body)
+        document = json.loads(body[:_ERROR_BYTES])
     except (ValueError, RecursionError):
         return f"It is not JSON: {body[:200].decode('utf-8', 'replace')}"
     if not isinstance(document, dict):
         return f"It is no JSON object: {body[:200].decode('utf-8', 'replace')}"
     missing = [name for name in ("errorMessage", "errorType") if not isinstance(document.get(name), str)]
     return f"It has no text {' and no text '.join(missing)}: {json.dumps(document)[:200]}" if missing else ""
-
-
-def _is_json(posted: Posted) -> bool:
-    try:
-        json.loads(posted.call.body)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def event_steps() -> list[Step]:

@@ -27,6 +27,8 @@ _ARCHITECTURES: Final = {Architecture.X86_64: "amd64", Architecture.ARM64: "arm6
 _INST: Final = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) .*\[(?P<architecture>\w+)\]\)", re.MULTILINE)
 _NO_NETWORK: Final = ("Temporary failure resolving", "Could not resolve", "Could not connect", "Connection timed out")
 _TIMEOUT_S: Final = 900
+_COMPLAINTS: Final = 5
+"""So many of apt's lines are shown: where there is no network, each package has one."""
 _LISTS_LAST_S: Final = 600
 """Lists of packages are not asked for again within this time: a layer is built for several targets in a row."""
 
@@ -142,7 +144,8 @@ def explain(message: str, architecture: str, *, offline: bool) -> str:
 
 def _complaints(text: str) -> str:
     lines = [line for line in text.splitlines() if line.startswith(("E:", "W:")) or " : Depends:" in line]
-    return "\n".join(lines) or text.strip()
+    more = [f"(and {len(lines) - _COMPLAINTS} more)"] if len(lines) > _COMPLAINTS else []
+    return "\n".join(lines[:_COMPLAINTS] + more) or text.strip()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lamella.images.within import make_directories, open_directory, open_within
 from lamella.ports.images import ImageError
 
 DIRECTORIES: Final = (b"proc", b"dev", b"tmp", b"var/task", b"opt")
+_KERNEL: Final = (b"proc", b"dev")
 FILES: Final = (b"etc/hosts", b"etc/resolv.conf")
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -42,6 +43,10 @@ def add_points(root: int, shown: str) -> None:
             if error.errno != errno.ELOOP:
                 raise
             raise _in_the_way(shown, path, "directory") from error
+    for path in _KERNEL:
+        # Whatever a link led to would be what the kernel shows there, or the other way round.
+        if not stat.S_ISDIR(os.lstat(path, dir_fd=root).st_mode):
+            raise _in_the_way(shown, path, "directory of its own")
     for path in FILES:
         _add_file(root, path, shown)
 

@@ -62,6 +62,8 @@ class Reference:
         transport, colon, rest = text.partition(":")
         if len(text) > _LONGEST:
             raise ImageError("An image reference has at most 1024 characters.", INVALID)
+        if not text.isprintable():  # it is shown in errors, and in the log
+            raise ImageError("An image reference has no control characters.", INVALID)
         if colon and transport in LOCAL:
             match = _FILE.fullmatch(rest)
             if match is None:

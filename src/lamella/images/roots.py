@@ -1,6 +1,7 @@
 """Image roots: an image's layers merged, with what sandboxes are mounted on."""
 
 import os
+import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ class Roots:
         self._shelf = shelf
         self._overlays = overlays
         self._mounted: set[str] = set()
+        self._mounting = threading.Lock()
 
     def make(self, digest: str, diff_ids: Sequence[str], layers: Sequence[LayerRecord], shown: str) -> None:
         """Make the uppermost tree of an image whose layers are all here. Blocking: for threads.
@@ -65,11 +67,14 @@ class Roots:
             OSError: Something of it is not there.
         """
         target = self._mounts / digest
-        if digest not in self._mounted:
-            target.mkdir(mode=0o755, exist_ok=True)
-            layers = [self._shelf.find(diff_id) or LayerRecord(0) for diff_id in diff_ids]
-            self._overlays.mount(self._lower(diff_ids, layers, self._images / digest / "points"), target)
-            self._mounted.add(digest)
+        if digest in self._mounted:
+            return target
+        with self._mounting:
+            if digest not in self._mounted:
+                target.mkdir(mode=0o755, exist_ok=True)
+                layers = [self._shelf.find(diff_id) or LayerRecord(0) for diff_id in diff_ids]
+                self._overlays.mount(self._lower(diff_ids, layers, self._images / digest / "points"), target)
+                self._mounted.add(digest)
         return target
 
     def take_away(self, digest: str) -> None:
@@ -87,12 +92,12 @@ class Roots:
             self.take_away(digest)
 
     def _lower(self, diff_ids: Sequence[str], layers: Sequence[LayerRecord], top: Path) -> list[Path]:
-        """Trees to merge, the uppermost first; no fewer than two, as overlayfs wants it."""
+        """Trees to merge, the uppermost first, each once, as overlayfs wants it."""
         trees = [self._shelf.tree(diff_id) for diff_id in diff_ids]
         hiding = [number for number, layer in enumerate(layers) if layer.hides_all]
         trees = trees[hiding[-1] :] if hiding else trees  # of roots alone, overlayfs does not heed the mark
-        distinct = list(dict.fromkeys(reversed(trees)))  # it refuses the same directory twice
-        return [top, *distinct] if distinct else [top, self._empty()]
+        # Two at least, if nothing is written on top; and the same directory twice it refuses.
+        return list(dict.fromkeys((top, *(reversed(trees) if trees else (self._empty(),)))))
 
     def _empty(self) -> Path:
         path = self._mounts / "empty"

@@ -13,6 +13,8 @@ An image is there if and only if its `image.json` is, which comes last.
 """
 
 import asyncio
+import errno
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -46,12 +48,23 @@ from lamella.ports.images import ImageError, ImageStore, Overlays, Platform, Res
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 _RECENT_S: Final = 600.0
 """How long after it was fetched an image is spared: whoever wanted it may not have said so in the database yet."""
 
 
 _BLOB_KEPT_S: Final = 86_400.0
 """How long a layer that was fetched in part waits for another try."""
+
+_FILE_SYSTEM: Final = "Its file system has to hold devices and extended attributes, as ext4, xfs and btrfs do."
+_ADVICE: Final = {
+    errno.ENOSPC: "Make room; 'lamella image prune' removes what nothing uses.",
+    errno.EDQUOT: "Make room; 'lamella image prune' removes what nothing uses.",
+    errno.EPERM: _FILE_SYSTEM,
+    errno.ENOTSUP: _FILE_SYSTEM,
+    errno.EINVAL: _FILE_SYSTEM,  # of mounting what cannot be the upper part of an overlay
+}
 
 Progress = Callable[[int, int, int], None]
 """Told how many layers are done, of how many, and the size in bytes of the next one, packed."""
@@ -188,7 +201,8 @@ class FilesystemImageStore(ImageStore):
             future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody is left to be told
             raise
         except OSError as error:
-            raise ImageError(f"The image store {self._root} fails: {error.strerror or error}.", INTERNAL) from error
+            reason, advice = error.strerror or str(error), _ADVICE.get(error.errno or 0, "See the server's log.")
+            raise ImageError(f"The image store {self._root} fails: {reason}. {advice}", INTERNAL) from error
 
     def _resolve(self, uri: str) -> ResolvedImage:
         reference = Reference.parse(uri)
@@ -247,6 +261,7 @@ class FilesystemImageStore(ImageStore):
             self._roots.make(digest, configuration.diff_ids, layers, uri)
             image = _stored(digest, configuration, layers)
             self._write(ImageRecord(image, (uri,), time.time()))
+        _log.info("image %s is here: sha256:%s, %d bytes in %d layers", uri, digest, image.size_bytes, len(layers))
         return image
 
     def _fetch_layers(

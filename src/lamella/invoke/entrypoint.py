@@ -89,7 +89,7 @@ class View:
             found = self._lookup(here)
             if found is None:
                 return None
-            if found.is_symlink():
+            if found.is_symlink() and here not in self._above_mounts:  # the tree of a root may be reached by a link
                 links += 1
                 if links > _MAX_LINKS:
                     return None

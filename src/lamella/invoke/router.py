@@ -9,7 +9,7 @@ from time import monotonic, time
 from typing import Final
 
 from lamella.domain.alias import Alias
-from lamella.domain.function import NO_ARCHIVE, FunctionKey, FunctionVersion, State
+from lamella.domain.function import NO_ARCHIVE, Architecture, FunctionKey, FunctionVersion, State
 from lamella.domain.image import IMAGE
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.managed_runtime import ManagedRuntime
@@ -120,7 +120,9 @@ class Router:
         permissions: Permissions,
         images: ImageStore,
         managed: ManagedRuntimes | None = None,
+        complaint: Callable[[Architecture], str] = lambda _: "",
     ) -> None:
+        """Nothing runs yet. `complaint` says why this host cannot run an architecture's programs; empty if it can."""
         self.targets: Final = targets
         self.permissions: Final = permissions
         self.managed: Final = managed or ManagedRuntimes()
@@ -129,6 +131,7 @@ class Router:
         self._artifacts = artifacts
         self._runtimes = runtimes
         self._images = images
+        self._complaint = complaint
         self._node = node
         self._networks = networks or Networks(NetworkPolicy())
         self._loop = asyncio.get_running_loop()
@@ -411,6 +414,8 @@ class Router:
         config, settings = version.config, self._settings
         launch = None
         if config.package_type == IMAGE:
+            if complaint := self._complaint(config.architecture):
+                raise RuntimeNotInstalledError(complaint)
             (pack, launch), task = pack_of(self._images, version), None
         else:
             pack = self.managed.pack(config) or self._runtimes.find(

@@ -86,10 +86,10 @@ class Conformance:
     async def runtime_page(self, exchange: Exchange, query: Mapping[str, str], body: Path) -> None:
         """Body: a zip archive with the directories that the query names; empty if it names none.
 
-        Query: `name`, for the report. One of `pack` (a runtime of this server), `function` (an ARN), `image` (a
-        reference). `layer`, repeated, in order: the ARN of a layer version, or a directory of the archive. `code`: a
-        directory of the archive, the function. `handler`. `variable`, repeated: `NAME=value`. `skip` and `only`: ids of
-        checks with commas. `idle_s`.
+        Query: `name`, for the report. One of `pack` (a runtime of this server, with its `architecture`), `function`
+        (an ARN), `image` (a reference). `layer`, repeated, in order: the ARN of a layer version, or a directory of the
+        archive. `code`: a directory of the archive, the function. `handler`. `variable`, repeated: `NAME=value`.
+        `skip` and `only`: ids of checks with commas. `idle_s`.
         """
         pairs = parse_qsl(exchange.request.query, keep_blank_values=True)
         options = _options(query)
@@ -125,13 +125,18 @@ class Conformance:
         if len(named) > 1:
             raise PageError(400, f"Say one of {', '.join(named)}.")
         name = query.get("name", "") or next((query[one] for one in named), "the runtime")
+        layers = [value for key, value in pairs if key == "layer"]
+        for arn in (*layers, query.get("function", "")):
+            # Of the account that asks; of any, where nobody is asked who they are.
+            account = _scope_of(arn, self._account, self._region)[0]
+            if arn.startswith("arn:") and query.get("account", account) != account:
+                raise PageError(404, f"There is no {arn[:200]}.")
         if named == ["function"]:
             subject = await self._function(query["function"], stack)
         elif named == ["image"]:
             subject = await self._image(query["image"])
         else:
-            subject = Subject(name, self._pack(query.get("pack") or _DEFAULT_PACK))
-        layers = [value for key, value in pairs if key == "layer"]
+            subject = Subject(name, self._pack(query.get("pack") or _DEFAULT_PACK, query.get("architecture", "")))
         if len(layers) > _LAYERS_MOST:
             raise PageError(400, f"There are {_LAYERS_MOST} layers at most.")
         trees = [await self.layer(layer, archive, stack) for layer in layers]
@@ -147,10 +152,14 @@ class Conformance:
             variables={**subject.variables, **variables},
         )
 
-    def _pack(self, name: str) -> RuntimePack:
-        found = [pack for pack in self._trees.runtimes.packs() if pack.name == name]
+    def _pack(self, name: str, architecture: str) -> RuntimePack:
+        """A runtime of the server, for the architecture of its machine unless another is asked for."""
         try:
-            return found[0] if found else self._trees.runtimes.find(name, Architecture.X86_64)
+            wanted = Architecture(architecture) if architecture else self._trees.architecture
+        except ValueError:
+            raise PageError(400, f"An architecture is one of {', '.join(Architecture)}.") from None
+        try:
+            return self._trees.runtimes.find(name, wanted)
         except RuntimeNotInstalledError as error:
             raise PageError(404, str(error)) from error
 
@@ -272,6 +281,6 @@ def _directory(archive: Path | None, name: str) -> Path:
 
 
 def _scope_of(arn: str, account: str, region: str) -> tuple[str, str]:
-    """Account and region of a function's ARN; the server's own for a name."""
+    """Account and region of an ARN; the server's own for a name."""
     parts = arn.split(":")
     return (parts[4], parts[3]) if len(parts) > 6 and parts[0] == "arn" else (account, region)

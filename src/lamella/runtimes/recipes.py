@@ -156,7 +156,7 @@ def recipe_of_debian(name: str, source: Path | None, kept: Path, architecture: A
     def populate(tree: RootTree) -> list[str]:
         remarks = [debian_root.remark(name, tree.system)]
         if architecture is not host_architecture():
-            remarks.append(f"Runs through qemu on this host, which is {host_architecture()}: about ten times slower")
+            remarks.append(f"Runs through qemu, about ten times slower, where the machine is not {architecture}")
         remarks += populate_base(tree, os_name=os_name)
         if language_of(name) == "python":
             version = debian_root.version_of(name, tree.system)

@@ -103,8 +103,7 @@ def make_project(text: str, name: str) -> Project:
 
 def _values(language: Language, runtime: str, name: str) -> Mapping[str, str]:
     number = re.sub(r"^\D+|\.x$", "", runtime)
-    lines = [line.replace("@version@", number) for line in language.build]
-    steps = "".join(f"\t{line}\n" for line in lines)
+    steps = "".join(f"\t{line}\n" for line in language.build)
     needs = "".join(f", {need}" for need in language.needs)
     return {
         "name": name,
@@ -115,7 +114,7 @@ def _values(language: Language, runtime: str, name: str) -> Mapping[str, str]:
         "code": language.code,
         "memory": str(language.memory_mb),
         "layer": language.layer,
-        "variables": "\n".join(language.variables),
+        "variables": "\n".join(language.variables).replace("@version@", number),
         "build": steps.rstrip("\n"),
         "needs": needs,
         "files": "\n".join(f"| `{path}` | {what} |" for path, what in language.files.items()),

@@ -59,8 +59,8 @@ def test_a_failure_is_shown_and_written_for_ci(server: LamellaServer, tmp_path: 
     program.chmod(0o755)
     done = server.lamella("runtime", "verify", program, "--junit", written, check=False)
     assert done.returncode == 1
-    assert "FAIL    EN-22  start-interpreter" in done.stdout
-    assert "Playing: the first event" in done.stderr
+    assert "FAIL    EN-22  start-interpreter" in done.stdout, done.stdout
+    assert "Playing: the first events" in done.stderr
     assert "lamella: failed: start-interpreter" in done.stderr
     suite = ET.parse(written).getroot()[0]
     assert (suite.get("failures"), int(suite.get("errors", "0")) > 30) == ("1", True)
@@ -76,6 +76,9 @@ def test_a_failure_is_shown_and_written_for_ci(server: LamellaServer, tmp_path: 
         (["arn:aws:lambda:us-east-1:000000000000:function:nowhere"], 3, "There is no function"),
         (["arn:aws:lambda:us-east-1:000000000000:layer:nowhere:1"], 3, "There is no layer version"),
         ([str(SHELL), "--runtime", "cobol68"], 3, "cobol68"),
+        (["python3.11", "--architecture", "riscv64"], 3, "An architecture is one of x86_64, arm64."),
+        (["python3.11", "--junit", "nowhere/verify.xml"], 2, "there is no directory"),
+        (["/dev/null"], 2, "neither a file nor a directory"),
     ],
 )
 def test_what_is_named_wrongly_is_told(server: LamellaServer, arguments: list[str], status: int, told: str) -> None:
@@ -93,6 +96,8 @@ def test_what_is_named_wrongly_is_told(server: LamellaServer, arguments: list[st
         ("layer=part-1", archive({"part-0/bootstrap": b""}), 400),
         ("code=part-0&layer=" + "&layer=".join(["part-0"] * 11), archive({"part-0/bootstrap": b""}), 400),
         ("pack=python3.11&function=f", b"", 400),
+        ("layer=arn:aws:lambda:us-east-1:111111111111:layer:l:1&account=222222222222", b"", 404),
+        ("function=arn:aws:lambda:us-east-1:111111111111:function:f&account=222222222222", b"", 404),
         ("idle_s=-1", b"", 400),
         ("idle_s=nan", b"", 400),
         ("layer=part-0", archive({"../part-0/bootstrap": b""}), 400),

@@ -16,7 +16,7 @@ from lamella.conformance.runtime_examination import RuntimeExaminer, Subject
 from lamella.conformance.scenario import Pace
 from lamella.ports.runtimes import RuntimePack
 from lamella.runtimes.catalog import PackCatalog
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 
 REPOSITORY = Path(__file__).parents[3]
 # An answer may take long on a busy machine, where nothing but time tells that it does not come.

@@ -1,5 +1,8 @@
 """What is shipped passes; what books print does not, and each of its faults is named."""
 
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ from tests.integration.conformance.conftest import REPOSITORY, Patient, examine_
 from lamella.conformance.report import Report, Verdict
 from lamella.conformance.scenario import Pace
 from lamella.runtimes.catalog import PackCatalog
-from lamella.runtimes.pack import host_architecture
+from lamella.runtimes.system import host_architecture
 
 pytestmark = pytest.mark.sandbox
 
@@ -25,6 +28,17 @@ SHORT = Pace(start_s=0.5)
 SOME = {"start-program", "start-ready", "event-intact", "null-result", "response-id", "large-event"}
 
 
+def php_layer(directory: Path) -> Path:
+    """The example's layer, with the PHP of this machine."""
+    packing = [sys.executable, str(REPOSITORY / "examples" / "packing.py"), "php", str(directory / "php.zip")]
+    subprocess.run(packing, check=True, capture_output=True)
+    layer = directory / "layer"
+    with zipfile.ZipFile(directory / "php.zip") as archive:
+        for info in archive.infolist():
+            Path(archive.extract(info, layer)).chmod(info.external_attr >> 16 & 0o777)
+    return layer
+
+
 @pytest.fixture(scope="module")
 def reports(catalog: PackCatalog, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     bare = os_only(catalog, python=False)
@@ -33,6 +47,7 @@ def reports(catalog: PackCatalog, tmp_path_factory: pytest.TempPathFactory) -> d
         "listing": Patient(bare, HERE / "patients" / "listing"),
         "python3.11": Patient(managed),
         "shell": Patient(bare, SHELL),
+        "php": Patient(bare, php_layer(tmp_path_factory.mktemp("php"))),
         "echo": Patient(bare, SHELL, function={"own.sh": ECHO}, handler="own.handler", options={"only": SOME}),
         "quiet": Patient(bare, SHELL, function={"own.sh": QUIET}, handler="own.handler", options={"only": SOME}),
         "foreign": Patient(bare, SHELL, function={"own.sh": ""}, handler="own.handler", options={"only": SOME}),
@@ -64,7 +79,7 @@ def test_the_listing_of_the_book_has_all_of_its_faults(reports: dict[str, Report
     assert [note.partition(",")[0] for note in report.notes[:3]] == ["To see further"] * 3
 
 
-@pytest.mark.parametrize("name", ["python3.11", "shell"])
+@pytest.mark.parametrize("name", ["python3.11", "shell", "php"])
 def test_what_is_shipped_passes(reports: dict[str, Report], name: str) -> None:
     assert reports[name].passed, reports[name].to_dict()
 

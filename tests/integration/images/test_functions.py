@@ -76,7 +76,7 @@ def test_debian_with_the_client_of_aws(server: LamellaServer, client: Any, debia
         "--code", f"ImageUri={uri}", "--memory-size", "1769", "--timeout", "20",
     )  # fmt: skip
     assert json.loads(shown.stdout)["CodeSha256"] == debian.digest
-    server.aws("lambda", "wait", "function-active-v2", "--function-name", "debian")
+    wait_active(client, "debian")
     function = Function(client, "debian")
     answer = function.invoke({"look": ["/usr/bin/python3", "/bin/dash"]}).document
     assert (answer["name"], answer["cwd"], answer["handler"]) == ("first", "/function", "app.handler")
@@ -98,6 +98,7 @@ def test_debian_with_the_client_of_aws(server: LamellaServer, client: Any, debia
 
 
 def test_the_way_of_the_base_images_of_aws(registry: Registry, client: Any) -> None:
+    """EN-25."""
     made = base_image({"app.py": APP})
     registry.push("team/base", "v1", made)
     function = create(client, f"{ECR}/team/base:v1")

@@ -342,9 +342,9 @@ async def test_a_store_that_is_closed_breaks_off(scripted: ScriptedRegistry, ope
     store = opened(scripted.name)
     scripted.hold = True
     fetching = asyncio.ensure_future(store.fetch(f"{scripted.name}/hello:v1", made.digest))
-    await asyncio.to_thread(scripted.held.wait)
+    await asyncio.to_thread(scripted.held.wait, 10)
     closing = asyncio.ensure_future(asyncio.to_thread(store.close))
-    await asyncio.sleep(0)
+    await asyncio.to_thread(store._stopping.wait, 10)
     scripted.go_on.set()
     with pytest.raises(ImageError, match="the server stops"):
         await fetching

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.images import Made, archive, files, image, member, write_layout
 
+from lamella.adapters.sandbox import syscalls
 from lamella.adapters.sandbox.overlays import KernelOverlays
 from lamella.images.sources import Sources
 from lamella.images.store import FilesystemImageStore
@@ -142,6 +143,14 @@ async def test_a_layer_can_hide_all_below_it(store: FilesystemImageStore, uri: C
     assert not (root / "old").exists()
 
 
+async def test_an_image_without_layers_or_with_one_twice(store: FilesystemImageStore, uri: Callable[..., str]) -> None:
+    again = files({"a": "again"})
+    place = uri(image(), image(again, files({"a": "between", "b": ""}), again))
+    nothing, twice = [(await fetch(store, f"{place}{number}"))[1] for number in range(2)]
+    assert names(nothing) == ["dev", "etc", "opt", "proc", "tmp", "var"]
+    assert ((twice / "a").read_text(), (twice / "b").exists()) == ("again", True)
+
+
 async def test_more_layers_than_mount_options_could_name(store: FilesystemImageStore, uri: Callable[..., str]) -> None:
     layers = [files({f"f{number}": str(number), "same": str(number)}) for number in range(40)]
     _, root = await fetch(store, uri(image(*layers, packing="none")) + "0")
@@ -261,6 +270,44 @@ async def test_a_name_for_a_loaded_image_is_one_of_a_registry(
 ) -> None:
     with pytest.raises(ImageError, match=r"names no image|no name for an image"):
         await store.load(tmp_path / "none.tar", name)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a file system for a store: a small one, or one that is an overlay itself."""
+    target = tmp_path / "mounted"
+    target.mkdir()
+
+    def mount(kind: str) -> Path:
+        if kind == "small":
+            syscalls.mount("tmpfs", str(target), "tmpfs", 0, "size=1m")
+        else:
+            for name in ("lower", "upper", "work"):
+                (tmp_path / name).mkdir()
+            KernelOverlays().mount_writable([tmp_path / "lower"], target, tmp_path / "upper", tmp_path / "work")
+        return target
+
+    yield mount
+    syscalls.umount(str(target), syscalls.MNT_DETACH)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("small", "No space left on device. Make room"), ("overlay", "has to hold devices and extended attributes")],
+)
+async def test_a_file_system_that_does_not_take_an_image_is_told(
+    mounted: Callable[[str], Path], uri: Callable[..., str], tmp_path: Path, kind: str, reason: str
+) -> None:
+    place = uri(image(files({"a": bytes(2_000_000), ".wh.b": ""}))) + "0"
+    store = FilesystemImageStore(mounted(kind), Sources(paths=[tmp_path]), KernelOverlays())
+    try:
+        with pytest.raises(ImageError, match=reason) as failed:
+            await fetch(store, place)
+        assert failed.value.code == "InternalError"
+        assert store.images() == []
+        assert names(tmp_path / "mounted/staging") == names(tmp_path / "mounted/layers") == []
+    finally:
+        store.close()
 
 
 async def test_an_index_or_another_digest_is_no_image(

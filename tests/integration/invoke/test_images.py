@@ -92,6 +92,7 @@ def test_extensions_of_the_image(images: Images, logs: Callable[..., list[str]])
     ],
 )
 def test_an_image_that_cannot_be_started(images: Images, config: dict[str, Any], kind: str, text: str) -> None:
+    """EN-25."""
     foreign = bytearray(program("runtimes/echo.c")[:4096])
     foreign[18] = 183  # arm64
     odd = layer(

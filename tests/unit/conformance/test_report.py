@@ -1,9 +1,14 @@
 """What becomes of verdicts."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from lamella.conformance.checks import Check, CheckTable, Weight
+from lamella.conformance.extension_checks import EXTENSION_CHECKS
 from lamella.conformance.report import Gathering, Report, Result, Verdict, last_words
+from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 
 ONE = Check("one", "RT-21", "One is right.", "Why.", "Fix.")
 TWO = Check("two", "RT-30", "Two is right.", "Why.", "Fix.", Weight.ADVICE)
@@ -58,3 +63,16 @@ def test_a_table_has_each_check_once() -> None:
 
 def test_last_words_are_one_line() -> None:
     assert last_words(b"a\n\nb\rc\n  d \n") == "b | c | d"
+
+
+def test_every_check_is_of_a_rule_that_is_known() -> None:
+    rules = tomllib.loads((Path(__file__).parents[2] / "rules.toml").read_text())
+    known = {rule for group in rules.values() for rule in group}
+    known.add("5.3")  # a section of the contract, about what has no rule of its own: new types of records
+    assert {check.rule for check in (*RUNTIME_CHECKS.values(), *EXTENSION_CHECKS.values())} <= known
+
+
+def test_a_check_is_worded_as_the_others() -> None:
+    for check in (*RUNTIME_CHECKS.values(), *EXTENSION_CHECKS.values()):
+        assert all(text.endswith((".", ")", "`")) and text[0] != " " for text in (check.title, check.why, check.fix))
+        assert check.id.islower()

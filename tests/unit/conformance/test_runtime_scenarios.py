@@ -420,7 +420,16 @@ def test_a_runtime_without_streams_need_not_have_the_handler() -> None:
     assert set(verdicts(scenario).values()) == {"not-applicable"}
 
 
+def test_a_runtime_may_end_over_a_handler_for_streams_that_is_not_there() -> None:
+    scenario = Streaming(PACE, 0.0, OURS, {"_HANDLER": "verify.stream"})
+    play(scenario, get(), error(1, {}), Ended(RUNTIME, ExitStatus(255)), get(), error(2, {}))
+    scenario.receive(Ended(RUNTIME, ExitStatus(255)), 1.0)
+    assert scenario.finished
+    assert verdicts(scenario) == {"stream-mode": "not-applicable", "stream-error": "not-applicable"}
+
+
 def test_every_check_is_somebodys() -> None:
     """A row of the table that no scenario speaks of would be untried for ever."""
     scenarios = runtime_scenarios(OURS, PACE, 0.0, missing="nowhere.handler")
-    assert {check for one in scenarios for check in one.checks}.union(START_CHECKS) == set(RUNTIME_CHECKS)
+    first = {check for step in event_steps() for check in step.checks}
+    assert {check for one in scenarios for check in one.checks}.union(START_CHECKS, first) == set(RUNTIME_CHECKS)

@@ -24,3 +24,8 @@ def test_complaints_come_with_advice() -> None:
     assert "cannot be reached" in explain("E: Unable to locate package git", "amd64", offline=True)
     assert "cannot be reached" in explain("E: Failed to fetch x  Could not connect to y", "amd64", offline=False)
     assert "go together" in explain(" a : Depends: b but it is not installable\nE: held", "amd64", offline=False)
+
+
+def test_of_many_complaints_some_are_shown() -> None:
+    text = explain("".join(f"E: Unable to locate package p{number}\n" for number in range(9)), "arm64", offline=True)
+    assert text.endswith("E: Unable to locate package p4\n(and 4 more)")

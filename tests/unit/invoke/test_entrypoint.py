@@ -121,6 +121,17 @@ def test_links_are_followed_as_inside_the_sandbox(trees: Trees, tmp_path: Path) 
     assert refused(trees).startswith("Couldn't find")
 
 
+def test_the_root_itself_may_be_reached_by_a_link(trees: Trees, tmp_path: Path) -> None:
+    """As one that several data directories share."""
+    layer = tmp_path / "extended"
+    (layer / "extensions").mkdir(parents=True)
+    (layer / "extensions" / "one").touch()
+    (tmp_path / "linked").symlink_to(trees.rootfs)
+    view = View(rootfs=tmp_path / "linked", task=trees.task, layers=[layer])
+    assert view.files("/opt/extensions") == ("one",)
+    assert view.find("/opt/extensions/one") == layer / "extensions" / "one"
+
+
 def test_a_circle_of_links_ends(trees: Trees) -> None:
     (trees.task / "bootstrap").symlink_to("loop")
     (trees.task / "loop").symlink_to("bootstrap")

@@ -112,6 +112,7 @@ class Node:
         self.functions = MemoryFunctionStore()
         self.provider = Provider()
         self.images = ScriptedImages()
+        self.complaints: dict[Architecture, str] = {}
         settings = RouterSettings(
             max_environments=max_environments,
             idle_timeout_s=1,
@@ -145,6 +146,7 @@ class Node:
             permissions=Permissions(self.records),
             images=self.images,
             managed=ManagedRuntimes(Contents()),
+            complaint=lambda architecture: self.complaints.get(architecture, ""),
         )
 
     async def begins(self) -> bool:
@@ -374,3 +376,7 @@ async def test_an_image_that_is_not_here_any_more(node: Node) -> None:
     assert node.provider.rootfs == node.images.rootfs
     assert node.router.mounted_images() == {"a" * 64}
     assert node.router.mounted_digests() == frozenset()
+    node.complaints[Architecture.X86_64] = "x86_64 functions do not run here"
+    another = replace(version, version="2")
+    with pytest.raises(RuntimeNotInstalledError, match="do not run here"):
+        await node.router.invoke(another, EVENT, want_tail=False)

@@ -1,8 +1,10 @@
 import struct
+from pathlib import Path
 
 import pytest
 
 from lamella.domain.function import Architecture
+from lamella.runtimes import foreign
 from lamella.runtimes.foreign import Emulation, Emulations, takes, trial_program
 
 ENTRY = """enabled
@@ -45,6 +47,36 @@ def test_the_trial_is_a_program_whose_one_segment_holds_all_of_it(architecture: 
     kind, flags, offset, address, _, in_file, in_memory, _ = struct.unpack_from("<IIQQQQQQ", program, table)
     assert (kind, flags, offset, in_file, in_memory) == (1, 5, 0, len(program), len(program))
     assert address < entry < address + in_file
+
+
+@pytest.mark.parametrize(
+    ("qemu", "entries", "detail", "remedy"),
+    [
+        (False, {}, "there is no", "apt-get install qemu-user-static"),
+        (True, {}, "the kernel was not told that", "register"),
+        (True, {"qemu-x": ENTRY.replace("POF", "PO")}, "by qemu-x, which is not found from inside", "echo -1 > "),
+    ],
+)
+def test_what_is_wrong_with_a_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, qemu: bool, entries: dict[str, str], detail: str, remedy: str
+) -> None:
+    (tmp_path / "binfmt").mkdir()
+    for name, text in {**entries, "register": "", "status": "enabled\n"}.items():
+        (tmp_path / "binfmt" / name).write_text(text)
+    (tmp_path / "qemu").write_text("")
+    monkeypatch.setattr(foreign, "host_architecture", lambda: Architecture.X86_64)
+    monkeypatch.setattr(foreign, "runs", lambda _: False)
+    monkeypatch.setattr(foreign, "BINFMT", tmp_path / "binfmt")
+    monkeypatch.setattr(foreign, "_QEMU", str(tmp_path / "qemu") if qemu else "/nowhere/qemu-{machine}-static")
+    found = foreign.emulation(Architecture.ARM64)
+    assert found.ok is False
+    assert detail in found.detail
+    assert remedy in found.remedy or "systemd-binfmt" in found.remedy
+
+
+def test_the_own_architecture_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "host_architecture", lambda: Architecture.ARM64)
+    assert foreign.emulation(Architecture.ARM64).ok
 
 
 class Host:

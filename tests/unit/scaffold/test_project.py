@@ -109,7 +109,7 @@ def test_a_name_is_made_of_the_directory(directory: str, name: str) -> None:
 
 
 def test_java_is_compiled_for_its_runtime() -> None:
-    assert b"javac --release 21 " in make_project("java21", "hello").files["Makefile"].content
+    assert b"\nRELEASE = 21\n" in make_project("java21", "hello").files["Makefile"].content
 
 
 def test_runtimes_that_examples_have_as_well_are_the_same() -> None:

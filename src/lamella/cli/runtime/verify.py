@@ -42,6 +42,12 @@ def verify(
     runtime: Annotated[
         str, typer.Option("--runtime", metavar="NAME", help="Runtime below a custom one.")
     ] = "provided.al2023",
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            "--architecture", metavar="NAME", help="x86_64 or arm64; else that of the server.", show_default=False
+        ),
+    ] = None,
     function: Annotated[
         Path | None,
         typer.Option(
@@ -89,7 +95,8 @@ def verify(
     if function is not None:
         request.query.append(("code", request.pack(function)))
     request.query += [("variable", one) for one in variable or ()]
-    request.query += [(name, value) for name, value in (("handler", handler), ("only", only), ("skip", skip)) if value]
+    options = {"handler": handler, "only": only, "skip": skip, "architecture": architecture}
+    request.query += [(name, value) for name, value in options.items() if value]
     report = verifying.examine(server, "runtime", request.query, request.archive.getvalue())
     verifying.finish(report, json_=json_, junit_=junit, everything=all_)
 

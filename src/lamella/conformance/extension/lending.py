@@ -16,7 +16,7 @@ _WITHHELD: Final = re.compile(
     rb"AWS_LAMBDA_LOG_FORMAT|AWS_LAMBDA_LOG_LEVEL|AWS_XRAY_CONTEXT_MISSING|AWS_XRAY_DAEMON_ADDRESS|"
     rb"LAMBDA_RUNTIME_DIR|LAMBDA_TASK_ROOT)\b"
 )
-_NO_INTERPRETER: Final = re.compile(rb"env: .?([A-Za-z0-9._-]+).?: No such file or directory")
+_NO_INTERPRETER: Final = re.compile(rb"env: [^A-Za-z0-9]*([A-Za-z0-9._-]+)[^A-Za-z0-9:]*: No such file or directory")
 LENT: Final = STAND_INS
 
 

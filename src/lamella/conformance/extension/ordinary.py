@@ -10,7 +10,7 @@ from lamella.lifecycle.extension import SHUTDOWN
 SLOW_START_S: Final = 3.0
 """A third of what an init may take, in a sandbox that has a processor to itself."""
 INVOCATIONS: Final = 3
-_SHIPS_S: Final = 1.0
+_SHIPS_S: Final = 2.0
 """How long it may take to send what it has, once it is told of another invocation."""
 
 OF_TELEMETRY: Final = (

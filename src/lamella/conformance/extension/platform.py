@@ -67,7 +67,7 @@ _RUNTIME: Final = "/2018-06-01/runtime/"
 _FAULT: Final = error_body("Container.Error", "Container error. Non-recoverable state. Extension should exit promptly.")
 """Source: developer guide, "runtimes-extensions-api", status 500 of all calls."""
 _NO_TELEMETRY: Final = error_body("Telemetry.NotSupported", "Telemetry API is not supported")
-"""Source: developer guide, "telemetry-api-reference", status 202: accepted, and not supported in the local sandbox."""
+"""As local emulators answer. Source: AWS's Runtime Interface Emulator, version of January 2026."""
 
 
 class _Asked:

@@ -68,10 +68,16 @@ def _language(facts: RuntimeFacts, environment: Mapping[str, str]) -> tuple[Sear
             default = (task, gems, "/var/runtime", f"/var/runtime/ruby/{facts.version}.0")
             return (
                 _of_variable("GEM_PATH", default, environment),
-                _of_variable("RUBYLIB", (TASK, "/var/runtime/lib", "/opt/ruby/lib"), environment),
+                _ruby_library(environment),
             )
         case Language.DOTNET | Language.NATIVE:
             return ()
+
+
+def _ruby_library(environment: Mapping[str, str]) -> SearchPath:
+    """The function's own directories come first, and Lambda's stay behind them."""
+    own = _split(environment.get("RUBYLIB", ""))
+    return SearchPath("RUBYLIB", (*own, TASK, "/var/runtime/lib", "/opt/ruby/lib"), "RUBYLIB" if own else "")
 
 
 def _of_variable(name: str, default: tuple[str, ...], environment: Mapping[str, str]) -> SearchPath:

@@ -21,6 +21,7 @@ _DEFAULTS: Final[Mapping[str, Json]] = {
     "Description": "",
     "Environment": {"Variables": {}},
     "EphemeralStorage": {"Size": 512},
+    "ImageConfig": {},
     "KMSKeyArn": "",
     "Layers": [],
     "LoggingConfig": {"LogFormat": "Text"},
