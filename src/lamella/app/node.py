@@ -115,7 +115,8 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, managed, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
-        conformance = open_conformance(settings, stores, sandboxes)
+        conformance = open_conformance(settings, stores, managed.runtimes, sandboxes)
+        plane.garbage.keep_images(conformance.digests_in_use)
         control = ControlServices(
             functions=stores.functions,
             layers=stores.layers,
@@ -192,10 +193,10 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
 
 
 class _ArtifactUser(Protocol):
-    """Whoever looks at archives that nothing may refer to any more."""
+    """Whoever looks at archives and images that nothing may refer to any more."""
 
     def digests_in_use(self) -> frozenset[str]:
-        """Artifacts that must not be collected."""
+        """Artifacts, images and packs that must not be collected."""
 
 
 class _Inside:
@@ -454,15 +455,18 @@ async def _collect(
 ) -> None:
     """Take away archives and images that nothing refers to, now and then: a deletion need not wait for the disk."""
 
+    def looked_at() -> frozenset[str]:
+        return frozenset[str]().union(*(user.digests_in_use() for user in users))
+
     def in_use() -> frozenset[str]:
-        return frozenset(router.mounted_digests()).union(*(user.digests_in_use() for user in users))
+        return router.mounted_digests() | looked_at()
 
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
             count = await garbage.collect(in_use=in_use)
             await fetching.fetches.expire()
-            await managed.contents.prune(managed.runtimes.digests() | router.mounted_packs())
+            await managed.contents.prune(managed.runtimes.digests() | router.mounted_packs() | looked_at())
             images = await garbage.collect_images()
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts or images that nothing refers to could not be deleted")

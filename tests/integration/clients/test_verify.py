@@ -53,6 +53,18 @@ def test_a_program_a_layer_and_a_function(server: LamellaServer, client: Any, tm
         assert found["error-body"] == ("not-applicable" if subject == arn else "pass")
 
 
+def test_a_function_of_a_customer_managed_runtime(server: LamellaServer, client: Any) -> None:
+    server.lamella("runtime", "publish", "verified", "--from", SHELL, "--alias", "prod")
+    runtime = "arn:aws:lambda:us-east-1:000000000000:runtime/verified"
+    chosen = {"RuntimeArn": runtime, "RuntimeAlias": "prod"}
+    code = {"own.sh": 'handler() { printf %s "$1"; }\n'}
+    function = create(client, code, runtime="custom", handler="own.handler", RuntimeConfig=chosen)
+    done = server.lamella(
+        "runtime", "verify", f"arn:aws:lambda:us-east-1:000000000000:function:{function.name}", FIRST, "--json"
+    )
+    assert set(rows(done.stdout).values()) == {"pass"}
+
+
 def test_a_failure_is_shown_and_written_for_ci(server: LamellaServer, tmp_path: Path) -> None:
     program, written = tmp_path / "mine", tmp_path / "verify.xml"
     program.write_text("#!/usr/bin/env cobol\n")
