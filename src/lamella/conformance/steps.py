@@ -110,6 +110,10 @@ class Survived(Step):
         """As AWS labels whatever the invoker sends."""
         return Sent(self._payload)
 
+    def lost(self, play: Invocations, seen: str) -> None:
+        """It has answered, and did not survive all the same."""
+        play.failed(*self.checks, seen=seen)
+
 
 class Headers(Step):
     """An event with unusual headers, which has to be answered."""
