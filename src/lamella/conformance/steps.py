@@ -99,7 +99,9 @@ class Null(Step):
 
 
 class Survived(Step):
-    """An event that may go wrong, but may not end the runtime."""
+    """An event that may go wrong, but may not end the runtime. AWS lets none like it through to functions."""
+
+    unusual = True
 
     def __init__(self, check: str, name: str, payload: bytes) -> None:
         self.checks = (check,)
