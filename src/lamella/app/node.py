@@ -385,13 +385,16 @@ class _HostPages:
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
+        self._runtimes = Runtimes(
+            stores.packs, stores.images, _users(stores), offers, clock, workshop.runtime_contents.page
+        )
         self._logs = Logs(stores.logs, account=settings.account_id, region=settings.region)
         self.all = host_pages(
             self._health,
             self._logs,
             Traces(stores.recorders),
             Events(stores.queue, account=settings.account_id, region=settings.region),
-            Runtimes(stores.packs, stores.images, _users(stores), offers, clock, workshop.runtime_contents.page),
+            self._runtimes,
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
@@ -407,6 +410,7 @@ class _HostPages:
         self._logs.stop()
         self._workshop.layers.stop()
         self._images.stop()
+        self._runtimes.stop()
 
 
 def _users(stores: Stores) -> Users:

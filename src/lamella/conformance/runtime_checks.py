@@ -133,8 +133,8 @@ RUNTIME_CHECKS: Final = CheckTable(
             "empty-event",
             "RT-21",
             "It survives an event without a body.",
-            "AWS makes `{}` of it; other implementations of the API hand it on. Then one invoker ends the environment, and "
-            "all others wait for a new one.",
+            "AWS makes `{}` of it; other implementations of the API hand it on. Then one invoker ends the environment, "
+            "and all others wait for a new one.",
             "Parse the event where failures are reported to `error`.",
             _ADVICE,
         ),
@@ -142,8 +142,8 @@ RUNTIME_CHECKS: Final = CheckTable(
             "text-event",
             "RT-21",
             "It survives an event that is not JSON.",
-            "AWS refuses to invoke with it, and its own client for Node.js 24 ends over it; other implementations of the "
-            "API hand it on. Then one invoker ends the environment, and all others wait for a new one.",
+            "AWS refuses to invoke with it, and its own client for Node.js 24 ends over it; other implementations of "
+            "the API hand it on. Then one invoker ends the environment, and all others wait for a new one.",
             "Parse the event where failures are reported to `error`.",
             _ADVICE,
         ),
@@ -151,8 +151,8 @@ RUNTIME_CHECKS: Final = CheckTable(
             "binary-event",
             "RT-21",
             "It survives an event that is not text.",
-            "AWS refuses to invoke with it, and its own client for Node.js 24 ends over it; other implementations of the "
-            "API hand it on. Then one invoker ends the environment, and all others wait for a new one.",
+            "AWS refuses to invoke with it, and its own client for Node.js 24 ends over it; other implementations of "
+            "the API hand it on. Then one invoker ends the environment, and all others wait for a new one.",
             "Decode and parse the event where failures are reported to `error`.",
             _ADVICE,
         ),
