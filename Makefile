@@ -57,9 +57,11 @@ reference: setup ## Write the generated files again
 	$(PYTHON) scripts/reference_pages.py
 	$(PYTHON) scripts/state_diagrams.py
 
-probes: ## Compile the probe of layers for Java, for which a JDK is needed (its class file is kept with the source)
+probes: ## Compile what layers and runtimes are tried with in Java: takes a JDK (class files are kept with the sources)
 	cd src/lamella/layers/probes && javac -g:none --release 8 -Xlint:-options LamellaProbe.java && \
 		sha256sum LamellaProbe.java | cut -d' ' -f1 > LamellaProbe.sha256
+	cd src/lamella/conformance/handlers && javac -g:none --release 8 -Xlint:-options Verify.java && \
+		sha256sum Verify.java | cut -d' ' -f1 > Verify.sha256
 
 conformance: setup ## Run all tests, and write into the page about the execution environment how they ended
 	$(PYTEST) --outcomes tests/outcomes.json $(ARGS)

@@ -74,12 +74,12 @@ def _java(built: _Built) -> tuple[str, str]:
     jar = next((built.root / "var/runtime/lib").glob("aws-lambda-java-runtime-interface-client-*.jar")).stem
     release = (built.root / "var/lang/release").read_text() if (built.root / "var/lang/release").exists() else ""
     version = re.search(r'JAVA_VERSION="([^"]+)"', release)
-    return version[1] if version else "", jar.replace("client-", "client ").removeprefix("aws-lambda-")
+    return version[1] if version else "", jar.replace("client-", "client ")
 
 
 def _ruby(built: _Built) -> tuple[str, str]:
     specification = next(built.root.rglob("aws_lambda_ric-*.gemspec"), None)
-    client = specification.stem.replace("-", " ") if specification else "of Lamella"
+    client = specification.stem.replace("-", " ") if specification else "Lamella's own"
     return _said(built.root, "var/lang/bin/ruby", "--version"), client
 
 

@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -48,7 +47,12 @@ RUNTIMES: Final = (
 )
 """What the rows are: languages and runtimes, as `lamella init --runtime` takes them."""
 
-REQUIRED: Final = frozenset({"python3.11", "java17", *(name for name in languages() if name != "ruby")})
+
+def _custom() -> list[str]:
+    return [language.name for language in languages().values() if language.is_custom]
+
+
+REQUIRED: Final = frozenset({"python3.11", "nodejs22.x", "java17", "ruby3.3", *_custom()})
 """A row that is missing though it is one of these makes the run fail; others depend on what the machine can have."""
 
 _ROOT: Final = HERE.parent
@@ -203,8 +207,6 @@ def main() -> int:
     if os.geteuid() != 0:
         parser.error("sandboxes need root: sudo make languages")
     CACHE.mkdir(parents=True, exist_ok=True)
-    for left in CACHE.glob("node-*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
     names = arguments.only or RUNTIMES
     starts, calls = (2, 20) if arguments.quick else (9, 300)
     about = machine.describe()

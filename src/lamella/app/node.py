@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,6 +69,7 @@ from lamella.pages.runtimes import Users
 from lamella.ports.aws import AwsServices
 from lamella.ports.clock import Clock
 from lamella.ports.sandbox import SandboxProvider
+from lamella.runtimes.foreign import Emulations
 from lamella.runtimes.offers import offers
 from lamella.runtimes.system import host_architecture
 
@@ -271,6 +272,7 @@ def _router(
         Networks(granted),
         permissions=Permissions(stores.records.functions, settings.organizations),
         images=stores.images,
+        complaint=_complaint(Emulations()),
         managed=managed.runtimes,
     )
 
@@ -430,6 +432,16 @@ def _layer_pages(settings: Settings, channels: ChannelUpdates, mirrors: MirrorPa
         **RetentionPages(channels.context, **whose).pages(),
         **mirrors.pages(),
     }
+
+
+def _complaint(emulations: Emulations) -> Callable[[Architecture], str]:
+    """Why this host cannot run programs of an architecture."""
+
+    def complaint(architecture: Architecture) -> str:
+        found = emulations.of(architecture)
+        return "" if found.ok else found.complaint
+
+    return complaint
 
 
 def _claim(address: Address) -> socket.socket:

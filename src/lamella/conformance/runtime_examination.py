@@ -16,12 +16,13 @@ from lamella.conformance.examination import Progress, play_all
 from lamella.conformance.first_aid import START_CHECKS, Aid, Kind, diagnose
 from lamella.conformance.invocations import OF_EVERY_EVENT, Contract, Invocations, Step
 from lamella.conformance.play import RUNTIME
+from lamella.conformance.plays import event_steps, harsh_steps, large_steps, many_steps, refused_steps
 from lamella.conformance.referee import Patient, Program
 from lamella.conformance.report import Gathering, Report, Verdict
 from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.conformance.runtime_scenario import Beginning, Opening
 from lamella.conformance.scenario import Pace, Scenario
-from lamella.conformance.steps import Actions, event_steps, harsh_steps, large_steps, many_steps, refused_steps
+from lamella.conformance.steps import Actions
 from lamella.domain.image import Launch
 from lamella.invoke.entrypoint import View
 from lamella.invoke.variables import probe_variables

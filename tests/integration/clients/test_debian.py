@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.debian import OTHER, add_of_debian, skip_unless_emulated
 from tests.support.functions import PRELUDE, Answer, Function, create
 from tests.support.languages import post_runtime
 from tests.support.layers import publish
+from tests.support.projects import begin, check_greetings, deploy, make
 from tests.support.server import LamellaServer
 
 from lamella.runtimes.foreign import trial_program
@@ -103,6 +105,15 @@ def test_a_ruby_function_is_started_as_on_aws_and_finds_what_layers_bring(handle
     assert told["trace"].startswith("Root=")
     assert 0 < left <= 10_000
     assert len(request) == 36
+
+
+def test_a_project_works_as_written(
+    ruby: Callable[..., Function], server: LamellaServer, client: Any, tmp_path: Path
+) -> None:
+    """What `lamella init` writes, built, deployed and invoked; the fixture has added the runtime."""
+    project = begin(server, "ruby3.3", tmp_path)
+    make(server, project)
+    check_greetings(deploy(client, project), "ruby")
 
 
 def test_records_of_several_lines_are_one_event_and_loggers_name_the_request(handler: Function) -> None:

@@ -1,6 +1,7 @@
-"""What `lamella init` writes, built, deployed and invoked; Node.js and Java in `test_managed`, which has them.
+"""What `lamella init` writes, built, deployed and invoked.
 
-PHP, Deno and Bun are left to `make languages`: to pack their programs takes several seconds each.
+Node.js and Java are in `test_managed` and Ruby in `test_debian`, which have the runtimes. PHP, Deno and Bun are left to
+`make languages`: to pack their programs takes several seconds each.
 """
 
 import re

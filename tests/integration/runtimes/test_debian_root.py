@@ -1,12 +1,16 @@
-"""Packages are Debian's own, or are refused."""
+"""Packages are Debian's own, or are refused; what doctor says of the other architecture."""
 
 import shutil
 from pathlib import Path
 
 import pytest
+from tests.support.debian import OTHER
 
+from lamella.app.main import diagnose
+from lamella.config.settings import Settings
 from lamella.debian import DebianError
 from lamella.debian.apt import fetch
+from lamella.runtimes.foreign import runs
 from lamella.runtimes.system import host_architecture
 
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt")
@@ -40,3 +44,11 @@ def test_what_debian_has_not_signed_is_refused(
     sources.write_text(f"deb [signed-by={keys}] file:{archive} bookworm main\n")
     with pytest.raises(DebianError, match=words):
         fetch(("bash",), host_architecture(), sources, silent)
+
+
+def test_doctor_says_whether_functions_for_the_other_architecture_run() -> None:
+    """Advice at most: few nodes need it."""
+    problem = next(problem for problem in diagnose(Settings()) if problem.check == "other architecture")
+    assert problem.fatal is False
+    assert problem.ok is runs(OTHER)
+    assert problem.ok is not bool(problem.remedy)

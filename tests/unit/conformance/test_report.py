@@ -1,6 +1,8 @@
 """What becomes of verdicts."""
 
+import hashlib
 import tomllib
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,10 @@ def test_a_check_is_worded_as_the_others() -> None:
     for check in (*RUNTIME_CHECKS.values(), *EXTENSION_CHECKS.values()):
         assert all(text.endswith((".", ")", "`")) and text[0] != " " for text in (check.title, check.why, check.fix))
         assert check.id.islower()
+
+
+def test_the_compiled_handler_is_that_of_its_source() -> None:
+    handlers = resources.files("lamella.conformance") / "handlers"
+    source = (handlers / "Verify.java").read_bytes()
+    assert (handlers / "Verify.sha256").read_text().strip() == hashlib.sha256(source).hexdigest(), "make probes"
+    assert (handlers / "Verify.class").read_bytes()[:4] == b"\xca\xfe\xba\xbe"

@@ -29,22 +29,13 @@ from lamella.conformance.play import (
     Start,
     Thaw,
 )
+from lamella.conformance.plays import event_steps
 from lamella.conformance.report import Verdict
 from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.conformance.runtime_examination import runtime_scenarios
 from lamella.conformance.runtime_scenario import Beginning
 from lamella.conformance.scenario import Pace, Scenario
-from lamella.conformance.steps import (
-    Actions,
-    Context,
-    Echo,
-    HandlerError,
-    Headers,
-    Refused,
-    Survived,
-    Trace,
-    event_steps,
-)
+from lamella.conformance.steps import Actions, Context, Echo, HandlerError, Headers, Refused, Survived, Trace
 from lamella.ports.sandbox import ExitStatus
 
 PACE = Pace(start_s=10.0, answer_s=5.0, idle_s=2.0, end_s=1.0)
