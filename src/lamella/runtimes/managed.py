@@ -27,6 +27,8 @@ from lamella.domain.managed_runtime import Content, RuntimeKey, RuntimeVersion
 from lamella.ports.images import ImageError, ImageStore, StoredImage
 from lamella.ports.managed import ContentError, ResolvedContents
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
+from lamella.runtimes.system import System
+from lamella.runtimes.tree import RootTree
 
 PACK: Final = "pack:"
 UPLOAD: Final = "upload:sha256:"
@@ -310,7 +312,7 @@ def _image_command(image: StoredImage, root: Path) -> tuple[str, ...] | None:
     Raises:
         ContentError: It has neither.
     """
-    if os.path.lexists(root / BOOTSTRAP.lstrip("/")):
+    if _is_there(root, BOOTSTRAP):
         return None
     command = (*image.entrypoint, *image.command)
     if not command:
@@ -319,6 +321,14 @@ def _image_command(image: StoredImage, root: Path) -> tuple[str, ...] | None:
             "Put an executable file there."
         )
     return command
+
+
+def _is_there(root: Path, path: str) -> bool:
+    """Whether a sandbox would find a file: an image's links mean places in the image, not on this machine."""
+    try:
+        return os.path.lexists(RootTree(root, System.host()).path(path))
+    except RecursionError:  # links in a circle
+        return False
 
 
 def _check_bootstrap(path: Path) -> None:

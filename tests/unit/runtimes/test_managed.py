@@ -252,6 +252,17 @@ class TestImages:
         (root / "opt" / "extensions").mkdir()
         assert asyncio.run(made(contents, "php:8")).layers == (root / "opt",)
 
+    @pytest.mark.parametrize(("target", "command"), [("/there", None), ("/nowhere", ("/run",)), ("/var", ("/run",))])
+    def test_links_of_an_image_lead_to_places_in_it(
+        self, tmp_path: Path, packs: Packs, target: str, command: tuple[str, ...] | None
+    ) -> None:
+        root = tmp_path / "image"
+        (root / "there" / "runtime").mkdir(parents=True)
+        (root / "there" / "runtime" / "bootstrap").touch()
+        (root / "var").symlink_to(target)
+        contents = ManagedContents(tmp_path / "managed", packs, Images(root, entrypoint=("/run",)))
+        assert asyncio.run(made(contents, "r.example.com/php:1")).command == command
+
     def test_an_entry_point(self, tmp_path: Path, packs: Packs) -> None:
         images = Images(tmp_path, entrypoint=("/usr/bin/php",), command=("runtime.php",))
         contents = ManagedContents(tmp_path / "managed", packs, images)
