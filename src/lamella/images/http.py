@@ -35,6 +35,7 @@ _PATIENCE_S: Final = 60.0
 _LEAST_BYTES: Final = 1024 * 1024
 """Of a body, in that time. A timeout alone is met by a byte now and then."""
 
+_FURTHER_BYTES: Final = 1 << 20
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=15)
 _USER_AGENT: Final = "lamella"
 
@@ -67,17 +68,25 @@ class Web:
         for pool in self._pools.values():
             pool.clear()
 
-    def repeat(self, host: str, attempt: Callable[[], T]) -> T:
+    def repeat(self, host: str, attempt: Callable[[], T], arrived: Callable[[], int] = lambda: 0) -> T:
         """Do something until it is not dropped.
+
+        Args:
+            host: For errors.
+            attempt: Begins where the one before has ended, if it can.
+            arrived: How many bytes the attempts so far have brought. One that has got much further counts as the first:
+                nobody waits for an answer meanwhile, and a large layer takes long.
 
         Raises:
             ImageError: It was, as often as it is tried.
         """
-        began_s, number = time.monotonic(), 1
+        began_s, number, had = time.monotonic(), 1, arrived()
         while True:
             try:
                 return attempt()
             except DroppedError as error:
+                if arrived() - had >= _FURTHER_BYTES:
+                    began_s, number, had = time.monotonic(), 1, arrived()
                 late = time.monotonic() - began_s > _LONGEST_S
                 if number == _ATTEMPTS or late or self._stopped():
                     times = f", {number} times in a row" if number > 1 else ""

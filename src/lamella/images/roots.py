@@ -58,8 +58,8 @@ class Roots:
                 self._furnish(target, diff_ids, layers, shown)
             finally:
                 self._overlays.unmount(target)
-            self.take_away(digest)  # that of an image which was let go of, and is fetched again before it was swept
             final = self._images / digest
+            self.take_away(digest)  # of what was there before, if it was wanted just when that went
             if final.exists():  # what is left of an image that was damaged
                 final.rename(work / "litter")
             (work / "image").rename(final)
@@ -85,12 +85,13 @@ class Roots:
 
     def take_away(self, digest: str) -> None:
         """Unmount an image's root, if it is mounted."""
-        if digest in self._mounted:
-            self._mounted.discard(digest)
+        with self._mounting:
+            if digest in self._mounted:
+                self._mounted.discard(digest)
+                with suppress(OSError):
+                    self._overlays.unmount(self._mounts / digest)
             with suppress(OSError):
-                self._overlays.unmount(self._mounts / digest)
-        with suppress(OSError):
-            (self._mounts / digest).rmdir()
+                (self._mounts / digest).rmdir()
 
     def close(self) -> None:
         """Unmount all."""

@@ -356,15 +356,18 @@ class FilesystemImageStore(ImageStore):
                     remove(directory)
         for diff_id in self._shelf.all():
             with self._alone.if_free(f"layer {diff_id}") as free:
-                with self._guard:
-                    used = used_layers(record.image for record in self._records.values()) | self._wanted.keys()
-                if free and diff_id not in used:
+                if free and diff_id not in self._used_layers():
                     with suppress(FileNotFoundError):
                         self._shelf.discard(diff_id)
         for path in (self._root / "blobs").iterdir():
             with self._alone.if_free(f"blob {path.name}") as free, suppress(FileNotFoundError):
                 if free and time.time() - path.stat().st_mtime >= older_than_s:
                     path.unlink()
+
+    def _used_layers(self) -> frozenset[str]:
+        """Layers that an image has, or somebody counts on who fetches one."""
+        with self._guard:
+            return used_layers(record.image for record in self._records.values()) | self._wanted.keys()
 
     def _read_records(self) -> dict[str, ImageRecord]:
         """Of all images that are whole; what is left of others is taken away."""

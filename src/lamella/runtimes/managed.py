@@ -150,7 +150,7 @@ class ManagedContents:
                 f"{name[:100]!r} is neither a folder or file nor a runtime of this server, which has: {there}."
             )
         if self._images is not None and any(self._images.find(pack.digest) is not None for pack in found):
-            # Its root is a mount that only the event loop's thread sees, and the image is what AWS would be given.
+            # Its root is a mount, which has no files to make links of, and the image is what AWS would be given.
             raise ContentError(
                 f"The runtime {name} of this server is a container image. Publish that image itself: "
                 f"'lamella runtime show {name}' tells where it is from."
@@ -295,8 +295,11 @@ class ManagedContents:
                 continue
             if time.time() - directory.stat().st_mtime < _UNUSED_FOR_S:
                 continue
+            # Away as a whole: if this is cut short, the half that is left must not pass for what was sent.
+            doomed = self._root / f"{_MAKING}{directory.name}"
+            directory.rename(doomed)
             self._known.pop(directory.name, None)
-            shutil.rmtree(directory)
+            shutil.rmtree(doomed)
             removed.append(directory.name)
         return removed
 
