@@ -181,6 +181,12 @@ def recipe_of_debian(name: str, source: Path | None, kept: Path, architecture: A
 
 
 def _python(name: str, source: Path | None) -> interpreters.Interpreter:
+    if int(name.removeprefix("python3.")) < interpreters.OLDEST[1]:
+        # Said before anything is looked for: one that is here would not do, and none is fetched.
+        raise PackBuildError(
+            f"Lamella cannot build {name}: the oldest Python that AWS's runtime client supports is "
+            f"{'.'.join(map(str, interpreters.OLDEST))}.{_from_image(name)}"
+        )
     if source is None:
         found = interpreters.find_interpreter(name)
         if found is None:

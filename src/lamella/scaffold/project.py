@@ -66,8 +66,8 @@ def language_of(text: str) -> tuple[Language, str]:
     if name.startswith("provided"):
         raise ProjectError(f"functions on {text} can be in any language: name one of {known}")
     near = difflib.get_close_matches(name, [*languages(), *_ALIASES], n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ProjectError(f"there is no template for {text!r}; {hint}there are {known}")
+    hint = f"did you mean {near[0]}? All of them: " if near else "there are "
+    raise ProjectError(f"there is no template for {text!r}; {hint}{known}")
 
 
 def name_from(directory: str) -> str:

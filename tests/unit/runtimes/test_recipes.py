@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from lamella.runtimes.recipes import language_of, recipe_digest, remedy
+from lamella.runtimes.errors import InterpreterMissingError, PackBuildError
+from lamella.runtimes.recipes import language_of, recipe_digest, recipe_for, remedy
+from lamella.runtimes.system import host_architecture
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,17 @@ def test_names_that_can_be_built(name: str, language: str | None) -> None:
 )
 def test_the_remedy_is_a_command_that_works(name: str, words: str) -> None:
     assert remedy(name) == words
+
+
+def test_a_python_that_is_too_old_is_neither_looked_for_nor_fetched(tmp_path: Path) -> None:
+    with pytest.raises(PackBuildError, match=r"the oldest Python that AWS's runtime client supports is 3\.8") as raised:
+        recipe_for("python3.7", None, tmp_path, host_architecture())
+    assert not isinstance(raised.value, InterpreterMissingError)  # for which one would be fetched
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PackBuildError, match=rf"^There is no {tmp_path}/python on the server's machine$"):
+        recipe_for("python3.12", tmp_path / "python", tmp_path, host_architecture())
 
 
 def test_a_recipe_is_that_of_its_language() -> None:

@@ -59,7 +59,7 @@ def _offer(offer: dict[str, Any]) -> tuple[str, ...]:  # Any: JSON
         _KINDS.get(offer["kind"], offer["kind"]),
         output.printable(offer["from"]),
         offer["version"],
-        output.printable(offer["problem"]) or remark,
+        output.printable(offer["problem"].removeprefix(f"{offer['from']} ")) or remark,
     )
 
 
@@ -87,11 +87,12 @@ def add(
     json_: Json = False,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Add a runtime to the server: built from a Python, Node.js or Java, or taken from a directory or an image.
+    """Add a runtime to the server: made of a Python, Node.js, Java or Ruby, or taken from a directory or an image.
 
     The server looks for the interpreter on its machine, and fetches one if there is none. AWS's runtime client for it
     comes from PyPI, npm (with npm) or Maven (with mvn), once; the server keeps it. The server then builds the runtime
-    anew whenever the interpreter has been updated. What was taken from a directory or an image stays as it is.
+    anew whenever the interpreter has been updated. Ruby, and runtimes for another architecture, are made of Debian's
+    packages. What was taken from a directory or an image stays as it is.
     """
     if source is not None and image is not None:
         raise CommandError("a runtime is made from a path or an image, not from both", Status.USAGE)
@@ -127,7 +128,15 @@ def show(
         return
     for pack in found:
         output.write_table(
-            ("", ""), [(key, _cell(value)) for key, value in pack.items() if value not in (None, [], {})]
+            ("", ""),
+            [
+                (
+                    key.removesuffix("_bytes").replace("_", " "),
+                    output.size(value) if key == "size_bytes" else _cell(value),
+                )
+                for key, value in pack.items()
+                if value not in (None, [], {})
+            ],
         )
 
 
@@ -136,9 +145,10 @@ def _find(name: str, architecture: str | None, endpoint_url: str | None) -> list
     found = [pack for pack in packs if pack["name"] == name and architecture in {None, pack["architecture"]}]
     if not found:
         there = ", ".join(sorted({pack["name"] for pack in packs})) or "none"
-        wanted = name if architecture is None else f"{name} for {architecture}"
+        wanted = output.printable(name) if architecture is None else f"{output.printable(name)} for {architecture}"
         raise CommandError(
-            f"the server has no runtime {wanted} (it has: {there}); add it with 'lamella runtime add {name}'"
+            f"the server has no runtime {wanted} (it has: {there}); 'lamella runtime list --available' shows what can "
+            "be added"
         )
     return found
 
