@@ -115,7 +115,7 @@ def add(
         return
     for remark in answer.get("remarks", ()):
         output.say(f"Remark: {output.printable(remark)}")
-    output.say(f"Functions can now use {name}.")
+    output.say(f"Functions can now use {name}{f' for {architecture}' if architecture else ''}.")
 
 
 def show(
