@@ -25,9 +25,10 @@ def supersede(home: Path) -> None:
     """Put another version of a runtime where a build would: the same with one file more."""
     current = home / "current"
     other = home / ("f" * 64)
-    shutil.copytree(home / current.readlink(), other, symlinks=True)
+    # The tree itself, which other servers have too.
+    shutil.copytree((current / "rootfs").resolve(), other / "rootfs", symlinks=True)
     (other / "rootfs/etc/superseded").write_text("")
-    manifest = json.loads((other / "pack.json").read_text())
+    manifest = json.loads((current / "pack.json").read_text())
     (other / "pack.json").write_text(json.dumps({**manifest, "digest": other.name}))
     current.unlink()
     current.symlink_to(other.name)
