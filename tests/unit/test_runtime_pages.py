@@ -1,6 +1,8 @@
 """`/_lamella/runtimes`: what is refused, who is asked, and how progress is told."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -223,6 +225,23 @@ async def test_it_goes_on_when_nobody_listens(world: World) -> None:
     asked.leaves = True
     await world.pages.add_page(cast("Exchange", asked), {})
     assert (world.packs.asked, asked.written) == ([("python3.12", None, None)], b"")
+
+
+async def test_nobody_waits_for_a_runtime_when_the_server_stops(world: World) -> None:
+    building, finish = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def add(*_: object, **__: object) -> RuntimePack:
+        loop.call_soon_threadsafe(building.set)
+        finish.wait(10)
+        return MANIFEST.pack(Path("/p"))
+
+    world.packs.add = add  # type: ignore[method-assign]  # it takes its time
+    adding = asyncio.ensure_future(world.add({"name": "python3.12"}, accept="application/x-ndjson"))
+    await building.wait()
+    world.pages.stop()
+    assert (await adding).lines == [{"error": "The server is being stopped.", "status": 503}]
+    finish.set()
 
 
 IMAGE = StoredImage("cd" * 32, HOST, (), 1)

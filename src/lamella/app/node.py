@@ -116,7 +116,8 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
         router = _router(settings, stores, sandboxes, granted, inside, measurements, directory, managed, stack)
         plane = _plane(settings, stores, router, access, aws, clock, address.port, stack)
         workshop = await open_workshop(settings, stores, sandboxes, clock, stack)
-        conformance = open_conformance(settings, stores, sandboxes)
+        conformance = open_conformance(settings, stores, managed.runtimes, sandboxes)
+        plane.garbage.keep_images(conformance.digests_in_use)
         control = ControlServices(
             functions=stores.functions,
             layers=stores.layers,
@@ -193,10 +194,10 @@ async def running_node(settings: Settings, directory: DataDirectory) -> AsyncIte
 
 
 class _ArtifactUser(Protocol):
-    """Whoever looks at archives that nothing may refer to any more."""
+    """Whoever looks at archives and images that nothing may refer to any more."""
 
     def digests_in_use(self) -> frozenset[str]:
-        """Artifacts that must not be collected."""
+        """Artifacts, images and packs that must not be collected."""
 
 
 class _Inside:
@@ -386,13 +387,16 @@ class _HostPages:
         *more: Mapping[tuple[str, str], Page],
     ) -> None:
         self._health = Health(package_version("lamella"), router)
+        self._runtimes = Runtimes(
+            stores.packs, stores.images, _users(stores), offers, clock, workshop.runtime_contents.page
+        )
         self._logs = Logs(stores.logs, account=settings.account_id, region=settings.region)
         self.all = host_pages(
             self._health,
             self._logs,
             Traces(stores.recorders),
             Events(stores.queue, account=settings.account_id, region=settings.region),
-            Runtimes(stores.packs, stores.images, _users(stores), offers, clock, workshop.runtime_contents.page),
+            self._runtimes,
             downloads,
             Credentials(keyring, settings.account_id),
             workshop.layers.pages,
@@ -408,6 +412,7 @@ class _HostPages:
         self._logs.stop()
         self._workshop.layers.stop()
         self._images.stop()
+        self._runtimes.stop()
 
 
 def _users(stores: Stores) -> Users:
@@ -466,15 +471,18 @@ async def _collect(
 ) -> None:
     """Take away archives and images that nothing refers to, now and then: a deletion need not wait for the disk."""
 
+    def looked_at() -> frozenset[str]:
+        return frozenset[str]().union(*(user.digests_in_use() for user in users))
+
     def in_use() -> frozenset[str]:
-        return frozenset(router.mounted_digests()).union(*(user.digests_in_use() for user in users))
+        return router.mounted_digests() | looked_at()
 
     while True:
         await asyncio.sleep(_COLLECT_EVERY_S)
         try:
             count = await garbage.collect(in_use=in_use)
             await fetching.fetches.expire()
-            await managed.contents.prune(managed.runtimes.digests() | router.mounted_packs())
+            await managed.contents.prune(managed.runtimes.digests() | router.mounted_packs() | looked_at())
             images = await garbage.collect_images()
         except Exception:  # noqa: BLE001  # the next time it may work; the operator is told
             _log.exception("artifacts or images that nothing refers to could not be deleted")

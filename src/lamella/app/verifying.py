@@ -4,6 +4,7 @@ from lamella.app.stores import Stores
 from lamella.config.settings import Settings
 from lamella.conformance.runtime_examination import RuntimeExaminer
 from lamella.domain.quotas import UNZIPPED, LimitProfile
+from lamella.invoke.managed import ManagedRuntimes
 from lamella.pages.conformance import Conformance, Trees
 from lamella.pages.conformance_extension import ExtensionPage
 from lamella.ports.sandbox import SandboxProvider
@@ -11,7 +12,9 @@ from lamella.runtimes.system import host_architecture
 from lamella.spool import Upload
 
 
-def open_conformance(settings: Settings, stores: Stores, sandboxes: SandboxProvider) -> Conformance:
+def open_conformance(
+    settings: Settings, stores: Stores, managed: ManagedRuntimes, sandboxes: SandboxProvider
+) -> Conformance:
     """Set it up. The directory of uploads is the workshop's, and there already."""
     account, region = settings.account_id, settings.region
     examiner = RuntimeExaminer(sandboxes, stores.packs, settings.data / "conformance", account=account, region=region)
@@ -21,6 +24,7 @@ def open_conformance(settings: Settings, stores: Stores, sandboxes: SandboxProvi
         stores.functions,
         stores.aliases,
         stores.packs,
+        managed.pack,
         stores.images,
         host_architecture(),
     )

@@ -144,7 +144,7 @@ class Step:
 
     def lost(self, play: "Invocations", seen: str) -> None:
         """The runtime has answered, and then ended or fallen silent."""
-        play.failed("next-again", seen=seen)
+        play.failed(*(self.checks if self.unusual else ("next-again",)), seen=seen)
 
 
 class _State(Enum):

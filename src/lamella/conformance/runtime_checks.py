@@ -133,22 +133,28 @@ RUNTIME_CHECKS: Final = CheckTable(
             "empty-event",
             "RT-21",
             "It survives an event without a body.",
-            "One invoker ends the environment, and all others wait for a new one.",
+            "AWS makes `{}` of it; other implementations of the API hand it on. Then one invoker ends the environment, "
+            "and all others wait for a new one.",
             "Parse the event where failures are reported to `error`.",
+            _ADVICE,
         ),
         Check(
             "text-event",
             "RT-21",
             "It survives an event that is not JSON.",
-            "One invoker ends the environment, and all others wait for a new one.",
+            "AWS refuses to invoke with it, and its own client for Node.js 24 ends over it; other implementations of "
+            "the API hand it on. Then one invoker ends the environment, and all others wait for a new one.",
             "Parse the event where failures are reported to `error`.",
+            _ADVICE,
         ),
         Check(
             "binary-event",
             "RT-21",
             "It survives an event that is not text.",
-            "One invoker ends the environment, and all others wait for a new one.",
+            "AWS refuses to invoke with it, and its own client for Node.js 24 ends over it; other implementations of "
+            "the API hand it on. Then one invoker ends the environment, and all others wait for a new one.",
             "Decode and parse the event where failures are reported to `error`.",
+            _ADVICE,
         ),
         # Headers of an event
         Check(

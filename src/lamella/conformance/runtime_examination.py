@@ -213,7 +213,10 @@ class RuntimeExaminer:
         spec = SandboxSpec(
             id="0" * 32, rootfs=pack.rootfs, task=task, layers=layers, memory_mib=_MEMORY_MIB, cpus=_CPUS
         )
-        program = Program(pack.entrypoints, variables, launch=subject.launch)
+        launch = subject.launch
+        if launch is None and pack.command is not None:  # a customer-managed runtime that is an image
+            launch = Launch(pack.command, (), pack.working_directory)
+        program = Program(pack.entrypoints, variables, directory=pack.working_directory, launch=launch)
         view = View(rootfs=pack.rootfs, task=task, layers=layers)
         return Patient(spec, {RUNTIME: program}, view, pack.architecture)
 

@@ -99,7 +99,9 @@ class Null(Step):
 
 
 class Survived(Step):
-    """An event that may go wrong, but may not end the runtime."""
+    """An event that may go wrong, but may not end the runtime. AWS lets none like it through to functions."""
+
+    unusual = True
 
     def __init__(self, check: str, name: str, payload: bytes) -> None:
         self.checks = (check,)
@@ -109,6 +111,10 @@ class Survived(Step):
     def sent(self, contract: Contract) -> Sent | str:  # noqa: ARG002  # for any handler
         """As AWS labels whatever the invoker sends."""
         return Sent(self._payload)
+
+    def lost(self, play: Invocations, seen: str) -> None:
+        """It has answered, and did not survive all the same."""
+        play.failed(*self.checks, seen=seen)
 
 
 class Headers(Step):

@@ -140,13 +140,21 @@ class Fetches:
             stored = ManagedRuntime.of_document(key, record.document)
             left = alive(stored, now)
             if left is None:
-                await self._records.delete(key.account, key.region, RUNTIME_POLICY, key.name)
-                await self._records.delete(key.account, key.region, RUNTIME_RECORD, key.name)
-                gone = replace(stored, versions={}, aliases={}, generation=stored.generation + 1)
-                self._observer.runtime_changed(gone)
+                await self._bury(stored)
             elif left != stored:
                 with suppress(ResourceNotFoundException):  # gone as a whole in between
                     await _changed(self._records, self._clock, self._observer, key, lambda runtime: runtime)
+
+    async def _bury(self, dead: ManagedRuntime) -> None:
+        """Delete a runtime that is gone, but not one of its name that was made meanwhile."""
+        key = dead.key
+
+        def bury(stored: Document | None) -> Document | None:
+            return stored if stored is not None and stored["id"] != dead.id else None
+
+        if await self._records.change(key.account, key.region, RUNTIME_RECORD, key.name, bury) is None:
+            await self._records.delete(key.account, key.region, RUNTIME_POLICY, key.name)
+            self._observer.runtime_changed(replace(dead, versions={}, aliases={}, generation=dead.generation + 1))
 
     async def wait_done(self) -> None:
         """Wait until nothing that was begun is under way."""

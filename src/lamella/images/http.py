@@ -28,6 +28,7 @@ _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_S: Final = 45.0
 """After so long there is no further attempt: whoever creates a function waits for some of the answers."""
 
+_FURTHER_BYTES: Final = 1 << 20
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=15)
 _USER_AGENT: Final = "lamella"
 
@@ -60,17 +61,25 @@ class Web:
         for pool in self._pools.values():
             pool.clear()
 
-    def repeat(self, host: str, attempt: Callable[[], T]) -> T:
+    def repeat(self, host: str, attempt: Callable[[], T], arrived: Callable[[], int] = lambda: 0) -> T:
         """Do something until it is not dropped.
+
+        Args:
+            host: For errors.
+            attempt: Begins where the one before has ended, if it can.
+            arrived: How many bytes the attempts so far have brought. One that has got much further counts as the first:
+                nobody waits for an answer meanwhile, and a large layer takes long.
 
         Raises:
             ImageError: It was, as often as it is tried.
         """
-        began_s, number = time.monotonic(), 1
+        began_s, number, had = time.monotonic(), 1, arrived()
         while True:
             try:
                 return attempt()
             except DroppedError as error:
+                if arrived() - had >= _FURTHER_BYTES:
+                    began_s, number, had = time.monotonic(), 1, arrived()
                 late = time.monotonic() - began_s > _LONGEST_S
                 if number == _ATTEMPTS or late or self._stopped():
                     times = f", {number} times in a row" if number > 1 else ""

@@ -73,7 +73,12 @@ class RegistryImage:
                     done = self._arrived(file, part)
                     return {"Range": f"bytes={done}-"} if done else {}
 
-                self._ask(self._blob(part), rest, lambda answer: self._take(answer, file, part, stopped))
+                self._ask(
+                    self._blob(part),
+                    rest,
+                    lambda answer: self._take(answer, file, part, stopped),
+                    lambda: self._arrived(file, part),
+                )
             file.seek(0)
         except BaseException:
             file.close()
@@ -113,7 +118,11 @@ class RegistryImage:
         return f"blobs/sha256:{part.digest}"
 
     def _ask(
-        self, path: str, headers: Callable[[], dict[str, str]], take: Callable[[urllib3.BaseHTTPResponse], T]
+        self,
+        path: str,
+        headers: Callable[[], dict[str, str]],
+        take: Callable[[urllib3.BaseHTTPResponse], T],
+        arrived: Callable[[], int] = lambda: 0,
     ) -> T:
         url = f"{self._place.url}/v2/{self._place.repository}/{path}"
 
@@ -128,7 +137,7 @@ class RegistryImage:
                 self._authorizer.answer(challenge)
             raise AssertionError  # the second time round ends above
 
-        return self._web.repeat(self._place.host, attempt)
+        return self._web.repeat(self._place.host, attempt, arrived)
 
     def _refused(self, status: int) -> ImageError:
         if status in (401, 403):

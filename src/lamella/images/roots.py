@@ -53,6 +53,7 @@ class Roots:
             finally:
                 self._overlays.unmount(target)
             final = self._images / digest
+            self.take_away(digest)  # of what was there before, if it was wanted just when that went
             if final.exists():  # what is left of an image that was damaged
                 final.rename(work / "litter")
             (work / "image").rename(final)
@@ -79,12 +80,13 @@ class Roots:
 
     def take_away(self, digest: str) -> None:
         """Unmount an image's root, if it is mounted."""
-        if digest in self._mounted:
-            self._mounted.discard(digest)
+        with self._mounting:
+            if digest in self._mounted:
+                self._mounted.discard(digest)
+                with suppress(OSError):
+                    self._overlays.unmount(self._mounts / digest)
             with suppress(OSError):
-                self._overlays.unmount(self._mounts / digest)
-        with suppress(OSError):
-            (self._mounts / digest).rmdir()
+                (self._mounts / digest).rmdir()
 
     def close(self) -> None:
         """Unmount all."""

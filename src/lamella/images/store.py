@@ -311,11 +311,18 @@ class FilesystemImageStore(ImageStore):
         return sorted(unused)
 
     def _drop_blobs(self, *, older_than_s: float) -> None:
-        """Take away what is left of layers that nobody has gone on with."""
+        """Take away what is left of layers that nobody has gone on with, and nobody fetches now.
+
+        It does not wait for those: that may take as long as a download, and callers keep others waiting meanwhile.
+        """
         for path in (self._root / "blobs").iterdir():
-            with self._alone_with(f"blob {path.name}"), suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime >= older_than_s:
-                    path.unlink()
+            what = f"blob {path.name}"
+            with self._guard:
+                if what in self._alone:
+                    continue
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime >= older_than_s:
+                        path.unlink()
 
     def _is_wanted(self, record: ImageRecord) -> bool:
         return record.kept or bool(self._names.names_of(record.image.digest))
@@ -332,13 +339,16 @@ class FilesystemImageStore(ImageStore):
                 if digest not in self._records:  # or else it has been fetched again
                     self._roots.take_away(digest)
                     remove(self._images / digest)
-        for diff_id in self._shelf.all():
+        for diff_id in set(self._shelf.all()) - self._used_layers():
             with self._alone_with(f"layer {diff_id}"):
-                with self._guard:
-                    used = used_layers(record.image for record in self._records.values()) | self._wanted.keys()
-                if diff_id not in used:
+                if diff_id not in self._used_layers():  # or else somebody has come to want it
                     with suppress(FileNotFoundError):
                         self._shelf.discard(diff_id)
+
+    def _used_layers(self) -> frozenset[str]:
+        """Layers that an image has, or somebody counts on who fetches one."""
+        with self._guard:
+            return used_layers(record.image for record in self._records.values()) | self._wanted.keys()
 
     def _read_records(self) -> dict[str, ImageRecord]:
         """Of all images that are whole; what is left of others is taken away."""

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 import zstandard
 
-from lamella.images.reference import INVALID
+from lamella.images.reference import INTERNAL, INVALID
 from lamella.images.source import Stopped
 from lamella.ports.images import ImageError
 
@@ -43,7 +43,7 @@ class Packed:
     def read(self, count: int = PIECE_BYTES) -> bytes:
         """Some bytes, none at the end."""
         if self._stopped():
-            raise ImageError("The image is not fetched: the server stops. Try again.", INVALID)
+            raise ImageError("The image is not fetched: the server stops. Try again.", INTERNAL)
         data = self._file.read(count)
         self._hash.update(data)
         self.size_bytes += len(data)

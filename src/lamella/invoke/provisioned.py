@@ -303,13 +303,13 @@ class Provisions:
         """Bring the environments of a function into line with what is wanted; `anew` if they have to be others."""
         if self._closed or key not in self._wanted:
             return
+        if anew:
+            for place in [place for place in self.pools if place[0] == key]:
+                self._drop(place)
         if key in self._pending:
             self._pending[key] = True  # whoever does it begins again
             return
         self._pending[key] = False
-        if anew:
-            for place in [place for place in self.pools if place[0] == key]:
-                self._drop(place)
         self._node.tasks.start(self._arrange(key), name=f"provision {key.name}")
 
     def arrange_failed(self) -> None:

@@ -9,7 +9,7 @@ from time import monotonic, time
 from typing import Final
 
 from lamella.domain.alias import Alias
-from lamella.domain.function import NO_ARCHIVE, Architecture, FunctionKey, FunctionVersion, State
+from lamella.domain.function import NO_ARCHIVE, Architecture, FunctionConfig, FunctionKey, FunctionVersion, State
 from lamella.domain.image import IMAGE
 from lamella.domain.invocation import Invocation, Outcome
 from lamella.domain.managed_runtime import ManagedRuntime
@@ -414,13 +414,14 @@ class Router:
         config, settings = version.config, self._settings
         launch = None
         if config.package_type == IMAGE:
-            if complaint := self._complaint(config.architecture):
-                raise RuntimeNotInstalledError(complaint)
+            self._check_architecture(config)
             (pack, launch), task = pack_of(self._images, version), None
         else:
-            pack = self.managed.pack(config) or self._runtimes.find(
-                config.runtime or "", config.architecture, kept_runtime(config)
-            )
+            managed = self.managed.pack(config)
+            if managed is not None:
+                self._check_architecture(config)
+            # The catalogue looks at the architecture of its own packs.
+            pack = managed or self._runtimes.find(config.runtime or "", config.architecture, kept_runtime(config))
             task = self._artifacts.tree(version.artifact.digest)
         layers = (*pack.layers, *(self._artifacts.tree(layer.artifact.digest) for layer in config.layers))
         return Deployment(
@@ -444,6 +445,15 @@ class Router:
             secret_access_key=settings.secret_access_key,
             launch=launch,
         )
+
+    def _check_architecture(self, config: FunctionConfig) -> None:
+        """Refuse what this node cannot run.
+
+        Raises:
+            RuntimeNotInstalledError: Says what is missing.
+        """
+        if complaint := self._complaint(config.architecture):
+            raise RuntimeNotInstalledError(complaint)
 
     def _init_timeout_s(self, version: FunctionVersion) -> float:
         """EX-60; where AWS would take a snapshot, EX-61."""

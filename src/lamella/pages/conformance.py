@@ -5,7 +5,7 @@ The answer is that of `lamella.pages.examining`.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +16,11 @@ from lamella.conformance.report import Report
 from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.conformance.runtime_examination import RuntimeExaminer, Subject
 from lamella.conformance.scenario import Pace
-from lamella.domain.function import Architecture, FunctionVersion
+from lamella.domain.function import Architecture, FunctionConfig, FunctionVersion
 from lamella.domain.image import IMAGE, Launch
 from lamella.domain.names import FunctionReference, parse_layer_version
 from lamella.domain.quotas import UNZIPPED, LimitProfile
+from lamella.domain.runtimes import kept_runtime
 from lamella.frontdoor import PageError
 from lamella.httpserver.exchange import Exchange
 from lamella.invoke.images import pack_of
@@ -36,13 +37,18 @@ _DEFAULT_PACK: Final = "provided.al2023"
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """Where what is examined comes from."""
+    """Where what is examined comes from.
+
+    Attributes:
+        managed: The customer-managed runtime of a function; `None` if it has none. Raises `RuntimeNotInstalledError`.
+    """
 
     artifacts: ArtifactStore
     layers: LayerStore
     functions: FunctionStore
     aliases: AliasStore
     runtimes: RuntimeCatalog
+    managed: Callable[[FunctionConfig], RuntimePack | None]
     images: ImageStore
     architecture: Architecture
 
@@ -80,7 +86,7 @@ class Conformance:
         self.uploads = {("POST", "conformance/runtime"): Upload(self.runtime_page, directory, self._most_bytes)}
 
     def digests_in_use(self) -> frozenset[str]:
-        """Artifacts that are being examined, and must not be collected."""
+        """Artifacts, images and packs that are being examined, and must not be collected."""
         return frozenset(self._in_use)
 
     async def runtime_page(self, exchange: Exchange, query: Mapping[str, str], body: Path) -> None:
@@ -96,6 +102,7 @@ class Conformance:
         async with self.turns.asking(), AsyncExitStack() as stack:
             archive = await self.archive(body, stack)
             subject = await self._subject(query, pairs, archive, stack)
+            self._keep(subject.pack.digest, stack)
 
             async def examine(tell: Tell) -> Report:
                 return await self._examiner.examine(subject, progress=tell, **options)
@@ -187,10 +194,12 @@ class Conformance:
                 pack, launch = pack_of(self._trees.images, version)
                 variables = dict(config.environment or {})
                 return Subject(arn, pack, handler=launch.handler, variables=variables, launch=launch)
-            pack = self._trees.runtimes.find(config.runtime or "", config.architecture)
+            pack = self._trees.managed(config) or self._trees.runtimes.find(
+                config.runtime or "", config.architecture, kept_runtime(config)
+            )
         except RuntimeNotInstalledError as error:
             raise PageError(404, str(error)) from error
-        layers = tuple(self._kept(layer.artifact.digest, stack) for layer in config.layers)
+        layers = (*pack.layers, *(self._kept(layer.artifact.digest, stack) for layer in config.layers))
         task = self._kept(version.artifact.digest, stack)
         return Subject(arn, pack, layers, task, config.handler or "", dict(config.environment or {}))
 
@@ -233,9 +242,12 @@ class Conformance:
 
     def _kept(self, digest: str, stack: AsyncExitStack) -> Path:
         """The tree of an artifact, which is not collected meanwhile."""
+        self._keep(digest, stack)
+        return self._trees.artifacts.tree(digest)
+
+    def _keep(self, digest: str, stack: AsyncExitStack) -> None:
         self._in_use[digest] += 1
         stack.callback(self._give_back, digest)
-        return self._trees.artifacts.tree(digest)
 
     def _give_back(self, digest: str) -> None:
         self._in_use[digest] -= 1

@@ -76,6 +76,12 @@ class Runtimes:
         self._offers = offers
         self._clock = clock
         self._contents = contents
+        self._running: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Keep nobody waiting for a runtime any more. What builds it goes on in its thread until it is done."""
+        for task in self._running:
+            task.cancel()
 
     def pages(self) -> dict[tuple[str, str], Page]:
         """By method and first part of the path."""
@@ -122,7 +128,7 @@ class Runtimes:
         work = self._add_image if image else self._add
         add = partial(work, name, image or source or "", architecture)
         if _STREAM in exchange.request.header("accept", ""):
-            await _stream(exchange, add)
+            await self._stream(exchange, add)
             return
         respond_json(exchange, await add(lambda _: None))
 
@@ -164,6 +170,39 @@ class Runtimes:
         except (ImageError, RuntimeNotInstalledError) as error:
             raise PageError(404, str(error)) from error
         return self._shown(pack)
+
+    async def _stream(
+        self, exchange: Exchange, add: Callable[[Progress], Awaitable[dict[str, Any]]]
+    ) -> None:  # Any: JSON
+        """Tell of the progress of something, and how it ended. It goes on if nobody listens any more."""
+        lines: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        async def run() -> None:
+            outcome: dict[str, Any]  # Any: JSON
+            try:
+                outcome = {"runtime": await add(lambda text: _put(loop, lines, {"progress": text}))}
+            except PageError as error:
+                outcome = {"error": str(error), "status": error.status}
+            except asyncio.CancelledError:
+                outcome = {"error": "The server is being stopped.", "status": 503}
+            _put(loop, lines, outcome)  # behind the progress that is still on its way
+            _put(loop, lines, None)
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(run(), name="add a runtime")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            exchange.start_response(200, (("Content-Type", _STREAM),))
+            listening = True
+            while (line := await _next(lines)) is not None:
+                if listening:
+                    try:
+                        await exchange.write(json.dumps(line).encode() + b"\n" if line else b"\n")
+                    except DisconnectedError:
+                        listening = False
+            if listening:
+                exchange.finish()
 
     def _shown(self, pack: RuntimePack) -> dict[str, Any]:  # Any: JSON
         manifest = self._packs.manifest(pack.name, pack.architecture)
@@ -226,34 +265,6 @@ def _offer(offer: Offer, *, installed: bool) -> dict[str, Any]:  # Any: JSON
         "problem": offer.problem,
         "installed": installed,
     }
-
-
-async def _stream(exchange: Exchange, add: Callable[[Progress], Awaitable[dict[str, Any]]]) -> None:  # Any: JSON
-    """Tell of the progress of something, and how it ended. It goes on if nobody listens any more."""
-    lines: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-
-    async def run() -> None:
-        outcome: dict[str, Any]  # Any: JSON
-        try:
-            outcome = {"runtime": await add(lambda text: _put(loop, lines, {"progress": text}))}
-        except PageError as error:
-            outcome = {"error": str(error), "status": error.status}
-        _put(loop, lines, outcome)  # behind the progress that is still on its way
-        _put(loop, lines, None)
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(run(), name="add a runtime")
-        exchange.start_response(200, (("Content-Type", _STREAM),))
-        listening = True
-        while (line := await _next(lines)) is not None:
-            if listening:
-                try:
-                    await exchange.write(json.dumps(line).encode() + b"\n" if line else b"\n")
-                except DisconnectedError:
-                    listening = False
-        if listening:
-            exchange.finish()
 
 
 def _put(

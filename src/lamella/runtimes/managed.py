@@ -27,6 +27,8 @@ from lamella.domain.managed_runtime import Content, RuntimeKey, RuntimeVersion
 from lamella.ports.images import ImageError, ImageStore, StoredImage
 from lamella.ports.managed import ContentError, ResolvedContents
 from lamella.ports.runtimes import RuntimeCatalog, RuntimeNotInstalledError, RuntimePack
+from lamella.runtimes.system import System
+from lamella.runtimes.tree import RootTree
 
 PACK: Final = "pack:"
 UPLOAD: Final = "upload:sha256:"
@@ -130,7 +132,9 @@ class ManagedContents:
         _check_bootstrap(tree / "bootstrap")
         base = self._base()
         made = hashlib.sha256(f"{BASE} {base.digest} {digest}".encode()).hexdigest()
-        if self._find(made) is None:
+        if self._find(made) is not None:
+            os.utime(self._root / made)  # it waits for its version from now on
+        else:
             with self._staging() as staging:
                 rootfs = staging / _ROOTFS
                 _link_tree(base.rootfs, rootfs)
@@ -149,7 +153,7 @@ class ManagedContents:
                 f"{name[:100]!r} is neither a folder or file nor a runtime of this server, which has: {there}."
             )
         if self._images is not None and any(self._images.find(pack.digest) is not None for pack in found):
-            # Its root is a mount that only the event loop's thread sees, and the image is what AWS would be given.
+            # Its root is a mount, which has no files to make links of, and the image is what AWS would be given.
             raise ContentError(
                 f"The runtime {name} of this server is a container image. Publish that image itself: "
                 f"'lamella runtime show {name}' tells where it is from."
@@ -280,8 +284,11 @@ class ManagedContents:
                 continue
             if time.time() - directory.stat().st_mtime < _UNUSED_FOR_S:
                 continue
+            # Away as a whole: if this is cut short, the half that is left must not pass for what was sent.
+            doomed = self._root / f"{_MAKING}{directory.name}"
+            directory.rename(doomed)
             self._known.pop(directory.name, None)
-            shutil.rmtree(directory)
+            shutil.rmtree(doomed)
             removed.append(directory.name)
         return removed
 
@@ -305,7 +312,7 @@ def _image_command(image: StoredImage, root: Path) -> tuple[str, ...] | None:
     Raises:
         ContentError: It has neither.
     """
-    if os.path.lexists(root / BOOTSTRAP.lstrip("/")):
+    if _is_there(root, BOOTSTRAP):
         return None
     command = (*image.entrypoint, *image.command)
     if not command:
@@ -314,6 +321,14 @@ def _image_command(image: StoredImage, root: Path) -> tuple[str, ...] | None:
             "Put an executable file there."
         )
     return command
+
+
+def _is_there(root: Path, path: str) -> bool:
+    """Whether a sandbox would find a file: an image's links mean places in the image, not on this machine."""
+    try:
+        return os.path.lexists(RootTree(root, System.host()).path(path))
+    except RecursionError:  # links in a circle
+        return False
 
 
 def _check_bootstrap(path: Path) -> None:

@@ -292,6 +292,24 @@ class TestDeletion:
         assert server.run(server.records.accounts.get(ACCOUNT, REGION, RUNTIME_RECORD, "php")) is None
         assert server.observed.runtimes[KEY].versions == {}
 
+    def test_a_runtime_that_takes_the_name_at_that_moment_stays(
+        self, server: ControlServer, core: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        core.delete_runtime_alias(RuntimeName="php", Name="prod")
+        for name in ("v1", "v2"):
+            core.delete_runtime_version(RuntimeName="php", Name=name)
+        core.delete_runtime(RuntimeName="php", RecoveryWindowInDays=7)
+        server.clock.advance(timedelta(days=7).total_seconds())
+        seen = server.run(server.records.accounts.every(RUNTIME_RECORD))
+
+        async def every(kind: str) -> object:
+            return seen
+
+        core.create_runtime(Name="php")
+        monkeypatch.setattr(server.records.accounts, "every", every)
+        server.run(server.fetches.expire())
+        assert core.get_runtime(RuntimeName="php")["State"] == "ACTIVE"
+
     def test_both_or_what_is_not_there(self, core: Any) -> None:
         call = core.restore_runtime
         assert refused(call, RuntimeName="php", RuntimeVersion="v1", RuntimeAlias="prod")[0] == (

@@ -239,6 +239,14 @@ async def test_a_try_that_failed_is_gone_on_with_by_the_next(scripted: ScriptedR
     assert [one.range for one in scripted.requests if one.range] == ["bytes=5000-"]
 
 
+async def test_a_layer_that_gets_further_each_time_is_not_given_up(scripted: ScriptedRegistry, opened: Opener) -> None:
+    made = image(files({"a": bytes(8 << 20)}), packing="none")
+    scripted.serve(made)
+    scripted.drop_after = [(1 << 20) + 1] * 6
+    await opened(scripted.name).fetch(f"{scripted.name}/hello:v1", made.digest)
+    assert len([one for one in scripted.requests if one.range]) == 6
+
+
 async def test_bytes_that_are_not_those_of_the_digest_are_refused_and_not_kept(
     scripted: ScriptedRegistry, opened: Opener, tmp_path: Path
 ) -> None:
@@ -311,6 +319,21 @@ async def test_a_registry_that_is_not_there(opened: Opener, monkeypatch: pytest.
 async def test_plain_http_where_https_is_expected_is_told(scripted: ScriptedRegistry, opened: Opener) -> None:
     with pytest.raises(ImageError, match=r"set image_registries = 127.0.0.1:\d+=http://127.0.0.1:\d+"):
         await opened(f"{scripted.name}=https://{scripted.name}").resolve(f"{scripted.name}/hello:v1")
+
+
+async def test_taking_away_what_is_unused_does_not_wait_for_a_layer_that_is_fetched(
+    scripted: ScriptedRegistry, opened: Opener
+) -> None:
+    made = image(files({"a": bytes(300_000)}), packing="none")
+    scripted.serve(made)
+    store = opened(scripted.name)
+    scripted.hold = True
+    fetching = asyncio.ensure_future(store.fetch(f"{scripted.name}/hello:v1", made.digest))
+    await asyncio.to_thread(scripted.held.wait)
+    async with asyncio.timeout(5):
+        assert await store.prune((), everything=True) == []
+    scripted.go_on.set()
+    assert (await fetching).digest == made.digest
 
 
 async def test_a_store_that_is_closed_breaks_off(scripted: ScriptedRegistry, opened: Opener) -> None:

@@ -209,6 +209,17 @@ async def test_an_image_whose_layer_is_damaged_is_fetched_anew(
     assert (await fetch(store, place))[1].joinpath("a").read_text() == "1"
 
 
+async def test_an_image_that_comes_back_before_its_root_has_gone(
+    store: FilesystemImageStore, uri: Callable[..., str]
+) -> None:
+    named = uri(image(files({"a": "1"}))) + "0"
+    found, before = await fetch(store, named)
+    del store._records[found.digest]  # as somebody does who takes it away, before anything else
+    _, after = await fetch(store, named)
+    assert (names(after), after) == (names(before), before)
+    assert {"a", "proc", "tmp"} <= set(names(after))
+
+
 async def test_the_same_image_wanted_by_many_is_fetched_once(
     store: FilesystemImageStore, uri: Callable[..., str]
 ) -> None:

@@ -35,7 +35,7 @@ from lamella.conformance.runtime_checks import RUNTIME_CHECKS
 from lamella.conformance.runtime_examination import runtime_scenarios
 from lamella.conformance.runtime_scenario import Beginning
 from lamella.conformance.scenario import Pace, Scenario
-from lamella.conformance.steps import Actions, Context, Echo, HandlerError, Refused, Survived, Trace
+from lamella.conformance.steps import Actions, Context, Echo, HandlerError, Headers, Refused, Survived, Trace
 from lamella.ports.sandbox import ExitStatus
 
 PACE = Pace(start_s=10.0, answer_s=5.0, idle_s=2.0, end_s=1.0)
@@ -165,6 +165,20 @@ def test_one_fault_does_not_hide_the_others() -> None:
     scenario.receive(response(2), 2.0)
     scenario.receive(get(), 2.0)
     assert scenario.finished
+
+
+@pytest.mark.parametrize(
+    ("step", "failed"),
+    [
+        (Step(), "next-again"),
+        (Survived("text-event", "an event", b"{"), "text-event"),
+        (Headers("connection-close", "an event", unusual=True, close=True), "connection-close"),
+    ],
+)
+def test_a_runtime_that_ends_after_its_answer_fails_what_the_event_was_for(step: Step, failed: str) -> None:
+    scenario = invocations([step, Step()])
+    play(scenario, get(), error(1, {"errorMessage": "m", "errorType": "T"}), Ended(RUNTIME, ExitStatus(1)))
+    assert [check for check, verdict in verdicts(scenario).items() if verdict == "fail"] == [failed]
 
 
 def test_a_runtime_that_hangs_is_started_anew() -> None:

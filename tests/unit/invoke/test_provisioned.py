@@ -411,10 +411,14 @@ async def test_a_runtime_that_is_not_installed(plans: Plans) -> None:
     assert plans.provisions.provisioned(KEY, "1") == Provisioned(0, 0, "no pack")
 
 
-async def test_what_is_made_of_something_else_is_made_anew(plans: Plans) -> None:
+@pytest.mark.parametrize("meanwhile", [False, True])
+async def test_what_is_made_of_something_else_is_made_anew(plans: Plans, meanwhile: bool) -> None:
+    """Also if they are being arranged at that moment."""
     plans.provisions.provision(KEY, "1", 1)
     assert await plans.kept() == {"1": 1}
     before = plans.pool("1")
+    if meanwhile:
+        plans.provisions.arrange(KEY)
     plans.provisions.arrange(KEY, anew=True)
     assert await plans.kept() == {"1": 1}
     assert before.closed

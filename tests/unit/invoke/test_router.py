@@ -246,6 +246,9 @@ async def test_an_alias_of_a_runtime_that_moves_is_in_force_for_the_next_invocat
     with pytest.raises(EnvironmentFailedError):
         await node.router.invoke(version, EVENT, want_tail=False)
     assert node.provider.rootfs == Path("/none/first")
+    node.complaints[Architecture.X86_64] = "x86_64 functions do not run here"
+    with pytest.raises(RuntimeNotInstalledError, match="do not run here"):
+        await node.router.invoke(replace(version, version="2"), EVENT, want_tail=False)
 
 
 async def test_an_alias_of_a_runtime_that_is_deleted_keeps_invocations_out(node: Node) -> None:

@@ -178,6 +178,33 @@ def test_what_nothing_uses_goes_after_an_hour(contents: ManagedContents, sent: P
     assert (sent / "bootstrap").exists()
 
 
+def test_what_is_sent_again_waits_another_hour(contents: ManagedContents, sent: Path, tmp_path: Path) -> None:
+    digest = asyncio.run(contents.add(sent, "d" * 64)).rpartition(":")[2]
+    long_ago = time.time() - 4000
+    os.utime(tmp_path / "managed" / digest, (long_ago, long_ago))
+    asyncio.run(contents.add(sent, "d" * 64))
+    assert asyncio.run(contents.prune(())) == []
+
+
+def test_what_is_half_taken_away_does_not_pass_for_the_whole(
+    contents: ManagedContents, sent: Path, packs: Packs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = asyncio.run(contents.add(sent, "d" * 64))
+    os.utime(tmp_path / "managed" / uri.rpartition(":")[2], (0, 0))
+
+    def killed(path: Path) -> None:
+        (path / "rootfs" / "usr" / "sh").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            contents._prune(frozenset())
+    again = ManagedContents(tmp_path / "managed", packs, None)
+    with pytest.raises(ContentError, match="Send it again"):
+        asyncio.run(again.resolve(uri))
+
+
 def test_half_made_things_are_taken_away_at_start(tmp_path: Path, packs: Packs) -> None:
     leftover = tmp_path / "managed" / ".making-x"
     leftover.mkdir(parents=True)
@@ -224,6 +251,17 @@ class TestImages:
         assert asyncio.run(made(contents, "php:8")).layers == ()
         (root / "opt" / "extensions").mkdir()
         assert asyncio.run(made(contents, "php:8")).layers == (root / "opt",)
+
+    @pytest.mark.parametrize(("target", "command"), [("/there", None), ("/nowhere", ("/run",)), ("/var", ("/run",))])
+    def test_links_of_an_image_lead_to_places_in_it(
+        self, tmp_path: Path, packs: Packs, target: str, command: tuple[str, ...] | None
+    ) -> None:
+        root = tmp_path / "image"
+        (root / "there" / "runtime").mkdir(parents=True)
+        (root / "there" / "runtime" / "bootstrap").touch()
+        (root / "var").symlink_to(target)
+        contents = ManagedContents(tmp_path / "managed", packs, Images(root, entrypoint=("/run",)))
+        assert asyncio.run(made(contents, "r.example.com/php:1")).command == command
 
     def test_an_entry_point(self, tmp_path: Path, packs: Packs) -> None:
         images = Images(tmp_path, entrypoint=("/usr/bin/php",), command=("runtime.php",))
