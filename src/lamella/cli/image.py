@@ -17,7 +17,7 @@ from lamella.cli import output as out
 from lamella.cli.client import SentFile, client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.layer.progress import telling
-from lamella.cli.options import EndpointUrl, Json, confirm, examples
+from lamella.cli.options import Architecture, EndpointUrl, Json, confirm, examples
 
 image = typer.Typer(no_args_is_help=True, help="Container images of the server: fetch or load them, list, remove.")
 
@@ -86,10 +86,7 @@ def pull(
         ),
     ],
     *,
-    architecture: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="x86_64 or arm64; else that of the server's machine.", show_default=False),
-    ] = None,
+    architecture: Architecture = None,
     json_: Json = False,
     endpoint_url: EndpointUrl = None,
 ) -> None:

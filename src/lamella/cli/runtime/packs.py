@@ -9,7 +9,7 @@ import typer
 from lamella.cli import output
 from lamella.cli.client import client
 from lamella.cli.failure import CommandError, Status
-from lamella.cli.options import EndpointUrl, Json, examples
+from lamella.cli.options import Architecture, EndpointUrl, Json, examples
 
 Name = Annotated[
     str,
@@ -17,12 +17,6 @@ Name = Annotated[
         metavar="NAME",
         help="As functions name it: python3.12, nodejs20.x, java17, provided.al2023.",
         show_default=False,
-    ),
-]
-Architecture = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ARCHITECTURE", help="x86_64 or arm64; else that of the server's machine.", show_default=False
     ),
 ]
 _KINDS: Final = {"host": "this machine", "network": "fetched", "image": "image"}
@@ -121,7 +115,10 @@ def add(
 def show(
     name: Name, *, architecture: Architecture = None, json_: Json = False, endpoint_url: EndpointUrl = None
 ) -> None:
-    """Show one runtime: version, digest, what it was made from, where it is kept, and what it lacks."""
+    """Show one runtime: version, digest, what it was made from, where it is kept, and what it lacks.
+
+    Without --architecture, of each architecture that the server has it for.
+    """
     found = _find(name, architecture, endpoint_url)
     if json_:
         output.write_json({"runtimes": found})
