@@ -61,6 +61,7 @@ def test_images_are_pulled_loaded_shown_and_removed(server: LamellaServer, tmp_p
     by_digest = {one["digest"][7:]: one for one in listed}
     assert set(by_digest) == {X86.digest, ARM.digest}
     assert by_digest[ARM.digest]["names"] == [f"{NAME}:v2", f"{NAME}:v3"]
+    assert by_digest[ARM.digest]["kept"]
     assert (by_digest[X86.digest]["kept"], by_digest[X86.digest]["in_use"]) == (True, False)
     assert f"{NAME}:v1" in lamella("list")[0]
     shown = lamella("show", X86.digest[:12])[0]

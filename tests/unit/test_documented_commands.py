@@ -1,6 +1,6 @@
 """Commands of the AWS CLI in the documents: operations, options and documents in JSON that AWS's models know.
 
-They are for version 1; a line for version 2 alone says so with `# 2`.
+They are for version 1; a line for version 2 alone says so with `# 2`. Its models are its own, and older than boto3's.
 """
 
 import json
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from botocore import xform_name
-from botocore.session import Session
-from botocore.validate import validate_parameters
+from awscli.botocore import xform_name
+from awscli.botocore.session import Session
+from awscli.botocore.validate import validate_parameters
 
 _ROOT: Final = Path(__file__).parents[2]
 _BEGIN: Final = re.compile(r"^(?:\$ |.*=\$\()?(aws [a-z0-9-]+ [a-z0-9-]+.*)")

@@ -129,7 +129,11 @@ class World:
 
     def offers(self, today: date) -> list[Offer]:
         self.today = today
-        return [Offer("python3.12", "host", "/usr/bin/python3.12", "3.12.1"), Offer("java21", "network")]
+        return [
+            Offer("python3.12", "host", "/usr/bin/python3.12", "3.12.1"),
+            Offer("python3.12", "host", "/usr/local/bin/python3.12", "3.12.9"),
+            Offer("java21", "network"),
+        ]
 
     async def add(self, body: object, **options: str) -> Asked:
         asked = Asked(body=body, **options)
@@ -173,6 +177,7 @@ async def test_what_could_be_added_is_looked_for_when_asked(world: World) -> Non
     await world.pages.list_page(cast("Exchange", asked), {"available": "1"})
     assert [(one["name"], one["kind"], one["installed"]) for one in asked.document["available"]] == [
         ("python3.12", "host", True),
+        ("python3.12", "host", False),  # this one was not made from it
         ("java21", "network", False),
     ]
     assert world.today == FakeClock().now().date()

@@ -59,13 +59,16 @@ class LambdaRuntime
             'errorType' => get_class($error),
             'stackTrace' => explode("\n", $error->getTraceAsString()),
         ]);
-        $this->request('POST', $duringInit ? '/init/error' : "/invocation/{$this->requestId}/error", $body);
+        // What metrics and telemetry call it: a reason, without a namespace.
+        $type = 'Function.' . (new ReflectionClass($error))->getShortName();
+        $path = $duringInit ? '/init/error' : "/invocation/{$this->requestId}/error";
+        $this->request('POST', $path, $body, ["Lambda-Runtime-Function-Error-Type: $type"]);
     }
 
-    private function request(string $method, string $path, ?string $body = null): array
+    private function request(string $method, string $path, ?string $body = null, array $headers = []): array
     {
         $options = ['method' => $method, 'protocol_version' => '1.1', 'ignore_errors' => true];
-        $options['header'] = ['Connection: close', 'Content-Type: application/json'];
+        $options['header'] = ['Connection: close', 'Content-Type: application/json', ...$headers];
         if ($body !== null) {
             $options['content'] = $body;
         }

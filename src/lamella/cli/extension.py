@@ -43,7 +43,7 @@ def verify(
         list[str] | None,
         typer.Option(
             "--runtime",
-            metavar="NAME",
+            metavar="RUNTIME",
             help="A runtime that it is for; may be repeated, and it is played in the first. Else those that the layer "
             "version declares, or whichever can start it.",
             show_default=False,
@@ -51,7 +51,7 @@ def verify(
     ] = None,
     variable: Annotated[
         list[str] | None,
-        typer.Option("--variable", metavar="NAME=VALUE", help="Of the function. Repeatable.", show_default=False),
+        typer.Option("--variable", metavar="NAME=VALUE", help="Of the function; may be repeated.", show_default=False),
     ] = None,
     collector: Annotated[
         str,

@@ -17,7 +17,7 @@ from lamella.cli import output as out
 from lamella.cli.client import SentFile, client
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.layer.progress import telling
-from lamella.cli.options import EndpointUrl, Json, confirm, examples
+from lamella.cli.options import Architecture, EndpointUrl, Json, confirm, examples
 
 image = typer.Typer(no_args_is_help=True, help="Container images of the server: fetch or load them, list, remove.")
 
@@ -29,7 +29,7 @@ _PIECE_BYTES = 1024 * 1024
 
 @image.command("list", epilog=examples("lamella image list", "lamella image list --json"))
 def list_(*, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
-    """List the images that the server has, with what uses them."""
+    """List the images that the server has, and which of them are in use."""
     answer = client(endpoint_url).page("GET", "images", scoped=False)
     if json_:
         out.write_json(answer)
@@ -43,7 +43,7 @@ def list_(*, json_: Json = False, endpoint_url: EndpointUrl = None) -> None:
                 one["architecture"],
                 out.size(one["size_bytes"]),
                 str(len(one["layers"])),
-                "yes" if one["in_use"] else "kept" if one["kept"] or one["names"] else "no",
+                "yes" if one["in_use"] else "kept" if one["kept"] else "no",
             )
             for one in answer["images"]
         ]
@@ -58,7 +58,14 @@ def show(wanted: Wanted, *, json_: Json = False, endpoint_url: EndpointUrl = Non
         out.write_json(answer)
         return
     for one in answer["images"]:
-        out.write_table(("", ""), [(key.replace("_", " "), _cell(key, value)) for key, value in one.items()])
+        out.write_table(
+            ("", ""),
+            [
+                (key.removesuffix("_bytes").replace("_", " "), _cell(key, value))
+                for key, value in one.items()
+                if value != {}
+            ],
+        )
 
 
 @image.command(
@@ -79,10 +86,7 @@ def pull(
         ),
     ],
     *,
-    architecture: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="x86_64 or arm64; else that of the server's machine.", show_default=False),
-    ] = None,
+    architecture: Architecture = None,
     json_: Json = False,
     endpoint_url: EndpointUrl = None,
 ) -> None:

@@ -22,6 +22,24 @@ Region = Annotated[
     str | None,
     typer.Option(metavar="REGION", help="Else $AWS_REGION, $AWS_DEFAULT_REGION, the server's own.", show_default=False),
 ]
+
+
+def _known_architecture(name: str | None) -> str | None:
+    if name not in {None, "x86_64", "arm64"}:
+        raise CommandError(f"--architecture {name!r} is not known: x86_64 or arm64", Status.USAGE)
+    return name
+
+
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        metavar="x86_64|arm64",
+        help="Else that of the server's machine.",
+        show_default=False,
+        callback=_known_architecture,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON on stdout.")]
 
 

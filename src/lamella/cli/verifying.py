@@ -122,9 +122,9 @@ def _summary(report: Report) -> str:
     counts = report["counts"]
     parts = [f"{counts['pass']} passed", f"{len(errors)} failed"]
     if advice:
-        parts.append(f"{len(advice)} to think about")
+        parts.append(f"{len(advice)} {'piece' if len(advice) == 1 else 'pieces'} of advice")
     parts += [f"{counts[name]} {name.replace('-', ' ')}" for name in ("not-applicable", "untried") if counts[name]]
-    verdict = "It does what a runtime has to do." if report["kind"] == "runtime" else "It does what it has to do."
+    verdict = "No fault was found."  # and no more than that: --only may have left most out
     if errors:
         verdict = "It has faults."
     elif counts["untried"]:

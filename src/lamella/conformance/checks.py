@@ -56,3 +56,10 @@ class CheckTable(Mapping[str, Check]):
 
     def __len__(self) -> int:
         return len(self._checks)
+
+    def unknown(self, word: str) -> str:
+        """What to say of a word that is the id of no check: reports show rules too, which it may be one of."""
+        of_rule = [check.id for check in self._checks.values() if check.rule == word]
+        if of_rule:
+            return f"{word} is a rule; of checks it has {', '.join(of_rule)}."
+        return f"There is no check {word[:80]!r}; there is {', '.join(self)}."

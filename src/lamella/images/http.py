@@ -194,7 +194,11 @@ def _failures(host: str) -> Iterator[None]:
     try:
         yield
     except NameResolutionError:
-        raise ImageError(f"There is no host {host}: is the registry's name right?", DELETED) from None
+        raise ImageError(
+            f"There is no host {host}: is the registry's name right? 'lamella image load' brings an image that is in "
+            "no registry, and the setting image_registries says which registry stands for another.",
+            DELETED,
+        ) from None
     except SSLError as error:
         if "WRONG_VERSION_NUMBER" in str(error):
             advice = f"it does not speak HTTPS; if it should speak HTTP, set image_registries = {host}=http://{host}"

@@ -262,7 +262,7 @@ def _options(query: Mapping[str, str]) -> dict[str, Any]:  # Any: arguments of `
         chosen[name] = [word for word in query.get(name, "").split(",") if word]
         unknown = [word for word in chosen[name] if word not in RUNTIME_CHECKS]
         if unknown:
-            raise PageError(400, f"There is no check {unknown[0][:80]!r}; there is {', '.join(RUNTIME_CHECKS)}.")
+            raise PageError(400, RUNTIME_CHECKS.unknown(unknown[0]))
     try:
         idle_s = float(query.get("idle_s", Pace().idle_s))
     except ValueError:

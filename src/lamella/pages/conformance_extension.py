@@ -146,7 +146,7 @@ def _skipped(query: Mapping[str, str]) -> frozenset[str]:
     skip, only = ([word for word in query.get(name, "").split(",") if word] for name in ("skip", "only"))
     for word in (*skip, *only):
         if word not in EXTENSION_CHECKS:
-            raise PageError(400, f"There is no check {word[:80]!r}; there is {', '.join(EXTENSION_CHECKS)}.")
+            raise PageError(400, EXTENSION_CHECKS.unknown(word))
     return frozenset(check for check in EXTENSION_CHECKS if check in skip or (only and check not in only))
 
 

@@ -68,7 +68,7 @@ class ImagePages:
         """All images; of `images/<digest or name>` those that it means."""
         used = await self._garbage.images_in_use()
         wanted = path_tail(exchange)
-        records = self._found(wanted) if wanted else self._store.records()
+        records = self._found(wanted) if wanted else self._by_name()
         respond_json(exchange, {"images": [self._shown(record, used) for record in records]})
 
     async def post_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:
@@ -160,6 +160,12 @@ class ImagePages:
                 await asyncio.wait((task,))
             self._running.discard(task)
 
+    def _by_name(self) -> list[ImageRecord]:
+        return sorted(
+            self._store.records(),
+            key=lambda record: ([*(self._store.names_of(record.image.digest) or record.uris)], record.image.digest),
+        )
+
     def _found(self, wanted: str) -> list[ImageRecord]:
         digest = _DIGEST.fullmatch(wanted)
         found = [
@@ -174,16 +180,17 @@ class ImagePages:
 
     def _shown(self, record: ImageRecord, used: Collection[str]) -> Json:
         image = record.image
+        names = list(self._store.names_of(image.digest))
         return {
             "digest": f"sha256:{image.digest}",
             "architecture": image.architecture.value,
             "size_bytes": image.size_bytes,
             "layers": [f"sha256:{layer}" for layer in image.layers],
-            "names": list(self._store.names_of(image.digest)),
+            "names": names,
             "fetched_from": list(record.uris),
             "fetched_at": datetime.fromtimestamp(record.fetched_s, UTC).isoformat(timespec="seconds"),
             "in_use": image.digest in used,
-            "kept": record.kept,
+            "kept": record.kept or bool(names),  # one that was loaded stays until it is removed, as one that was pulled
             "entrypoint": list(image.entrypoint),
             "command": list(image.command),
             "working_directory": image.working_directory,

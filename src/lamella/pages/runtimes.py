@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -97,9 +98,18 @@ class Runtimes:
             return
         document: dict[str, Any] = {"runtimes": [self._shown(pack) for pack in self._packs.packs()]}  # Any: JSON
         if query.get("available") == "1":
-            installed = {pack.name for pack in self._packs.packs()}
+            installed = {pack["name"]: pack["from"] for pack in document["runtimes"]}
             offers = await asyncio.to_thread(self._offers, self._clock.now().date())
-            document["available"] = [_offer(offer, installed=offer.name in installed) for offer in offers]
+            sources = Counter(offer.name for offer in offers)
+            document["available"] = [
+                _offer(
+                    offer,
+                    # Of several ways to have a runtime, the one that it was made in.
+                    installed=offer.name in installed
+                    and (sources[offer.name] == 1 or _is_of(installed[offer.name], offer.source)),
+                )
+                for offer in offers
+            ]
         respond_json(exchange, document)
 
     async def add_page(self, exchange: Exchange, query: Mapping[str, str]) -> None:  # noqa: ARG002  # takes none
@@ -239,6 +249,11 @@ def _architecture(value: object) -> Architecture | None:
 def _in_use(name: str, users: Sequence[str]) -> str:
     named = ", ".join(users[:10]) + (f" and {len(users) - 10} more" if len(users) > 10 else "")
     return f"Runtime {name} is in use, so it stays: {named}. Update or delete these first."
+
+
+def _is_of(interpreter: str | None, source: str) -> bool:
+    """Whether an interpreter is what an offer names: itself, or the installation that it is part of."""
+    return interpreter is not None and Path(interpreter).is_relative_to(source)
 
 
 def _offer(offer: Offer, *, installed: bool) -> dict[str, Any]:  # Any: JSON

@@ -22,7 +22,6 @@ from lamella.runtimes.pack import MANIFEST, ROOTFS, Manifest, Origin, file_diges
 from lamella.runtimes.recipes import (
     PROVIDED,
     Recipe,
-    foreign_remedy,
     recipe_digest,
     recipe_for,
     recipe_of_debian,
@@ -96,11 +95,11 @@ class PackCatalog(RuntimeCatalog):
         if others:
             raise RuntimeNotInstalledError(
                 f"Runtime {name} is installed on this node for {others[0]} only, not for {architecture}."
-                f"{foreign_remedy(name, architecture)}"
+                f"{remedy(name, architecture)}"
             )
         installed = ", ".join(dict.fromkeys(found for found, _ in shelved.current)) or "none"
         raise RuntimeNotInstalledError(
-            f"Runtime {name} is not installed on this node. Installed: {installed}.{remedy(name)}"
+            f"Runtime {name} is not installed on this node. Installed: {installed}.{remedy(name, architecture)}"
         )
 
     def packs(self) -> Sequence[RuntimePack]:

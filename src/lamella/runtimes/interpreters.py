@@ -134,6 +134,8 @@ def trusted(path: Path) -> Path:
                     f"{path} is not used: every user can change {place}, and the server would run it. "
                     f"Forbid that first: chmod o-w {place}"
                 )
+    except FileNotFoundError as error:
+        raise PackBuildError(f"There is no {path} on the server's machine") from error
     except (OSError, ValueError) as error:
         raise PackBuildError(f"{path} does not run as an interpreter: {error}") from error
     return program

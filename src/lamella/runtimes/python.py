@@ -133,8 +133,22 @@ def _install_clients(target: Path, interpreter: Interpreter, architecture: Archi
                 f"Cannot fetch AWS's runtime client for {interpreter.runtime}: {result.stderr.strip()}\n"
                 "It is needed once, from the package index that uv is configured for; later builds use uv's cache."
             )
-    shutil.rmtree(target / "bin", ignore_errors=True)  # console scripts with this host's interpreter in the first line
+    _drop_scripts(target)
     (target / ".lock").unlink(missing_ok=True)
+
+
+def _drop_scripts(target: Path) -> None:
+    """Take console scripts away, whose first line names the interpreter that Lamella itself runs with.
+
+    And out of the lists of what was installed, which have their digests: a pack is named by its bytes, and these would
+    differ from one place of Lamella to the next.
+    """
+    shutil.rmtree(target / "bin", ignore_errors=True)
+    for record in target.glob("*.dist-info/RECORD"):
+        lines = record.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith(("bin/", "../"))]
+        if kept != lines:
+            record.write_text("".join(kept))
 
 
 def _compile(tree: RootTree, interpreter: Interpreter, *insides: str) -> list[str]:

@@ -67,28 +67,25 @@ def language_of(name: str) -> str | None:
     return None if match is None else match.lastgroup
 
 
-def remedy(name: str) -> str:
-    """A sentence that says how to add a runtime; empty if it cannot be built."""
+def remedy(name: str, architecture: Architecture) -> str:
+    """A sentence that says how to add a runtime for an architecture; empty if there is no way."""
+    if architecture is not host_architecture():
+        if name not in debian_root.LANGUAGES:
+            return _from_image(name, architecture)
+        return f" Add it with: lamella runtime add {name} --architecture {architecture}"
     program = {"python": name, "node": "node", "java": "jdk", "provided": None, "ruby": None}.get(
         language_of(name) or "", ""
     )
     if program == "":
-        return _from_image(name)
+        return _from_image(name, architecture)
     source = f" [--from /path/to/{program}]" if program else ""
     return f" Add it with: lamella runtime add {name}{source}"
 
 
-def _from_image(name: str) -> str:
+def _from_image(name: str, architecture: Architecture) -> str:
     image = base_image(name)
-    return "" if image is None else f" AWS's own image has it: lamella runtime add {name} --image {image}"
-
-
-def foreign_remedy(name: str, architecture: Architecture) -> str:
-    """A sentence that says how to add a runtime for an architecture that it is not installed for; may be empty."""
-    if name not in debian_root.LANGUAGES and architecture is not host_architecture():
-        return _from_image(name)
-    option = f" --architecture {architecture}" if architecture is not host_architecture() else ""
-    return f" Add it with: lamella runtime add {name}{option}"
+    option = "" if architecture is host_architecture() else f" --architecture {architecture}"
+    return "" if image is None else f" AWS's own image has it: lamella runtime add {name}{option} --image {image}"
 
 
 def recipe_for(name: str, source: Path | None, kept: Path, architecture: Architecture) -> Recipe:
@@ -106,7 +103,7 @@ def recipe_for(name: str, source: Path | None, kept: Path, architecture: Archite
     language = language_of(name)
     if language is None:
         raise PackBuildError(
-            f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}.{_from_image(name)}"
+            f"Lamella cannot build a runtime {name}; it can build {', '.join(_KNOWN)}.{_from_image(name, architecture)}"
         )
     if language == "ruby" or architecture is not host_architecture():
         return recipe_of_debian(name, source, kept, architecture)
@@ -148,7 +145,7 @@ def recipe_of_debian(name: str, source: Path | None, kept: Path, architecture: A
         of = f" for {architecture}" if architecture is not host_architecture() else ""
         raise PackBuildError(
             f"Lamella cannot build {name}{of}: that takes a Debian that has it. "
-            f"It can build{of} {', '.join(debian_root.LANGUAGES)}.{_from_image(name)}"
+            f"It can build{of} {', '.join(debian_root.LANGUAGES)}.{_from_image(name, architecture)}"
         )
     if source is not None:
         raise PackBuildError(f"{name} for {architecture} is made of Debian's packages; leave out --from")
@@ -181,6 +178,12 @@ def recipe_of_debian(name: str, source: Path | None, kept: Path, architecture: A
 
 
 def _python(name: str, source: Path | None) -> interpreters.Interpreter:
+    if int(name.removeprefix("python3.")) < interpreters.OLDEST[1]:
+        # Said before anything is looked for: one that is here would not do, and none is fetched.
+        raise PackBuildError(
+            f"Lamella cannot build {name}: the oldest Python that AWS's runtime client supports is "
+            f"{'.'.join(map(str, interpreters.OLDEST))}.{_from_image(name, host_architecture())}"
+        )
     if source is None:
         found = interpreters.find_interpreter(name)
         if found is None:

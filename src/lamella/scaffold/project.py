@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Final
 
+from lamella.domain.runtimes import RUNTIMES
 from lamella.scaffold.languages import MANIFEST, TEMPLATES, Language, languages
 
 _COMMON: Final = "common"
@@ -61,13 +62,16 @@ def language_of(text: str) -> tuple[Language, str]:
         return language, language.runtime
     for language in languages().values():
         if not language.is_custom and language.takes(name):
-            return language, name
+            if name in RUNTIMES:
+                return language, name
+            there = ", ".join(one for one in RUNTIMES if language.takes(one))
+            raise ProjectError(f"Lambda has no runtime {name!r}; of {language.title} it has {there}")
     known = ", ".join(languages())
     if name.startswith("provided"):
         raise ProjectError(f"functions on {text} can be in any language: name one of {known}")
     near = difflib.get_close_matches(name, [*languages(), *_ALIASES], n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ProjectError(f"there is no template for {text!r}; {hint}there are {known}")
+    hint = f"did you mean {near[0]}? All of them: " if near else "there are "
+    raise ProjectError(f"there is no template for {text!r}; {hint}{known}")
 
 
 def name_from(directory: str) -> str:

@@ -90,7 +90,7 @@ def test_a_failure_is_shown_and_written_for_ci(server: LamellaServer, tmp_path: 
         (["arn:aws:lambda:us-east-1:000000000000:function:nowhere"], 3, "There is no function"),
         (["arn:aws:lambda:us-east-1:000000000000:layer:nowhere:1"], 3, "There is no layer version"),
         ([str(SHELL), "--runtime", "cobol68"], 3, "cobol68"),
-        (["python3.11", "--architecture", "riscv64"], 3, "An architecture is one of x86_64, arm64."),
+        (["python3.11", "--architecture", "riscv64"], 2, "--architecture 'riscv64' is not known: x86_64 or arm64"),
         (["python3.11", "--junit", "nowhere/verify.xml"], 2, "there is no directory"),
         (["/dev/null"], 2, "neither a file nor a directory"),
     ],

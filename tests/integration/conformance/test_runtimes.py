@@ -39,6 +39,12 @@ def php_layer(directory: Path) -> Path:
     return layer
 
 
+def documented() -> str:
+    """The shortest runtime, as the how-to prints it."""
+    text = (REPOSITORY / "docs/how-to/custom-runtime.md").read_text()
+    return text[(begin := text.index("#!/bin/bash")) : text.index("```", begin)]
+
+
 @pytest.fixture(scope="module")
 def reports(catalog: PackCatalog, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     bare = os_only(catalog, python=False)
@@ -47,6 +53,7 @@ def reports(catalog: PackCatalog, tmp_path_factory: pytest.TempPathFactory) -> d
         "listing": Patient(bare, HERE / "patients" / "listing"),
         "python3.11": Patient(managed),
         "shell": Patient(bare, SHELL),
+        "documented": Patient(bare, documented(), options={"only": SOME | {"error-post", "error-body", "error-next"}}),
         "php": Patient(bare, php_layer(tmp_path_factory.mktemp("php"))),
         "echo": Patient(bare, SHELL, function={"own.sh": ECHO}, handler="own.handler", options={"only": SOME}),
         "quiet": Patient(bare, SHELL, function={"own.sh": QUIET}, handler="own.handler", options={"only": SOME}),
@@ -79,7 +86,7 @@ def test_the_listing_of_the_book_has_all_of_its_faults(reports: dict[str, Report
     assert [note.partition(",")[0] for note in report.notes[:3]] == ["To see further"] * 3
 
 
-@pytest.mark.parametrize("name", ["python3.11", "shell", "php"])
+@pytest.mark.parametrize("name", ["python3.11", "shell", "documented", "php"])
 def test_what_is_shipped_passes(reports: dict[str, Report], name: str) -> None:
     assert reports[name].passed, reports[name].to_dict()
 

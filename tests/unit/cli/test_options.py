@@ -5,7 +5,7 @@ import typer
 from typer.testing import CliRunner
 
 from lamella.cli.failure import CommandError, Status
-from lamella.cli.options import confirm, with_settings
+from lamella.cli.options import Architecture, confirm, with_settings
 from lamella.config.settings import SETTINGS, Settings, SettingsError
 
 RUNNER = CliRunner()
@@ -61,3 +61,16 @@ def test_ctrl_c_in_place_of_an_answer_is_an_interruption(monkeypatch: pytest.Mon
     with pytest.raises(CommandError, match="nothing was changed") as caught:
         confirm("Roll it out?")
     assert caught.value.status is Status.INTERRUPTED
+
+
+def test_an_architecture_that_lambda_does_not_have_is_a_mistake_of_the_command_line() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def command(*, architecture: Architecture = None) -> None:
+        typer.echo(architecture)
+
+    assert RUNNER.invoke(app, ["--architecture", "arm64"]).output == "arm64\n"
+    error = RUNNER.invoke(app, ["--architecture", "riscv64"]).exception
+    assert isinstance(error, CommandError)
+    assert (error.status, "x86_64 or arm64" in str(error)) == (Status.USAGE, True)

@@ -48,14 +48,16 @@ def test_what_failed_comes_with_reason_and_remedy(capsys: pytest.CaptureFixture[
     assert "untried What was seen.\n        ids:  later\n" in shown
     assert "good" not in shown
     assert shown.rstrip().endswith(
-        "1 passed, 1 failed, 1 to think about, 1 not applicable, 1 untried in 1.5 s. It has faults."
+        "1 passed, 1 failed, 1 piece of advice, 1 not applicable, 1 untried in 1.5 s. It has faults."
     )
     assert "\x1b" not in shown
 
 
 def test_all_of_it_can_be_seen(capsys: pytest.CaptureFixture[str]) -> None:
     finish(report(("good", "pass", "error"), passed=True), json_=False, junit_=None, everything=True)
-    assert "pass    RT-21  good" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "pass    RT-21  good" in shown
+    assert shown.rstrip().endswith("1 passed, 0 failed in 1.5 s. No fault was found.")
 
 
 def test_what_could_not_be_tried_is_no_success() -> None:

@@ -85,3 +85,9 @@ def test_the_compiled_handler_is_that_of_its_source() -> None:
     source = (handlers / "Verify.java").read_bytes()
     assert (handlers / "Verify.sha256").read_text().strip() == hashlib.sha256(source).hexdigest(), "make probes"
     assert (handlers / "Verify.class").read_bytes()[:4] == b"\xca\xfe\xba\xbe"
+
+
+def test_a_rule_in_the_place_of_a_check_is_told_from_a_typing_error() -> None:
+    table = CheckTable([ONE, TWO])
+    assert table.unknown("RT-30") == "RT-30 is a rule; of checks it has two."
+    assert table.unknown("three") == "There is no check 'three'; there is one, two."

@@ -84,6 +84,7 @@ def test_a_language_or_a_runtime(said: str, language: str, runtime: str) -> None
         ("rubby", "did you mean ruby?"),
         ("dotnet8", "there is no template for 'dotnet8'"),
         ("python2.7", "did you mean python?"),
+        ("python3.19", "Lambda has no runtime 'python3.19'; of Python it has python3.6,"),
         ("../go", "there is no template for '../go'"),
         ("", "there is no template for ''"),
     ],

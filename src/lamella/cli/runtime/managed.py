@@ -265,7 +265,7 @@ def _wait(server: Client, name: str, label: str, answer: dict[str, Any]) -> dict
         CommandError: It cannot be made.
     """
     if answer["State"] == "CREATING":
-        output.say(f"Fetching {answer['ResolvedUri']} ...")
+        output.say(f"Making version {label} of {name} ...")
     while answer["State"] == "CREATING":
         time.sleep(_POLL_S)
         answer = server.api("GET", f"{_path(name)}/versions/{quote(label, safe='')}")

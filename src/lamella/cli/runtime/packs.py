@@ -9,7 +9,7 @@ import typer
 from lamella.cli import output
 from lamella.cli.client import client
 from lamella.cli.failure import CommandError, Status
-from lamella.cli.options import EndpointUrl, Json, examples
+from lamella.cli.options import Architecture, EndpointUrl, Json, examples
 
 Name = Annotated[
     str,
@@ -17,12 +17,6 @@ Name = Annotated[
         metavar="NAME",
         help="As functions name it: python3.12, nodejs20.x, java17, provided.al2023.",
         show_default=False,
-    ),
-]
-Architecture = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ARCHITECTURE", help="x86_64 or arm64; else that of the server's machine.", show_default=False
     ),
 ]
 _KINDS: Final = {"host": "this machine", "network": "fetched", "image": "image"}
@@ -59,7 +53,7 @@ def _offer(offer: dict[str, Any]) -> tuple[str, ...]:  # Any: JSON
         _KINDS.get(offer["kind"], offer["kind"]),
         output.printable(offer["from"]),
         offer["version"],
-        output.printable(offer["problem"]) or remark,
+        output.printable(offer["problem"].removeprefix(f"{offer['from']} ")) or remark,
     )
 
 
@@ -87,11 +81,12 @@ def add(
     json_: Json = False,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Add a runtime to the server: built from a Python, Node.js or Java, or taken from a directory or an image.
+    """Add a runtime to the server: made of a Python, Node.js, Java or Ruby, or taken from a directory or an image.
 
     The server looks for the interpreter on its machine, and fetches one if there is none. AWS's runtime client for it
     comes from PyPI, npm (with npm) or Maven (with mvn), once; the server keeps it. The server then builds the runtime
-    anew whenever the interpreter has been updated. What was taken from a directory or an image stays as it is.
+    anew whenever the interpreter has been updated. Ruby, and runtimes for another architecture, are made of Debian's
+    packages. What was taken from a directory or an image stays as it is.
     """
     if source is not None and image is not None:
         raise CommandError("a runtime is made from a path or an image, not from both", Status.USAGE)
@@ -114,20 +109,31 @@ def add(
         return
     for remark in answer.get("remarks", ()):
         output.say(f"Remark: {output.printable(remark)}")
-    output.say(f"Functions can now use {name}.")
+    output.say(f"Functions can now use {name}{f' for {architecture}' if architecture else ''}.")
 
 
 def show(
     name: Name, *, architecture: Architecture = None, json_: Json = False, endpoint_url: EndpointUrl = None
 ) -> None:
-    """Show one runtime: version, digest, what it was made from, where it is kept, and what it lacks."""
+    """Show one runtime: version, digest, what it was made from, where it is kept, and what it lacks.
+
+    Without --architecture, of each architecture that the server has it for.
+    """
     found = _find(name, architecture, endpoint_url)
     if json_:
         output.write_json({"runtimes": found})
         return
     for pack in found:
         output.write_table(
-            ("", ""), [(key, _cell(value)) for key, value in pack.items() if value not in (None, [], {})]
+            ("", ""),
+            [
+                (
+                    key.removesuffix("_bytes").replace("_", " "),
+                    output.size(value) if key == "size_bytes" else _cell(value),
+                )
+                for key, value in pack.items()
+                if value not in (None, [], {})
+            ],
         )
 
 
@@ -136,9 +142,10 @@ def _find(name: str, architecture: str | None, endpoint_url: str | None) -> list
     found = [pack for pack in packs if pack["name"] == name and architecture in {None, pack["architecture"]}]
     if not found:
         there = ", ".join(sorted({pack["name"] for pack in packs})) or "none"
-        wanted = name if architecture is None else f"{name} for {architecture}"
+        wanted = output.printable(name) if architecture is None else f"{output.printable(name)} for {architecture}"
         raise CommandError(
-            f"the server has no runtime {wanted} (it has: {there}); add it with 'lamella runtime add {name}'"
+            f"the server has no runtime {wanted} (it has: {there}); 'lamella runtime list --available' shows what can "
+            "be added"
         )
     return found
 

@@ -10,7 +10,7 @@ import typer
 from lamella.cli import verifying
 from lamella.cli.client import Client, client
 from lamella.cli.failure import CommandError, Status
-from lamella.cli.options import EndpointUrl, Json, examples
+from lamella.cli.options import Architecture, EndpointUrl, Json, examples
 from lamella.cli.parcel import LAYER_ARN, Parcel
 
 _FUNCTION: Final = re.compile(r"arn:[a-z0-9-]+:lambda:[a-z0-9-]+:[^:]*:function:[^:]+(:[^:]+)?")
@@ -40,14 +40,9 @@ def verify(
         ),
     ] = None,
     runtime: Annotated[
-        str, typer.Option("--runtime", metavar="NAME", help="Runtime below a custom one.")
+        str, typer.Option("--runtime", metavar="RUNTIME", help="Runtime below a custom one.")
     ] = "provided.al2023",
-    architecture: Annotated[
-        str | None,
-        typer.Option(
-            "--architecture", metavar="NAME", help="x86_64 or arm64; else that of the server.", show_default=False
-        ),
-    ] = None,
+    architecture: Architecture = None,
     function: Annotated[
         Path | None,
         typer.Option(
@@ -62,7 +57,9 @@ def verify(
     ] = None,
     variable: Annotated[
         list[str] | None,
-        typer.Option("--variable", metavar="NAME=VALUE", help="Of its environment. Repeatable.", show_default=False),
+        typer.Option(
+            "--variable", metavar="NAME=VALUE", help="Of its environment; may be repeated.", show_default=False
+        ),
     ] = None,
     only: Annotated[
         str, typer.Option("--only", metavar="CHECKS", help="Only these, with commas between.", show_default=False)
