@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lamella.access import OPERATOR, Access, Caller, Keyring
-from lamella.cli.client import Key
+from lamella.cli.endpoint import Key
 from lamella.domain.errors import (
     ExpiredTokenException,
     InvalidSignatureException,

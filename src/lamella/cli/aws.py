@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from lamella.cli.client import DEFAULT_ENDPOINT, Endpoint
+from lamella.cli.endpoint import DEFAULT_ENDPOINT, Endpoint
 from lamella.cli.failure import CommandError, Status
 
 AWS: Final = "aws"

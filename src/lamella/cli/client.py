@@ -5,147 +5,24 @@ Not botocore: loading it takes half a second, which is more than the command its
 
 import base64
 import datetime as dt
-import hashlib
 import http.client
 import json
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, Final, Self
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from lamella.cli.endpoint import Endpoint, Key, SentFile, operator_key
 from lamella.cli.eventstream import EventStreamError, read_messages
-from lamella.cli.failure import CommandError, Status
-from lamella.config.settings import Settings, SettingsError
-from lamella.domain.signature import ALGORITHM, TERMINATOR, TIMESTAMP, canonical_request, signature
+from lamella.cli.failure import CommandError
 
-DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
-_OPERATOR: Final = "lamella-operator"
-_SERVICE: Final = "lambda"
 _LINES: Final = "application/x-ndjson"
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 930.0
 # The longest a function may run, 5,400 s where limits are relaxed, and some time for the answer to come.
 _INVOKE_TIMEOUT_S: Final = 5_430.0
-
-
-@dataclass(frozen=True, slots=True)
-class SentFile:
-    """A body that is too large for memory.
-
-    Attributes:
-        file: At its begin.
-        sha256: Of all of it, in hexadecimal digits.
-    """
-
-    file: BinaryIO
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What requests are signed with.
-
-    Attributes:
-        session_token: Empty unless the key is temporary.
-    """
-
-    id: str
-    secret: str = field(repr=False)
-    session_token: str = field(default="", repr=False)
-
-    def headers(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | SentFile,
-        *,
-        region: str,
-        now: dt.datetime,
-    ) -> dict[str, str]:
-        """The headers of a request, and those that sign it.
-
-        Args:
-            method: In capitals.
-            url: The whole of it; `Host` is taken from here.
-            headers: Names in lower case; all of them are signed.
-            body: Of the request.
-            region: What the request is for.
-            now: Aware.
-        """
-        parts, timestamp = urlsplit(url), now.astimezone(dt.UTC).strftime(TIMESTAMP)
-        signed = {**headers, "host": parts.netloc.rpartition("@")[2], "x-amz-date": timestamp}
-        if self.session_token:
-            signed["x-amz-security-token"] = self.session_token
-        names = sorted(signed)
-        digest = body.sha256 if isinstance(body, SentFile) else hashlib.sha256(body).hexdigest()
-        canonical = canonical_request(method, parts.path, parts.query, signed.items(), names, digest)
-        made = signature(self.secret, timestamp, region, _SERVICE, canonical)
-        scope = f"{self.id}/{timestamp[:8]}/{region}/{_SERVICE}/{TERMINATOR}"
-        authorization = f"{ALGORITHM} Credential={scope}, SignedHeaders={';'.join(names)}, Signature={made}"
-        return {**signed, "authorization": authorization}
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The server to talk to, and as whom.
-
-    Attributes:
-        url: Scheme, host and port; a path is put before that of each request.
-        region: `None` leaves it to the server's `region` setting.
-        account: `None` leaves it to the server's `account_id` setting.
-        key: What requests to Lambda's API are signed with, if a region is known as well.
-    """
-
-    url: str
-    region: str | None = None
-    account: str | None = None
-    key: Key | None = None
-
-    @classmethod
-    def find(cls, url: str | None, region: str | None, environ: Mapping[str, str]) -> Self:
-        """Take what was given, else what AWS's own clients would take from the environment.
-
-        Raises:
-            CommandError: The URL is not one of HTTP.
-        """
-        url = url or environ.get("AWS_ENDPOINT_URL_LAMBDA") or environ.get("AWS_ENDPOINT_URL") or DEFAULT_ENDPOINT
-        parts = urlsplit(url)
-        try:
-            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # the port is not a number, or too large
-            usable = False
-        if not usable:
-            raise CommandError(f"the endpoint {url!r} is not a URL such as {DEFAULT_ENDPOINT}", Status.USAGE)
-        access_key, secret = environ.get("AWS_ACCESS_KEY_ID", ""), environ.get("AWS_SECRET_ACCESS_KEY", "")
-        is_account = re.fullmatch("[0-9]{12}", access_key) is not None
-        return cls(
-            url.rstrip("/"),
-            region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None,
-            access_key if is_account else None,
-            Key(access_key, secret, environ.get("AWS_SESSION_TOKEN", ""))
-            if access_key and secret and not is_account
-            else None,
-        )
-
-    def scope(self) -> dict[str, str]:
-        """Region and account as query parameters; only those that are known."""
-        scope = {"region": self.region, "account": self.account}
-        return {name: value for name, value in scope.items() if value is not None}
-
-    def authorization(self) -> dict[str, str]:
-        """The header that names region and account to a server that verifies no signatures."""
-        if self.region is None and self.account is None:
-            return {}
-        day = dt.datetime.now(dt.UTC).strftime("%Y%m%d")
-        credential = f"{self.account or 'lamella'}/{day}/{self.region or 'us-east-1'}/lambda/aws4_request"
-        signature = f"Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
-        return {"authorization": f"AWS4-HMAC-SHA256 {signature}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,22 +217,17 @@ class Client:
             CommandError: As `invoke`.
         """
         headers = {"content-type": "application/json", "accept": f"{_LINES}, application/json"}
-        url = self._endpoint.url
         with self._request("POST", "/_lamella/runtimes", json.dumps(wanted).encode(), headers) as answer:
             if answer.headers.get_content_type() != _LINES:
-                return _decoded(_read(answer, url), url)
-            try:
-                for line in answer:
-                    document = _decoded(line, url) if line.strip() else {}
-                    if "progress" in document:
-                        progress(str(document["progress"]))
-                    elif "error" in document:
-                        raise CommandError(str(document["error"]))
-                    elif isinstance(document.get("runtime"), dict):
-                        return dict(document["runtime"])
-            except (OSError, http.client.HTTPException) as error:
-                raise _broken(url, error) from error
-        raise CommandError(f"{url} broke off before the runtime was there; see the server's own log")
+                return _decoded(_read(answer, self._endpoint.url), self._endpoint.url)
+            for document in self._documents(answer):
+                if "progress" in document:
+                    progress(str(document["progress"]))
+                elif "error" in document:
+                    raise CommandError(str(document["error"]))
+                elif isinstance(document.get("runtime"), dict):
+                    return dict(document["runtime"])
+        raise CommandError(f"{self._endpoint.url} broke off before the runtime was there; see the server's own log")
 
     def remove_runtime(self, name: str, architecture: str | None) -> dict[str, Any]:
         """Have the server take a runtime pack away.
@@ -477,12 +349,7 @@ class Client:
         """
         headers = {"content-type": "application/zip"}
         with self._request("POST", f"/_lamella/{path}", archive, headers) as answer:
-            try:
-                for line in answer:
-                    if line.strip():
-                        yield _decoded(line, self._endpoint.url)
-            except (OSError, http.client.HTTPException) as error:
-                raise _broken(self._endpoint.url, error) from error
+            yield from self._documents(answer)
 
     def page(
         self,
@@ -529,14 +396,17 @@ class Client:
         Raises:
             CommandError: As `invoke`; also while iterating.
         """
-        target, url = f"/_lamella/{path}?{urlencode(query)}", self._endpoint.url
-        with self._request(method, target, file, timeout_s=_ANSWER_TIMEOUT_S) as answer:
-            try:
-                for line in answer:
-                    if line.strip():  # the others tell the server whether anybody still listens
-                        yield _decoded(line, url)
-            except (OSError, http.client.HTTPException) as error:
-                raise _broken(url, error) from error
+        with self._request(method, f"/_lamella/{path}?{urlencode(query)}", file) as answer:
+            yield from self._documents(answer)
+
+    def _documents(self, answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+        """Those of an answer in NDJSON, as they come."""
+        try:
+            for line in answer:
+                if line.strip():  # the others tell the server whether anybody still listens
+                    yield _decoded(line, self._endpoint.url)
+        except (OSError, http.client.HTTPException) as error:
+            raise _broken(self._endpoint.url, error) from error
 
     def _ours(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = None if document is None else json.dumps(document).encode()
@@ -610,21 +480,6 @@ def endpoint(url: str | None, region: str | None) -> Endpoint:
 def client(url: str | None, region: str | None = None) -> Client:
     """A client for this command; who may read the operator's key is the operator."""
     return Client(endpoint(url, region), operator_key(os.environ, is_root=os.geteuid() == 0))
-
-
-def operator_key(environ: Mapping[str, str], *, is_root: bool) -> Key | None:
-    """The operator's key, from `LAMELLA_OPERATOR_KEY` or from the data directory that the settings name.
-
-    Signing gives nothing of the key away, so it does not matter which server is asked.
-    """
-    secret = environ.get("LAMELLA_OPERATOR_KEY", "")
-    if not secret:
-        try:
-            data = Settings.load({}, environ, is_root=is_root).data
-            secret = Path(data, "operator-key").read_text(encoding="ascii")
-        except (SettingsError, OSError, ValueError):
-            return None  # the server says what is missing, if it wants a signature at all
-    return Key(_OPERATOR, secret.strip())
 
 
 def _read(answer: http.client.HTTPResponse, url: str) -> bytes:

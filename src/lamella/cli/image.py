@@ -14,7 +14,8 @@ from urllib.parse import quote
 import typer
 
 from lamella.cli import output as out
-from lamella.cli.client import SentFile, client
+from lamella.cli.client import client
+from lamella.cli.endpoint import SentFile
 from lamella.cli.failure import CommandError, Status
 from lamella.cli.layer.progress import telling
 from lamella.cli.options import Architecture, EndpointUrl, Json, confirm, examples

@@ -12,7 +12,8 @@ from botocore.config import Config
 from tests.contract.wire.control_server import ControlServer, zipped
 
 from lamella.access import OPERATOR, Access, Keyring
-from lamella.cli.client import Client, Endpoint, Key
+from lamella.cli.client import Client
+from lamella.cli.endpoint import Endpoint, Key
 from lamella.control.channel_updates import ChannelUpdates
 from lamella.control.services import ControlSettings
 from lamella.domain.quotas import LimitProfile

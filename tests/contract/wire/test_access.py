@@ -13,7 +13,8 @@ from tests.contract.wire.control_server import zipped
 from tests.contract.wire.front_server import ACCOUNT, OTHER, REGION, SECRET_OF_OPERATOR, FrontServer, create
 
 from lamella.access import OPERATOR
-from lamella.cli.client import Client, Endpoint, Key
+from lamella.cli.client import Client
+from lamella.cli.endpoint import Endpoint, Key
 from lamella.cli.failure import CommandError
 from lamella.ports.credentials import AccessKey
 

@@ -13,7 +13,8 @@ from tests.contract.wire.front_server import ACCOUNT, OTHER, REGION, FrontServer
 from tests.support.functions import archive
 
 from lamella import frontdoor, spool
-from lamella.cli.client import Client, Endpoint, Key
+from lamella.cli.client import Client
+from lamella.cli.endpoint import Endpoint, Key
 from lamella.cli.failure import CommandError
 
 ARN = f"arn:aws:lambda:{REGION}:017000801446:layer:powertools:7"

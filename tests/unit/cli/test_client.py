@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lamella.awsapi.sigv4 import check_claim, is_signed_by, read_claim
-from lamella.cli.client import Client, Endpoint, Key, operator_key
+from lamella.cli.client import Client
+from lamella.cli.endpoint import Endpoint, Key, operator_key
 from lamella.cli.failure import CommandError, Status
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lamella.cli import output as out
 from lamella.cli.aws import AWS
-from lamella.cli.client import Client, Endpoint
+from lamella.cli.client import Client
+from lamella.cli.endpoint import Endpoint
 from lamella.cli.failure import CommandError, Status
 
 if TYPE_CHECKING:
