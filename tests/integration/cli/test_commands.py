@@ -371,7 +371,7 @@ class TestRuntime:
         assert result.returncode == 3
         text = assert_one_line_of_prose(result.stderr)
         assert "it has: python3.11" in text
-        assert "lamella runtime add python3.12" in text
+        assert "lamella runtime list --available" in text
 
     def test_add_sends_an_absolute_path(self, lamella: Any, server: Any) -> None:
         server.will_reply(200, PACKS["runtimes"][0])

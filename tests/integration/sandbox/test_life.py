@@ -26,7 +26,13 @@ COUNTER = "import itertools, os\nfor n in itertools.count(): os.write(1, b'%d\\n
 
 
 def cgroups_of(settings: OciSettings) -> list[str]:
-    return [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/lamella-{settings.instance}/*") if path.is_dir()]
+    # `os.walk` does not mind groups of others that go away meanwhile.
+    return [
+        f"{folder}/{name}"
+        for folder, names, _ in os.walk("/sys/fs/cgroup")
+        if Path(folder).name == f"lamella-{settings.instance}"
+        for name in names
+    ]
 
 
 def loop_devices_below(directory: Path) -> list[str]:
