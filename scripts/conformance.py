@@ -96,8 +96,17 @@ def _linked(places: Iterable[Place]) -> str:
 
 def _result(places: Iterable[Place], outcomes: Mapping[str, str]) -> str:
     """`passed`, or what there is to say against it."""
-    found = [outcomes.get(f"{path}::{name}", "not run") for path, name in places]
+    found = [_outcome(place, outcomes) for place in places]
     worst = sorted({outcome for outcome in found if outcome != "passed"})
     if not worst:
         return "passed" if found else "no test"
     return ", ".join(f"{found.count(outcome)} {outcome}" for outcome in worst) + f" of {len(found)}"
+
+
+def _outcome(place: Place, outcomes: Mapping[str, str]) -> str:
+    """That of a test, be it in a class or not; the bad one, if classes of a file have tests of one name."""
+    path, name = place
+    ended = {
+        outcome for test, outcome in outcomes.items() if test.startswith(f"{path}::") and test.endswith(f"::{name}")
+    }
+    return next(iter(sorted(ended - {"passed"})), "passed") if ended else "not run"
