@@ -104,9 +104,8 @@ def _result(places: Iterable[Place], outcomes: Mapping[str, str]) -> str:
 
 
 def _outcome(place: Place, outcomes: Mapping[str, str]) -> str:
-    """That of a test, be it in a class or not; the bad one, if classes of a file have tests of one name."""
+    """That of a test, be it in a class or not, or of a whole file; the bad one, if there are several of the name."""
     path, name = place
-    ended = {
-        outcome for test, outcome in outcomes.items() if test.startswith(f"{path}::") and test.endswith(f"::{name}")
-    }
+    tail = f"::{name}" if name else ""
+    ended = {outcome for test, outcome in outcomes.items() if test.startswith(f"{path}::") and test.endswith(tail)}
     return next(iter(sorted(ended - {"passed"})), "passed") if ended else "not run"
