@@ -71,12 +71,8 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    only: Annotated[
-        str, typer.Option("--only", metavar="CHECKS", help="Only these, with commas between.", show_default=False)
-    ] = "",
-    skip: Annotated[
-        str, typer.Option("--skip", metavar="CHECKS", help="Not these, with commas between.", show_default=False)
-    ] = "",
+    only: verifying.Only = "",
+    skip: verifying.Skip = "",
     idle: Annotated[
         float,
         typer.Option(
@@ -87,10 +83,8 @@ def verify(
             max=900,
         ),
     ] = 3.0,
-    all_: Annotated[bool, typer.Option("--all", help="Show what passed as well.")] = False,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit's XML, for CI.", show_default=False)
-    ] = None,
+    all_: verifying.Everything = False,
+    junit: verifying.Junit = None,
     json_: Json = False,
     endpoint_url: EndpointUrl = None,
 ) -> None:
@@ -98,6 +92,7 @@ def verify(
 
     Status 1 if something failed. Advice does not count.
     """
+    verifying.check_writable(junit)
     server = client(endpoint_url)
     parcel = Parcel([("idle_s", f"{idle:g}")])
     # The extension's own layer comes last: what it brings goes before what it needs.

@@ -8,9 +8,11 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
+
+import typer
 
 from lamella.cli import output as out
 from lamella.cli.client import Client
@@ -29,6 +31,17 @@ _LABELS: Final = {
     ("not-applicable", "advice"): ("n/a", "2"),
 }
 _WIDTH: Final = 110
+
+Only = Annotated[
+    str, typer.Option("--only", metavar="CHECKS", help="Only these, with commas between.", show_default=False)
+]
+Skip = Annotated[
+    str, typer.Option("--skip", metavar="CHECKS", help="Not these, with commas between.", show_default=False)
+]
+Everything = Annotated[bool, typer.Option("--all", help="Show what passed as well.")]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit's XML, for CI.", show_default=False)
+]
 
 
 def check_writable(file: Path | None) -> None:

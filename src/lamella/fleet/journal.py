@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from lamella.durable import sync_directory
 from lamella.fleet.errors import JournalError
 from lamella.fleet.events import Event, of_document, to_document
 from lamella.fleet.function_machine import RolloutTransitionError
@@ -163,8 +164,8 @@ class Journal:
                 raise JournalError(f"roll-out {plan.id} has been begun: 'lamella fleet apply --resume {plan.id}'")
             _write(directory / _EVENTS, b"")
             _write(directory / _ROLLOUT, json.dumps(document, indent=1).encode())  # last: what has it is whole
-            _sync(directory)
-            _sync(state)
+            sync_directory(directory)
+            sync_directory(state)
         except OSError as error:
             raise JournalError(f"cannot keep the roll-out in {directory}: {error.strerror}") from error
         return cls(directory)
@@ -256,11 +257,3 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

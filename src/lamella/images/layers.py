@@ -9,7 +9,6 @@ A layer is made in `staging`, brought to the disk and renamed, so it is whole or
 images that have them: the digest is of the unpacked archive, whatever a registry packed it with.
 """
 
-import ctypes
 import os
 import shutil
 import uuid
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from lamella.durable import sync_directory, sync_filesystem
 from lamella.images.layertree import LayerTree, Room
 from lamella.images.manifest import IMAGE_MOST_BYTES, Descriptor, too_large
 from lamella.images.records import LayerRecord, write_atomically
@@ -27,8 +27,6 @@ from lamella.ports.images import ImageError
 
 _ARCHIVE_MOST_BYTES: Final = IMAGE_MOST_BYTES + 4 * 1024**3
 """Of one unpacked archive: its headers and padding are no files, but cost time."""
-
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class LayerShelf:
@@ -99,7 +97,7 @@ class LayerShelf:
                     raise ImageError(f"{label} is not the one that the image's configuration names.", INVALID)
                 record = LayerRecord(filled.size_bytes, tuple(sorted(filled.implied)), filled.hides_all)
                 write_atomically(work / "layer/layer.json", record.to_json())
-                _sync_filesystem(descriptor)
+                sync_filesystem(descriptor)
             finally:
                 os.close(descriptor)
             self._take_in(work / "layer", diff_id)
@@ -130,19 +128,3 @@ class LayerShelf:
 def remove(path: Path, on_error: Callable[..., object] | None = None) -> None:
     """Delete a tree, whatever modes its directories have."""
     shutil.rmtree(path, ignore_errors=on_error is None, onerror=on_error)
-
-
-def sync_directory(path: Path) -> None:
-    """Have a renaming on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_filesystem(descriptor: int) -> None:
-    """syncfs(2), which Python does not offer: one call for thousands of files."""
-    if _libc.syncfs(descriptor) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from lamella.images.layers import LayerShelf, remove, sync_directory
+from lamella.durable import sync_directory
+from lamella.images.layers import LayerShelf, remove
 from lamella.images.points import add_points, copy_attributes, described_below
 from lamella.images.records import LayerRecord
 from lamella.images.reference import INVALID

@@ -25,9 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
+from lamella.durable import sync_directory
 from lamella.images.alone import Alone
 from lamella.images.archives import open_archive
-from lamella.images.layers import LayerShelf, remove, sync_directory
+from lamella.images.layers import LayerShelf, remove
 from lamella.images.layertree import Room
 from lamella.images.manifest import (
     IMAGE_MOST_BYTES,

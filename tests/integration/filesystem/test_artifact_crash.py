@@ -48,8 +48,8 @@ def die_at(function):
     return wrapper
 
 artifacts.extract = die_at(artifacts.extract)
-artifacts._sync_filesystem = die_at(artifacts._sync_filesystem)
-artifacts._sync_directory = die_at(artifacts._sync_directory)
+artifacts.sync_filesystem = die_at(artifacts.sync_filesystem)
+artifacts.sync_directory = die_at(artifacts.sync_directory)
 artifacts._make_parent = die_at(artifacts._make_parent)
 artifacts._remove = die_at(artifacts._remove)
 Path.rename = die_at(Path.rename)

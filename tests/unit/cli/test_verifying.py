@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lamella.cli.failure import CommandError, Status
+from lamella.cli.main import app
 from lamella.cli.verifying import finish, junit
 
 ROW = {"title": "It is right.", "why": "Because.", "fix": "Mend it.", "scenario": "play", "seen": "What was seen."}
@@ -87,4 +88,11 @@ def test_ci_sees_failures_and_no_advice() -> None:
 def test_a_file_that_cannot_be_written_is_a_mistake_of_usage(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot write") as caught:
         finish(MIXED, json_=True, junit_=tmp_path / "none" / "verify.xml", everything=False)
+    assert caught.value.status is Status.USAGE
+
+
+@pytest.mark.parametrize("noun", ["runtime", "extension"])
+def test_a_report_that_could_not_be_written_is_told_before_anything_is_examined(noun: str) -> None:
+    with pytest.raises(CommandError, match="there is no directory") as caught:
+        app([noun, "verify", "nothing", "--junit", "nowhere/verify.xml"], standalone_mode=False)
     assert caught.value.status is Status.USAGE

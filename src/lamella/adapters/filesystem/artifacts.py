@@ -12,7 +12,6 @@ power goes, an artifact is whole or not there, and a tree without a zip is only 
 
 import asyncio
 import base64
-import ctypes
 import hashlib
 import mmap
 import os
@@ -29,12 +28,12 @@ from lamella.adapters.filesystem.extract import extract
 from lamella.adapters.filesystem.ziplayout import Archive, read_layout
 from lamella.adapters.filesystem.zipplan import Plan, make_plan, too_large
 from lamella.domain.function import Artifact
+from lamella.durable import sync_directory, sync_filesystem
 from lamella.ports.errors import UnavailableError
 
 T = TypeVar("T")
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class FilesystemArtifactStore:
@@ -64,7 +63,7 @@ class FilesystemArtifactStore:
                 (root / name).mkdir(mode=0o700, exist_ok=True)
             for leftover in self._staging.iterdir():
                 _remove(leftover)
-            _sync_directory(root)
+            sync_directory(root)
         except OSError as error:
             raise UnavailableError(f"artifact store {root}: {error.strerror}") from error
 
@@ -175,7 +174,7 @@ class FilesystemArtifactStore:
             try:
                 extract(archive, plan, descriptor, threads=min(4, os.cpu_count() or 1))
                 # One call for thousands of files, which the kernel writes in the order that suits the disk.
-                _sync_filesystem(descriptor)
+                sync_filesystem(descriptor)
             finally:
                 os.close(descriptor)
             tree, kept = self.tree(digest), self.archive(digest)
@@ -184,9 +183,9 @@ class FilesystemArtifactStore:
             if tree.exists():  # without its zip: a crash came between the two renames below
                 tree.rename(work / "litter")
             staged_tree.rename(tree)
-            _sync_directory(tree.parent)
+            sync_directory(tree.parent)
             staged_zip.rename(kept)
-            _sync_directory(kept.parent)
+            sync_directory(kept.parent)
         finally:
             _remove(work)
 
@@ -238,7 +237,7 @@ def _make_parent(path: Path) -> None:
         path.parent.mkdir(mode=0o700)
     except FileExistsError:
         return
-    _sync_directory(path.parent.parent)
+    sync_directory(path.parent.parent)
 
 
 def _remove(path: Path) -> None:
@@ -246,18 +245,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_filesystem(descriptor: int) -> None:
-    """syncfs(2), which Python does not offer."""
-    if _libc.syncfs(descriptor) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))

@@ -61,20 +61,14 @@ def verify(
             "--variable", metavar="NAME=VALUE", help="Of its environment; may be repeated.", show_default=False
         ),
     ] = None,
-    only: Annotated[
-        str, typer.Option("--only", metavar="CHECKS", help="Only these, with commas between.", show_default=False)
-    ] = "",
-    skip: Annotated[
-        str, typer.Option("--skip", metavar="CHECKS", help="Not these, with commas between.", show_default=False)
-    ] = "",
+    only: verifying.Only = "",
+    skip: verifying.Skip = "",
     idle: Annotated[
         float,
         typer.Option("--idle", metavar="SECONDS", help="How long it is left waiting, and frozen.", min=0.1, max=900),
     ] = 2.0,
-    all_: Annotated[bool, typer.Option("--all", help="Show what passed as well.")] = False,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit's XML, for CI.", show_default=False)
-    ] = None,
+    all_: verifying.Everything = False,
+    junit: verifying.Junit = None,
     json_: Json = False,
     endpoint_url: EndpointUrl = None,
 ) -> None:
